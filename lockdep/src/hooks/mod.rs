@@ -1,0 +1,17 @@
+//! The one place that knows whether checking is compiled in.
+//!
+//! Two modules with the same items: `on` talks to the runtime, `off` is empty. The rest of the crate calls
+//! `hooks::acquire` and has no `cfg` of its own; `api` holds what users see of either.
+
+#[cfg(not(feature = "enabled"))]
+mod off;
+#[cfg(feature = "enabled")]
+mod on;
+#[cfg(feature = "enabled")]
+#[path = "../runtime/mod.rs"]
+pub(crate) mod runtime;
+
+#[cfg(not(feature = "enabled"))]
+pub(crate) use off::*;
+#[cfg(feature = "enabled")]
+pub(crate) use on::*;

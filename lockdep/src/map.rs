@@ -1,0 +1,159 @@
+//! The record that a lock carries, and the hooks for anything that blocks like one.
+
+use std::panic::Location;
+
+use crate::{LockClass, Mode, Subclass, hooks};
+
+/// How a lock is acquired: the mode, whether the acquisition may block, and the subclass.
+///
+/// ```
+/// use lockdep::{Acquire, Subclass};
+///
+/// let how = Acquire::exclusive().nested(Subclass::new(1)).trylock();
+/// assert_ne!(how, Acquire::exclusive());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Acquire {
+    pub(crate) mode: Mode,
+    pub(crate) subclass: Subclass,
+    pub(crate) trylock: bool,
+}
+
+impl Acquire {
+    const fn new(mode: Mode) -> Self {
+        Self { mode, subclass: Subclass::DEFAULT, trylock: false }
+    }
+
+    /// Blocks while anybody else holds the lock, and blocks everybody else.
+    pub const fn exclusive() -> Self {
+        Self::new(Mode::Exclusive)
+    }
+
+    /// A plain reader: blocks while a writer holds the lock or waits for it.
+    pub const fn shared() -> Self {
+        Self::new(Mode::Shared)
+    }
+
+    /// A recursive reader: blocks only while a writer holds the lock, never for one that waits.
+    pub const fn shared_recursive() -> Self {
+        Self::new(Mode::SharedRecursive)
+    }
+
+    /// The one reader that may become a writer without letting go.
+    pub const fn upgradable() -> Self {
+        Self::new(Mode::Upgradable)
+    }
+
+    /// The same with a subclass, for locks of one class that are nested by intent.
+    pub const fn nested(self, subclass: Subclass) -> Self {
+        Self { subclass, ..self }
+    }
+
+    /// The same without blocking. Such an acquisition depends on nothing that is held; what is acquired under it does
+    /// depend on it.
+    pub const fn trylock(self) -> Self {
+        Self { trylock: true, ..self }
+    }
+}
+
+/// The record that a lock carries: its class and its identity (the kernel's `lockdep_map`).
+///
+/// The lock types of this crate have one inside. Put one into anything else that blocks like a lock and call its hooks:
+/// [`acquire`](Self::acquire) *before* blocking (or after a trylock succeeded), [`release`](Self::release) when letting
+/// go. Without the feature `enabled` it is zero-sized and its methods do nothing.
+///
+/// ```
+/// use lockdep::{Acquire, LockClass, LockMap};
+///
+/// static FS_RECLAIM: LockClass = LockClass::new("fs_reclaim");
+/// static RECLAIM: LockMap = LockMap::new_in(&FS_RECLAIM);
+///
+/// fn allocate() {
+///     // This allocation may have to wait for reclaim: say so, every time, whether it does or not.
+///     RECLAIM.acquire(Acquire::exclusive());
+///     RECLAIM.release();
+/// }
+/// # allocate();
+/// ```
+#[derive(Debug)]
+pub struct LockMap {
+    record: hooks::Record,
+}
+
+impl LockMap {
+    /// A record whose class is the place of the call.
+    #[track_caller]
+    pub const fn new() -> Self {
+        Self { record: hooks::Record::at(Location::caller()) }
+    }
+
+    /// A record of an explicit class.
+    pub const fn new_in(class: &'static LockClass) -> Self {
+        Self { record: hooks::Record::of(class) }
+    }
+
+    /// Checks and records an acquisition by this thread. Call it before blocking, or after a trylock has succeeded.
+    ///
+    /// # Panics
+    ///
+    /// With the policy [`Policy::Panic`](crate::Policy::Panic), if the acquisition breaks a rule. Nothing is then
+    /// recorded as held.
+    #[inline]
+    #[track_caller]
+    pub fn acquire(&self, how: Acquire) {
+        hooks::acquire(&self.record, how, Location::caller());
+    }
+
+    /// Records that this thread has let go. Locks may be released in any order.
+    #[inline]
+    #[track_caller]
+    pub fn release(&self) {
+        hooks::release(&self.record);
+    }
+
+    /// Records that this thread, which holds the lock, holds it in another mode from now on without having waited, such
+    /// as a writer that has become a reader.
+    #[inline]
+    pub fn set_mode(&self, mode: Mode) {
+        hooks::set_mode(&self.record, mode);
+    }
+
+    /// Checks and records that the upgradable reader becomes a writer, which waits for the other readers.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[inline]
+    #[track_caller]
+    pub fn upgrade(&self) {
+        hooks::upgrade(&self.record, Location::caller());
+    }
+
+    /// Returns whether this thread holds the lock, or `None` where nobody knows: checking is not compiled in, or is
+    /// switched off.
+    pub fn is_held(&self) -> Option<bool> {
+        hooks::is_held(&self.record)
+    }
+
+    /// Asserts that this thread holds the lock. Where nobody knows, it passes.
+    ///
+    /// # Panics
+    ///
+    /// If this thread does not hold it.
+    #[track_caller]
+    pub fn assert_held(&self) {
+        assert!(self.is_held() != Some(false), "the lock is not held by this thread");
+    }
+
+    pub(crate) const fn record(&self) -> &hooks::Record {
+        &self.record
+    }
+}
+
+impl Default for LockMap {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,9 @@
+//! The lock types: parking_lot's, each with a [`LockMap`](crate::LockMap). One file a type.
+
+mod condvar;
+mod mutex;
+mod rwlock;
+
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use mutex::{Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard};
