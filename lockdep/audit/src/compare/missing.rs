@@ -1,0 +1,154 @@
+//! [`Missing`]: an observed lock that a document should have, and where it belongs.
+//!
+//! The place is found by trying all: below every entry of the unscoped groups, with the entry's children moved below
+//! the new line or left beside it. The place with the fewest rules against the observations wins, then the one with
+//! the most rules for them, then the outermost.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lockdep_core::Site;
+use serde::Serialize;
+
+use super::{Evidence, Seen, dependency::Closure};
+use crate::{Aliases, Document, document::Group};
+
+/// A lock that was seen together with documented ones and that the document lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The lock.
+    pub lock: String,
+    /// How a line of the document would name it.
+    pub name: String,
+    /// Where it belongs.
+    pub place: Place,
+    /// Dependencies from documented locks to it, the nearest to its place first.
+    pub after: Vec<Evidence>,
+    /// Dependencies from it to documented locks, the nearest to its place first.
+    pub before: Vec<Evidence>,
+    /// Documented locks that were seen on both sides of it, so that no place can be right for them.
+    pub both_sides: Vec<String>,
+}
+
+/// A place for a new line of a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The group's index.
+    pub group: usize,
+    /// The entry that it would be nested in; `None` for a root.
+    pub parent: Option<usize>,
+    /// Whether what is nested in that entry now would be nested in the new one.
+    pub adopts: bool,
+    /// The name and line of the nearest documented lock outside that was seen outside of it.
+    pub outer: Option<(String, Site)>,
+    /// The name and line of the nearest documented lock inside that was seen inside of it.
+    pub inner: Option<(String, Site)>,
+}
+
+pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Missing> {
+    let closure = Closure::of(document, aliases);
+    let direct = seen.direct();
+    let neighbours = |lock: &str| {
+        let outer = direct.iter().filter(|(_, inner)| *inner == lock).map(|(outer, _)| *outer);
+        let inner = direct.iter().filter(|(outer, _)| *outer == lock).map(|(_, inner)| *inner);
+        outer.chain(inner).filter(|other| closure.has(other)).collect::<BTreeSet<_>>().len()
+    };
+    let core = aliases.locks().iter().filter(|info| info.is_core && !closure.has(&info.name));
+    let missing = core.filter(|info| neighbours(&info.name) >= 2);
+    missing.filter_map(|info| Search::new(document, seen, aliases, &info.name).missing(info)).collect()
+}
+
+/// The search for the place of one lock.
+pub(crate) struct Search<'a> {
+    document: &'a Document,
+    aliases: &'a Aliases,
+    /// For each documented lock the evidence that it comes before the new one, and after it.
+    sides: HashMap<String, (Option<Evidence>, Option<Evidence>)>,
+}
+
+/// How good a place is; the least is the best.
+type Score = (usize, std::cmp::Reverse<usize>, usize);
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(document: &'a Document, seen: &Seen<'_>, aliases: &'a Aliases, lock: &str) -> Self {
+        let mut sides = HashMap::new();
+        for (group, entry) in document.entries() {
+            for name in entry.names() {
+                let other = aliases.of_document(name, group.scope.as_deref());
+                let evidence = || (seen.evidence(other, lock), seen.evidence(lock, other));
+                sides.entry(other.to_owned()).or_insert_with(evidence);
+            }
+        }
+        Self { document, aliases, sides }
+    }
+
+    fn missing(self, info: &crate::alias::LockInfo) -> Option<Missing> {
+        let place = self.best()?;
+        let group = &self.document.groups[place.group];
+        let (outside, inside) = surroundings(group, place.parent, place.adopts);
+        let direct = |evidence: &Option<Evidence>| evidence.clone().filter(Evidence::is_direct);
+        let after = self.locks(group, &outside).filter_map(|lock| direct(&self.sides[lock].0)).collect();
+        let before = self.locks(group, &inside).filter_map(|lock| direct(&self.sides[lock].1)).collect();
+        let both = self.sides.iter().filter(|(_, sides)| sides.0.is_some() && sides.1.is_some());
+        let mut both_sides: Vec<String> = both.map(|(lock, _)| lock.clone()).collect();
+        both_sides.sort_unstable();
+        let name = info.insert.clone().unwrap_or_else(|| info.name.clone());
+        Some(Missing { lock: info.name.clone(), name, place, after, before, both_sides })
+    }
+
+    /// The best place, if the document has an unscoped group.
+    pub(crate) fn best(&self) -> Option<Place> {
+        let groups = self.document.groups.iter().enumerate().filter(|(_, group)| group.scope.is_none());
+        let places = groups.flat_map(|(at, group)| {
+            let parents = std::iter::once(None).chain((0..group.entries.len()).map(Some));
+            parents.flat_map(move |parent| [true, false].map(|adopts| (at, parent, adopts)))
+        });
+        let (group, parent, adopts) = places.min_by_key(|&(at, parent, adopts)| self.score(at, parent, adopts))?;
+        Some(self.place(group, parent, adopts))
+    }
+
+    fn score(&self, at: usize, parent: Option<usize>, adopts: bool) -> Score {
+        let group = &self.document.groups[at];
+        let (outside, inside) = surroundings(group, parent, adopts);
+        let (mut against, mut in_favour) = (0, 0);
+        let mut count = |good: bool, bad: bool| match (good, bad) {
+            (true, false) => in_favour += 1,
+            (false, true) => against += 1,
+            _ => {}
+        };
+        for lock in self.locks(group, &outside) {
+            let (before, after) = &self.sides[lock];
+            count(before.is_some(), after.is_some());
+        }
+        for lock in self.locks(group, &inside) {
+            let (before, after) = &self.sides[lock];
+            count(after.is_some(), before.is_some());
+        }
+        (against, std::cmp::Reverse(in_favour), outside.len())
+    }
+
+    fn place(&self, at: usize, parent: Option<usize>, adopts: bool) -> Place {
+        let group = &self.document.groups[at];
+        let (outside, inside) = surroundings(group, parent, adopts);
+        let nearest = |entries: &[usize], is_seen: fn(&(Option<Evidence>, Option<Evidence>)) -> bool| {
+            let has = |entry: &&usize| self.locks(group, &[**entry]).any(|lock| is_seen(&self.sides[lock]));
+            entries.iter().find(has).map(|&entry| (group.entries[entry].label(), group.entries[entry].site.clone()))
+        };
+        let outer = nearest(&outside, |sides| sides.0.is_some() && sides.1.is_none());
+        let inner = nearest(&inside, |sides| sides.1.is_some() && sides.0.is_none());
+        Place { group: at, parent, adopts, outer, inner }
+    }
+
+    /// The locks of some entries.
+    fn locks<'b>(&'b self, group: &'b Group, entries: &'b [usize]) -> impl Iterator<Item = &'b str> {
+        let names = entries.iter().flat_map(|&entry| group.entries[entry].names());
+        names.map(|name| self.aliases.of_document(name, group.scope.as_deref()))
+    }
+}
+
+/// The entries around and below a place, the nearest first.
+fn surroundings(group: &Group, parent: Option<usize>, adopts: bool) -> (Vec<usize>, Vec<usize>) {
+    let outside = parent.into_iter().chain(parent.into_iter().flat_map(|at| group.ancestors(at))).collect();
+    let is_below = |&entry: &usize| parent.is_none_or(|parent| group.ancestors(entry).any(|at| at == parent));
+    let inside = if adopts { (0..group.entries.len()).filter(is_below).collect() } else { Vec::new() };
+    (outside, inside)
+}

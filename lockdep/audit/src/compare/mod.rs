@@ -1,0 +1,108 @@
+//! [`audit`]: every statement of a document held against every observation.
+//!
+//! `seen` knows which lock was observed before which, by what evidence; `rule` judges a documented rule with it,
+//! `dependency` an observed dependency; `missing` finds locks that a document lacks and their place, `conflict` what
+//! documents say against each other.
+
+mod conflict;
+mod dependency;
+mod evidence;
+mod missing;
+mod rule;
+mod seen;
+mod stale;
+
+pub use conflict::Conflict;
+pub use dependency::{DependencyAudit, DependencyVerdict};
+pub use evidence::{Evidence, Step};
+pub use missing::{Missing, Place};
+pub use rule::{RuleAudit, Verdict};
+use seen::Seen;
+use serde::Serialize;
+pub use stale::Stale;
+
+use crate::{Aliases, Document, Observation, document::Note};
+
+/// Everything that an audit found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// The names of the observed files.
+    pub observations: Vec<String>,
+    /// One part per document.
+    pub documents: Vec<DocumentAudit>,
+    /// What two documents say against each other.
+    pub conflicts: Vec<Conflict>,
+    /// What is remarkable about the observed files.
+    pub notes: Vec<Note>,
+}
+
+/// What an audit found about one document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DocumentAudit {
+    /// The document's file.
+    pub name: String,
+    /// Every documented rule with its verdict.
+    pub rules: Vec<RuleAudit>,
+    /// Every observed dependency between two documented locks.
+    pub dependencies: Vec<DependencyAudit>,
+    /// Observed locks that the document should have.
+    pub missing: Vec<Missing>,
+    /// What the document says against itself.
+    pub conflicts: Vec<Conflict>,
+    /// Names that the observed kernel does not have any more.
+    pub stale: Vec<Stale>,
+    /// What was not understood.
+    pub notes: Vec<Note>,
+}
+
+impl DocumentAudit {
+    /// Returns the rule that says `before -> after`, by the names as the document writes them.
+    pub fn rule(&self, before: &str, after: &str) -> Option<&RuleAudit> {
+        self.rules.iter().find(|audit| audit.rule.before.name == before && audit.rule.after.name == after)
+    }
+
+    /// Returns the rules with this verdict.
+    pub fn with_verdict(&self, verdict: Verdict) -> impl Iterator<Item = &RuleAudit> {
+        self.rules.iter().filter(move |audit| audit.verdict == verdict)
+    }
+
+    /// Returns whether something must be changed: a contradicted rule, a missing lock, or two rules of one scope
+    /// that exclude each other.
+    pub fn has_findings(&self) -> bool {
+        self.with_verdict(Verdict::Contradicted).next().is_some()
+            || !self.missing.is_empty()
+            || self.conflicts.iter().any(|conflict| conflict.is_certain)
+    }
+}
+
+impl Audit {
+    /// Returns whether any document, or two together, must be changed.
+    pub fn has_findings(&self) -> bool {
+        self.conflicts.iter().any(|conflict| conflict.is_certain)
+            || self.documents.iter().any(DocumentAudit::has_findings)
+    }
+}
+
+/// Holds documents against observations.
+///
+/// # Complexity
+///
+/// One breadth-first search of an observation for each class that a document names.
+pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Aliases) -> Audit {
+    let seen = Seen::new(observations, aliases);
+    let of_one = |document: &Document| DocumentAudit {
+        name: document.name.clone(),
+        rules: rule::judge_all(document, &seen, aliases),
+        dependencies: dependency::judge_all(document, &seen, aliases),
+        missing: missing::find(document, &seen, aliases),
+        conflicts: conflict::within(document, &seen, aliases),
+        stale: stale::find(document, &seen, aliases),
+        notes: document.notes.clone(),
+    };
+    Audit {
+        observations: observations.iter().map(|observation| observation.name().to_owned()).collect(),
+        documents: documents.iter().map(of_one).collect(),
+        conflicts: conflict::between(documents, &seen, aliases),
+        notes: observations.iter().flat_map(|observation| observation.notes.clone()).collect(),
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Verdict`] of a documented rule.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Evidence, Seen};
+use crate::{Aliases, Document, document::Rule};
+
+/// What observations say of a rule `before -> after`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The locks were seen in this order, and never in the other.
+    Confirmed,
+    /// They were seen in the other order, or whoever followed the rule would close a circle.
+    Contradicted,
+    /// They were never seen in any order.
+    Unobserved,
+    /// One of them is not tracked by validators and was not seen.
+    Invisible,
+    /// Some classes that the names stand for follow the rule, others the opposite; or a name stands for more than one
+    /// lock.
+    Ambiguous,
+}
+
+impl Verdict {
+    /// All verdicts, the most serious first.
+    pub const ALL: [Self; 5] =
+        [Self::Contradicted, Self::Ambiguous, Self::Confirmed, Self::Unobserved, Self::Invisible];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Contradicted => "contradicted",
+            Self::Unobserved => "unobserved",
+            Self::Invisible => "invisible",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A documented rule with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleAudit {
+    /// The rule.
+    pub rule: Rule,
+    /// The lock that `before` means.
+    pub before: String,
+    /// The lock that `after` means.
+    pub after: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What speaks for the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_for: Option<Evidence>,
+    /// What speaks against it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_against: Option<Evidence>,
+}
+
+pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<RuleAudit> {
+    document.rules().into_iter().filter_map(|rule| judge(rule, seen, aliases)).collect()
+}
+
+/// Judges a rule; nothing to say of one that names a lock twice.
+fn judge(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> Option<RuleAudit> {
+    let scope = rule.scope.as_deref();
+    let before = aliases.of_document(&rule.before.name, scope).to_owned();
+    let after = aliases.of_document(&rule.after.name, scope).to_owned();
+    if before == after {
+        return None;
+    }
+    let evidence_for = seen.evidence(&before, &after);
+    let evidence_against = seen.evidence(&after, &before);
+    let is_invisible = |lock: &str| aliases.info(lock).is_some_and(|info| info.is_invisible) && !seen.has(lock);
+    let verdict = match (&evidence_for, &evidence_against) {
+        (None, None) if is_invisible(&before) || is_invisible(&after) => Verdict::Invisible,
+        (None, None) => Verdict::Unobserved,
+        (Some(evidence), None) if !evidence.is_doubtful => Verdict::Confirmed,
+        (None, Some(evidence)) if !evidence.is_doubtful => Verdict::Contradicted,
+        (Some(_), Some(_)) if seen.is_circular(&before, &after) => Verdict::Contradicted,
+        _ => Verdict::Ambiguous,
+    };
+    Some(RuleAudit { rule, before, after, verdict, evidence_for, evidence_against })
+}

@@ -1,0 +1,198 @@
+//! [`Seen`]: which lock was observed before which.
+//!
+//! A document's lock is many classes (numbered, nested, one per filesystem), and a search that joined them in the
+//! middle of a path would find orders that nobody has ever taken. So a path runs from one class to another through
+//! single classes of one observation, and only the two ends are folded into locks. Where kinds are known, the path is
+//! strong: a dependency is followed only if its holder blocks the waiter before it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, VecDeque},
+    rc::Rc,
+};
+
+use lockdep_core::{DependencyKind, HoldKind, WaitKind};
+
+use super::evidence::{Evidence, Step};
+use crate::{Aliases, Observation, observe::Witness};
+
+/// What the observations say, by the names of locks.
+pub(super) struct Seen<'a> {
+    parts: Vec<Part<'a>>,
+}
+
+/// One observation, with its classes sorted into locks.
+struct Part<'a> {
+    observation: &'a Observation,
+    /// The lock of each class, and whether the name alone is not enough to be sure.
+    locks: Vec<(&'a str, bool)>,
+    by_lock: HashMap<&'a str, Vec<usize>>,
+    reach: RefCell<HashMap<usize, Rc<Reach>>>,
+}
+
+/// A breadth-first search from one class: by what state each class was reached first, and from which.
+struct Reach {
+    /// The first state by which a class is reached.
+    first: HashMap<usize, State>,
+    previous: HashMap<State, Option<State>>,
+    start: usize,
+}
+
+/// A class and what the last dependency's waiter waits for.
+type State = (usize, WaitKind);
+
+impl<'a> Seen<'a> {
+    pub(super) fn new(observations: &'a [Observation], aliases: &'a Aliases) -> Self {
+        Self { parts: observations.iter().map(|observation| Part::new(observation, aliases)).collect() }
+    }
+
+    /// Whether any class of the lock was seen.
+    pub(super) fn has(&self, lock: &str) -> bool {
+        self.parts.iter().any(|part| part.by_lock.contains_key(lock))
+    }
+
+    /// Whether a class of exactly this name (without number) was seen.
+    pub(super) fn has_class(&self, plain: &str) -> bool {
+        let is = |base: &str| crate::alias::plain(base) == plain;
+        self.parts.iter().any(|part| part.observation.classes().iter().any(|class| is(&class.name.base)))
+    }
+
+    /// The shortest evidence that `before` comes before `after`; a certain one if there is one.
+    pub(super) fn evidence(&self, before: &str, after: &str) -> Option<Evidence> {
+        let found = self.parts.iter().filter_map(|part| part.evidence(before, after));
+        found.min_by_key(|evidence| (evidence.is_doubtful, evidence.steps.len()))
+    }
+
+    /// Whether two classes of these locks are ordered both ways in one observation.
+    pub(super) fn is_circular(&self, a: &str, b: &str) -> bool {
+        self.parts.iter().any(|part| part.is_circular(a, b))
+    }
+
+    /// All direct dependencies between different locks, by lock, each once.
+    pub(super) fn direct(&self) -> BTreeSet<(&'a str, &'a str)> {
+        let of_part = |part: &Part<'a>| {
+            let pairs =
+                part.observation.dependencies().map(|(outer, inner, _)| (part.locks[outer].0, part.locks[inner].0));
+            pairs.filter(|(outer, inner)| outer != inner).collect::<Vec<_>>()
+        };
+        self.parts.iter().flat_map(of_part).collect()
+    }
+}
+
+impl<'a> Part<'a> {
+    fn new(observation: &'a Observation, aliases: &'a Aliases) -> Self {
+        let locks: Vec<_> = (0..observation.classes().len())
+            .map(|class| {
+                let (lock, by_condition) = aliases.of_class(observation, class);
+                (lock, by_condition && !observation.source().has_numbered_names())
+            })
+            .collect();
+        let mut by_lock: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (class, (lock, _)) in locks.iter().enumerate() {
+            by_lock.entry(lock).or_default().push(class);
+        }
+        Self { observation, locks, by_lock, reach: RefCell::default() }
+    }
+
+    fn classes(&self, lock: &str) -> &[usize] {
+        self.by_lock.get(lock).map_or(&[], Vec::as_slice)
+    }
+
+    fn evidence(&self, before: &str, after: &str) -> Option<Evidence> {
+        if before == after {
+            return None;
+        }
+        let (starts, ends) = (self.classes(before), self.classes(after));
+        let doubt = |class: usize| self.locks[class].1;
+        let direct = pairs(starts, ends).filter_map(|(o, i)| self.observation.witness(o, i).map(|w| (o, i, w)));
+        if let Some((outer, inner, witness)) = direct.min_by_key(|&(o, i, _)| doubt(o) || doubt(i)) {
+            return Some(self.evidence_of(vec![self.step(outer, inner, witness)], doubt(outer) || doubt(inner)));
+        }
+        if !self.observation.source().has_numbered_names() {
+            return None;
+        }
+        let paths = pairs(starts, ends).filter_map(|(start, end)| self.reach(start).path(end));
+        let path = paths.min_by_key(Vec::len)?;
+        let steps = path.windows(2).map(|ends| {
+            let witness = self.observation.witness(ends[0], ends[1]).expect("a path runs along dependencies");
+            self.step(ends[0], ends[1], witness)
+        });
+        Some(self.evidence_of(steps.collect(), false))
+    }
+
+    fn is_circular(&self, a: &str, b: &str) -> bool {
+        let is_before = |outer: usize, inner: usize| match self.observation.source().has_numbered_names() {
+            true => self.reach(outer).first.contains_key(&inner),
+            false => self.observation.witness(outer, inner).is_some(),
+        };
+        pairs(self.classes(a), self.classes(b)).any(|(x, y)| is_before(x, y) && is_before(y, x))
+    }
+
+    fn step(&self, outer: usize, inner: usize, witness: &Witness) -> Step {
+        let name = |class: usize| self.observation.classes()[class].name.to_string();
+        Step::new(name(outer), name(inner), witness)
+    }
+
+    fn evidence_of(&self, steps: Vec<Step>, is_doubtful: bool) -> Evidence {
+        Evidence { observation: self.observation.name().to_owned(), steps, is_doubtful }
+    }
+
+    fn reach(&self, start: usize) -> Rc<Reach> {
+        let known = self.reach.borrow().get(&start).cloned();
+        known.unwrap_or_else(|| {
+            let reach = Rc::new(Reach::from(self.observation, start));
+            self.reach.borrow_mut().insert(start, Rc::clone(&reach));
+            reach
+        })
+    }
+}
+
+impl Reach {
+    fn from(observation: &Observation, start: usize) -> Self {
+        let mut reach = Self { first: HashMap::new(), previous: HashMap::new(), start };
+        let mut queue = VecDeque::new();
+        let visit = |reach: &mut Self, state: State, from: Option<State>, queue: &mut VecDeque<State>| {
+            if let std::collections::hash_map::Entry::Vacant(vacant) = reach.previous.entry(state) {
+                vacant.insert(from);
+                reach.first.entry(state.0).or_insert(state);
+                queue.push_back(state);
+            }
+        };
+        for (inner, witness) in observation.inner(start) {
+            for kind in kinds(witness) {
+                visit(&mut reach, (inner, kind.wait), None, &mut queue);
+            }
+        }
+        while let Some((class, waits)) = queue.pop_front() {
+            for (inner, witness) in observation.inner(class) {
+                for kind in kinds(witness).filter(|kind| kind.hold.blocks(waits)) {
+                    visit(&mut reach, (inner, kind.wait), Some((class, waits)), &mut queue);
+                }
+            }
+        }
+        reach
+    }
+
+    /// The classes from the start to `end`, if it is reached.
+    fn path(&self, end: usize) -> Option<Vec<usize>> {
+        let mut state = Some(*self.first.get(&end)?);
+        let mut path = Vec::new();
+        while let Some(at) = state {
+            path.push(at.0);
+            state = self.previous[&at];
+        }
+        path.push(self.start);
+        path.reverse();
+        Some(path)
+    }
+}
+
+/// The kinds of a dependency; the strongest where the source does not tell.
+fn kinds(witness: &Witness) -> impl Iterator<Item = DependencyKind> + '_ {
+    let unknown = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
+    witness.kinds.iter().copied().chain(witness.kinds.is_empty().then_some(unknown))
+}
+
+fn pairs<'b>(outer: &'b [usize], inner: &'b [usize]) -> impl Iterator<Item = (usize, usize)> + 'b {
+    outer.iter().flat_map(|&o| inner.iter().map(move |&i| (o, i)))
+}

@@ -1,0 +1,147 @@
+//! [`Observation`] and what it is made of.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lockdep_core::{DependencyKind, Frame, Site};
+use serde::Serialize;
+
+use super::ClassName;
+use crate::document::Note;
+
+/// What kind of file an observation comes from, and so what it can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A lockdep journal.
+    Journal,
+    /// `/proc/lockdep`: dependencies without their kinds.
+    ProcLockdep,
+}
+
+impl Source {
+    /// Returns whether a class's name is its own, so that dependencies may be strung together.
+    pub fn has_numbered_names(self) -> bool {
+        matches!(self, Self::Journal | Self::ProcLockdep)
+    }
+}
+
+/// A class that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its name.
+    pub name: ClassName,
+    /// How often its locks were acquired, where the source says so.
+    pub acquisitions: Option<u64>,
+}
+
+/// How a dependency is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// The line of the observed file that has it.
+    pub at: Option<Site>,
+    /// How the one was held and the other waited for; empty where the source does not tell.
+    pub kinds: Vec<DependencyKind>,
+    /// The thread that did it.
+    pub thread: Option<String>,
+    /// Where the outer lock had been acquired.
+    pub outer_site: Option<Site>,
+    /// Where the inner lock was acquired.
+    pub inner_site: Option<Site>,
+    /// The stack that acquired the inner lock.
+    pub stack: Vec<Frame>,
+    /// How often it was seen, where the source counts.
+    pub count: Option<u64>,
+}
+
+/// The classes and dependencies of one run or boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    name: String,
+    source: Source,
+    classes: Vec<Class>,
+    by_name: HashMap<String, usize>,
+    inner: Vec<BTreeMap<usize, Witness>>,
+    outer: Vec<Vec<usize>>,
+    /// What is remarkable about the source.
+    pub notes: Vec<Note>,
+}
+
+impl Observation {
+    /// An observation of nothing, by its file's name.
+    pub fn new(name: &str, source: Source) -> Self {
+        Self {
+            name: name.to_owned(),
+            source,
+            classes: Vec::new(),
+            by_name: HashMap::new(),
+            inner: Vec::new(),
+            outer: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Returns the file's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns what kind of file it was.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Returns the classes.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// Returns the number of a class, which is new or not.
+    pub fn add_class(&mut self, name: &str) -> usize {
+        if let Some(&known) = self.by_name.get(name) {
+            return known;
+        }
+        let class = self.classes.len();
+        self.classes.push(Class { name: ClassName::parse(name), acquisitions: None });
+        self.by_name.insert(name.to_owned(), class);
+        self.inner.push(BTreeMap::new());
+        self.outer.push(Vec::new());
+        class
+    }
+
+    /// Records how often a class was acquired.
+    pub fn set_acquisitions(&mut self, class: usize, acquisitions: u64) {
+        self.classes[class].acquisitions = Some(acquisitions);
+    }
+
+    /// Records that `outer` was held when `inner` was acquired. The first witness is kept; kinds and counts add up.
+    pub fn add_dependency(&mut self, outer: usize, inner: usize, witness: Witness) {
+        if let Some(known) = self.inner[outer].get_mut(&inner) {
+            let new: Vec<_> = witness.kinds.into_iter().filter(|kind| !known.kinds.contains(kind)).collect();
+            known.kinds.extend(new);
+            known.count = known.count.zip(witness.count).map(|(a, b)| a + b);
+            return;
+        }
+        self.inner[outer].insert(inner, witness);
+        self.outer[inner].push(outer);
+    }
+
+    /// Returns the classes that were acquired while `class` was held, with their witnesses.
+    pub fn inner(&self, class: usize) -> impl Iterator<Item = (usize, &Witness)> {
+        self.inner[class].iter().map(|(&inner, witness)| (inner, witness))
+    }
+
+    /// Returns the classes that were held when `class` was acquired, with their witnesses.
+    pub fn outer(&self, class: usize) -> impl Iterator<Item = (usize, &Witness)> {
+        self.outer[class].iter().map(move |&outer| (outer, &self.inner[outer][&class]))
+    }
+
+    /// Returns the witness of a dependency.
+    pub fn witness(&self, outer: usize, inner: usize) -> Option<&Witness> {
+        self.inner[outer].get(&inner)
+    }
+
+    /// Returns all dependencies.
+    pub fn dependencies(&self) -> impl Iterator<Item = (usize, usize, &Witness)> {
+        self.inner.iter().enumerate().flat_map(|(outer, inner)| inner.iter().map(move |(&i, w)| (outer, i, w)))
+    }
+}

@@ -1,0 +1,212 @@
+//! An audit as text of at most 100 columns.
+
+use std::fmt::Write;
+
+use crate::{
+    Audit, DocumentAudit, Verdict,
+    compare::{Conflict, DependencyVerdict, Evidence, Missing, RuleAudit},
+    document::Rule,
+};
+
+const WIDTH: usize = 100;
+
+/// Renders an audit, ending in a line feed.
+pub fn text(audit: &Audit) -> String {
+    let mut out = Text::default();
+    for document in &audit.documents {
+        out.document(document);
+    }
+    out.conflicts("documents against each other", &audit.conflicts);
+    for note in &audit.notes {
+        out.line(0, &format!("note: {}: {}", note.site, note.text));
+    }
+    out.line(0, if audit.has_findings() { "the documents need a change" } else { "nothing to change" });
+    out.0
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A line, broken at blanks where it is too long.
+    fn line(&mut self, indent: usize, text: &str) {
+        let mut column = 0;
+        for (at, word) in text.split(' ').enumerate() {
+            let width = word.chars().count();
+            if at == 0 {
+                self.0.extend(std::iter::repeat_n(' ', indent));
+                column = indent;
+            } else if column + 1 + width > WIDTH {
+                self.0.push('\n');
+                self.0.extend(std::iter::repeat_n(' ', indent + 4));
+                column = indent + 4;
+            } else {
+                self.0.push(' ');
+                column += 1;
+            }
+            self.0.push_str(word);
+            column += width;
+        }
+        self.0.push('\n');
+    }
+
+    fn blank(&mut self) {
+        self.0.push('\n');
+    }
+
+    fn document(&mut self, document: &DocumentAudit) {
+        self.line(0, &summary(document));
+        self.blank();
+        self.rules("contradicted", document, Verdict::Contradicted);
+        self.rules("ambiguous", document, Verdict::Ambiguous);
+        if !document.missing.is_empty() {
+            self.line(0, "missing");
+            document.missing.iter().for_each(|missing| self.missing(missing));
+            self.blank();
+        }
+        self.conflicts("the document against itself", &document.conflicts);
+        self.stale(document);
+        self.table(document);
+        self.undocumented(document);
+        for note in &document.notes {
+            self.line(0, &format!("note: {}: {}", note.site, note.text));
+        }
+    }
+
+    fn rules(&mut self, title: &str, document: &DocumentAudit, verdict: Verdict) {
+        let mut rules = document.with_verdict(verdict).peekable();
+        if rules.peek().is_none() {
+            return;
+        }
+        self.line(0, title);
+        for audit in rules {
+            self.line(2, &statement(&audit.rule));
+            if let Some(evidence) = &audit.evidence_against {
+                self.evidence("seen the other way round", evidence);
+            }
+            if let Some(evidence) = audit.evidence_for.as_ref() {
+                self.evidence("seen as documented", evidence);
+            }
+        }
+        self.blank();
+    }
+
+    fn evidence(&mut self, what: &str, evidence: &Evidence) {
+        let doubt = if evidence.is_doubtful { ", though the name may be another lock's" } else { "" };
+        self.line(4, &format!("{what}{doubt}: {evidence}"));
+        for step in &evidence.steps {
+            let place = match (&step.at, &step.outer_site, &step.inner_site) {
+                (Some(at), _, _) => format!("at {at}"),
+                (None, Some(outer), Some(inner)) => format!("at {outer} and then {inner}"),
+                (None, _, Some(inner)) => format!("at {inner}"),
+                _ => format!("in {}", evidence.observation),
+            };
+            let thread = step.thread.as_ref().map(|thread| format!(", thread {thread}")).unwrap_or_default();
+            self.line(6, &format!("{step} {place}{thread}"));
+        }
+    }
+
+    fn missing(&mut self, missing: &Missing) {
+        let mut text = format!("{} belongs", missing.lock);
+        match (&missing.place.outer, &missing.place.inner) {
+            (Some((outer, o)), Some((inner, i))) => {
+                let _ = write!(text, " after {outer} (line {}) and before {inner} (line {})", o.line, i.line);
+            }
+            (Some((outer, site)), None) => _ = write!(text, " after {outer} (line {}), innermost", site.line),
+            (None, Some((inner, site))) => _ = write!(text, " before {inner} (line {}), outermost", site.line),
+            (None, None) => text.push_str(" somewhere: it was seen on both sides of all its neighbours"),
+        }
+        if missing.name != missing.lock {
+            let _ = write!(text, ", as `{}`", missing.name);
+        }
+        self.line(2, &text);
+        for evidence in missing.after.iter().take(3).chain(missing.before.iter().take(3)) {
+            self.evidence("seen", evidence);
+        }
+        if !missing.both_sides.is_empty() {
+            let locks = missing.both_sides.join(", ");
+            self.line(4, &format!("no place is right for all: it was seen before and after {locks}"));
+        }
+    }
+
+    fn conflicts(&mut self, title: &str, conflicts: &[Conflict]) {
+        if conflicts.is_empty() {
+            return;
+        }
+        self.line(0, title);
+        for conflict in conflicts {
+            let certain = if conflict.is_certain { "" } else { " (the scopes differ)" };
+            let files = |rule: &Rule| rule.after.site.file.clone();
+            self.line(2, &format!("{}: {}{certain}", files(&conflict.first), statement(&conflict.first)));
+            self.line(2, &format!("{}: {}", files(&conflict.second), statement(&conflict.second)));
+            match (&conflict.evidence_first, &conflict.evidence_second) {
+                (Some(evidence), None) => self.evidence("the first was seen", evidence),
+                (None, Some(evidence)) => self.evidence("the second was seen", evidence),
+                (None, None) => self.line(4, "neither was seen"),
+                (Some(first), Some(second)) => {
+                    self.evidence("the first was seen", first);
+                    self.evidence("the second was seen", second);
+                }
+            }
+        }
+        self.blank();
+    }
+
+    fn stale(&mut self, document: &DocumentAudit) {
+        if document.stale.is_empty() {
+            return;
+        }
+        self.line(0, "stale names");
+        for stale in &document.stale {
+            self.line(2, &format!("{} (line {}): {}", stale.name, stale.site.line, stale.remark));
+        }
+        self.blank();
+    }
+
+    fn table(&mut self, document: &DocumentAudit) {
+        self.line(0, "rules between a line and the one it is nested in");
+        for audit in document.rules.iter().filter(|audit| audit.rule.adjacent) {
+            let how = match (&audit.evidence_for, audit.verdict) {
+                (Some(evidence), Verdict::Confirmed) if !evidence.is_direct() => " by way of others",
+                _ => "",
+            };
+            let line = audit.rule.after.site.line;
+            self.line(2, &format!("{line:>5}  {:<12}  {}{how}", audit.verdict, pair(audit)));
+        }
+        self.blank();
+    }
+
+    fn undocumented(&mut self, document: &DocumentAudit) {
+        let is_undocumented = |verdict| verdict == DependencyVerdict::Undocumented;
+        let mut dependencies = document.dependencies.iter().filter(|audit| is_undocumented(audit.verdict)).peekable();
+        if dependencies.peek().is_none() {
+            return;
+        }
+        self.line(0, "seen between documented locks, and not documented");
+        for audit in dependencies {
+            self.line(2, &format!("{} -> {}", audit.outer, audit.inner));
+        }
+        self.blank();
+    }
+}
+
+fn summary(document: &DocumentAudit) -> String {
+    let counts = Verdict::ALL.map(|verdict| (document.with_verdict(verdict).count(), verdict.as_str()));
+    let rules: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let missing = match document.missing.len() {
+        0 => String::new(),
+        1 => "; 1 lock missing".to_owned(),
+        n => format!("; {n} locks missing"),
+    };
+    format!("{}: {} rules: {}{missing}", document.name, document.rules.len(), rules.join(", "))
+}
+
+fn statement(rule: &Rule) -> String {
+    let scope = rule.scope.as_ref().map(|scope| format!(" [{scope}]")).unwrap_or_default();
+    let term = |term: &crate::document::Term| format!("{} (line {})", term.name, term.site.line);
+    format!("{} before {}{scope}", term(&rule.before), term(&rule.after))
+}
+
+fn pair(audit: &RuleAudit) -> String {
+    format!("{} -> {}", audit.rule.before.name, audit.rule.after.name)
+}
