@@ -1,1 +1,4 @@
-//! To be written.
+//! Renderers: a [`Report`](lockdep_core::Report) in, text or another format out. One file a format, no judgement.
+
+pub mod json;
+pub mod text;

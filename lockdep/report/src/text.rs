@@ -1,0 +1,303 @@
+//! Plain text, after the kernel's wording, so that what people know to look for is there.
+//!
+//! A report answers, in this order: who wants what and holds what; how the lock that is held came to depend on the one
+//! that is wanted, latest dependency first, each with both stacks; how two threads would meet; what the thread holds.
+
+use std::fmt::{self, Write};
+
+use lockdep_core::{Acquisition, Code, Dependency, Frame, Mode, Report};
+
+/// Returns the report as text, every line ended by a line feed.
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    write(&mut out, report).expect("a string takes everything");
+    out
+}
+
+/// Returns the one line that says what sort of finding a report is.
+pub const fn title(code: Code) -> &'static str {
+    match code {
+        Code::CircularDependency => "possible circular locking dependency detected",
+        Code::Recursion => "possible recursive locking detected",
+        Code::InstanceOrder => "possible circular locking dependency detected within one class",
+        Code::ReleaseUnheld => "bad unlock balance detected!",
+        _ => "locking rule broken",
+    }
+}
+
+fn write(out: &mut String, report: &Report) -> fmt::Result {
+    let title = format!("WARNING: {}", title(report.code));
+    writeln!(out, "{}\n{title}\n{}", "=".repeat(title.len()), "-".repeat(title.len()))?;
+    match report.code {
+        Code::ReleaseUnheld => balance(out, report)?,
+        Code::Recursion => recursion(out, report)?,
+        _ => circle(out, report)?,
+    }
+    held(out, report)?;
+    writeln!(out, "\n[{} {}]", report.code, report.fingerprint)
+}
+
+fn circle(out: &mut String, report: &Report) -> fmt::Result {
+    let Some(closing) = report.cycle.first() else { return wanted(out, report) };
+    wanted(out, report)?;
+    writeln!(out, "\nbut thread is already holding lock:\n {}", Lock(&closing.outer))?;
+    writeln!(out, "\nwhich lock already depends on the new lock.\n")?;
+    writeln!(out, "the existing dependency chain (in reverse order) is:")?;
+    for (number, dependency) in report.cycle.iter().enumerate().rev() {
+        link(out, number, dependency)?;
+    }
+    writeln!(out, "\nother info that might help us debug this:\n")?;
+    // From the wanted lock to the held one: what was known before.
+    let names: Vec<&str> = report.cycle.iter().map(|dependency| dependency.inner.class.as_str()).collect();
+    writeln!(out, "Chain exists of:\n  {}\n", names.join(" --> "))?;
+    let other = report.cycle.last().unwrap_or(closing);
+    scenario(out, closing, other)
+}
+
+fn wanted(out: &mut String, report: &Report) -> fmt::Result {
+    writeln!(out, "{}{} is trying to acquire lock:", report.thread, InSpan(report.span.as_deref()))?;
+    writeln!(out, " {}", Lock(&report.wanted))
+}
+
+fn link(out: &mut String, number: usize, dependency: &Dependency) -> fmt::Result {
+    let Dependency { outer, inner, thread, span, kind } = dependency;
+    writeln!(out, "\n-> #{number} {}", Lock(inner))?;
+    writeln!(
+        out,
+        "   acquired by {thread}{} while holding ({}), dependency {kind}:",
+        InSpan(span.as_deref()),
+        outer.class
+    )?;
+    stack(out, &inner.stack)?;
+    writeln!(out, "   ({}) had been acquired{}:", outer.class, At(outer))?;
+    stack(out, &outer.stack)
+}
+
+fn stack(out: &mut String, frames: &[Frame]) -> fmt::Result {
+    if frames.is_empty() {
+        writeln!(out, "       (no stack)")?;
+    }
+    for frame in frames {
+        match &frame.site {
+            Some(site) => writeln!(out, "       {} ({site})", frame.function)?,
+            None => writeln!(out, "       {}", frame.function)?,
+        }
+    }
+    Ok(())
+}
+
+/// Two threads that meet: one holds what the report's thread holds, the other is about to want it.
+fn scenario(out: &mut String, closing: &Dependency, other: &Dependency) -> fmt::Result {
+    let [first, second, third] =
+        [Call(&other.outer), Call(&other.inner), Call(&closing.inner)].map(|call| call.to_string());
+    writeln!(out, " Possible unsafe locking scenario:\n")?;
+    let left = closing_width(&[&Call(&closing.outer).to_string(), &third]);
+    writeln!(out, "  {:left$}CPU1\n  {:left$}----", "CPU0", "----")?;
+    writeln!(out, "  {}", Call(&closing.outer))?;
+    writeln!(out, "  {:left$}{first}\n  {:left$}{second}", "", "")?;
+    writeln!(out, "  {third}\n\n *** DEADLOCK ***")
+}
+
+fn closing_width(calls: &[&str]) -> usize {
+    calls.iter().map(|call| call.len()).max().unwrap_or(0).max(22) + 2
+}
+
+fn recursion(out: &mut String, report: &Report) -> fmt::Result {
+    wanted(out, report)?;
+    stack(out, &report.wanted.stack)?;
+    let Some(conflict) = &report.conflict else { return Ok(()) };
+    writeln!(out, "\nbut thread is already holding lock:\n {}", Lock(conflict))?;
+    stack(out, &conflict.stack)?;
+    writeln!(out, "\nother info that might help us debug this:\n\n Possible unsafe locking scenario:\n")?;
+    writeln!(out, "  CPU0\n  ----\n  {}\n  {}\n\n *** DEADLOCK ***\n", Call(conflict), Call(&report.wanted))?;
+    match (report.same_instance, conflict.mode) {
+        (true, Mode::Shared | Mode::SharedRecursive) => {
+            writeln!(out, " It is the same lock: a writer that waits in between blocks the second reader for good.")
+        }
+        (true, _) => writeln!(out, " It is the same lock: the thread waits for itself."),
+        (false, _) => writeln!(out, " May be due to missing lock nesting notation"),
+    }
+}
+
+fn balance(out: &mut String, report: &Report) -> fmt::Result {
+    writeln!(out, "{} is trying to release lock ({}){}", report.thread, report.wanted.class, At(&report.wanted))?;
+    writeln!(out, "but it does not hold it.")
+}
+
+fn held(out: &mut String, report: &Report) -> fmt::Result {
+    match report.held.len() {
+        0 => writeln!(out, "\nno locks held by {}.", report.thread),
+        1 => writeln!(out, "\n1 lock held by {}:", report.thread),
+        n => writeln!(out, "\n{n} locks held by {}:", report.thread),
+    }?;
+    report.held.iter().enumerate().try_for_each(|(number, lock)| writeln!(out, " #{number}: {}", Lock(lock)))
+}
+
+/// `(class){mode}, at file:line:column`
+struct Lock<'a>(&'a Acquisition);
+
+impl fmt::Display for Lock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.0.mode {
+            Mode::Exclusive => "exclusive",
+            Mode::Shared => "shared",
+            Mode::SharedRecursive => "shared, recursive",
+            Mode::Upgradable => "upgradable",
+        };
+        let trylock = if self.0.trylock { ", trylock" } else { "" };
+        write!(f, "({}){{{mode}{trylock}}}", self.0.class)?;
+        self.0.site.iter().try_for_each(|site| write!(f, ", at {site}"))
+    }
+}
+
+/// ` at file:line:column`
+struct At<'a>(&'a Acquisition);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.site.iter().try_for_each(|site| write!(f, " at {site}"))
+    }
+}
+
+/// ` (in span{field=value})`
+struct InSpan<'a>(Option<&'a str>);
+
+impl fmt::Display for InSpan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|span| write!(f, " (in {span})"))
+    }
+}
+
+/// `lock(class);`, or `rlock` for a reader, `ulock` for the upgradable one.
+struct Call<'a>(&'a Acquisition);
+
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.0.mode {
+            Mode::Exclusive => "lock",
+            Mode::Shared | Mode::SharedRecursive => "rlock",
+            Mode::Upgradable => "ulock",
+        };
+        write!(f, "{verb}({});", self.0.class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockdep_core::{DependencyKind, Fingerprint, HoldKind, Site, WaitKind};
+
+    use super::*;
+
+    fn acquisition(class: &str, mode: Mode, line: u32) -> Acquisition {
+        let site = Site { file: "src/a.rs".to_owned(), line, column: 5 };
+        let frame = Frame { function: format!("take_{class}"), site: Some(site.clone()) };
+        Acquisition { class: class.to_owned(), mode, trylock: false, site: Some(site), stack: vec![frame] }
+    }
+
+    fn dependency(outer: Acquisition, inner: Acquisition, thread: &str) -> Dependency {
+        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
+        Dependency { outer, inner, kind, thread: thread.to_owned(), span: Some("fault{addr=7}".to_owned()) }
+    }
+
+    fn sample() -> Report {
+        let (a, b, c) = ("a", "b", "c");
+        let lock = |class, line| acquisition(class, Mode::Exclusive, line);
+        Report {
+            code: Code::CircularDependency,
+            fingerprint: Fingerprint::of(Code::CircularDependency, &[a, b, c]),
+            thread: "three".to_owned(),
+            wanted: lock(a, 6),
+            cycle: vec![
+                dependency(lock(c, 5), lock(a, 6), "three"),
+                dependency(lock(a, 1), acquisition(b, Mode::Shared, 2), "one"),
+                dependency(acquisition(b, Mode::Shared, 3), lock(c, 4), "two"),
+            ],
+            conflict: None,
+            same_instance: false,
+            held: vec![lock(c, 5)],
+            span: None,
+        }
+    }
+
+    #[test]
+    fn a_circle_reads_like_the_kernels() {
+        let text = render(&sample());
+        let expected = "\
+======================================================
+WARNING: possible circular locking dependency detected
+------------------------------------------------------
+three is trying to acquire lock:
+ (a){exclusive}, at src/a.rs:6:5
+
+but thread is already holding lock:
+ (c){exclusive}, at src/a.rs:5:5
+
+which lock already depends on the new lock.
+
+the existing dependency chain (in reverse order) is:
+
+-> #2 (c){exclusive}, at src/a.rs:4:5
+   acquired by two (in fault{addr=7}) while holding (b), dependency EN:
+       take_c (src/a.rs:4:5)
+   (b) had been acquired at src/a.rs:3:5:
+       take_b (src/a.rs:3:5)
+
+-> #1 (b){shared}, at src/a.rs:2:5
+   acquired by one (in fault{addr=7}) while holding (a), dependency EN:
+       take_b (src/a.rs:2:5)
+   (a) had been acquired at src/a.rs:1:5:
+       take_a (src/a.rs:1:5)
+
+-> #0 (a){exclusive}, at src/a.rs:6:5
+   acquired by three (in fault{addr=7}) while holding (c), dependency EN:
+       take_a (src/a.rs:6:5)
+   (c) had been acquired at src/a.rs:5:5:
+       take_c (src/a.rs:5:5)
+
+other info that might help us debug this:
+
+Chain exists of:
+  a --> b --> c
+
+ Possible unsafe locking scenario:
+
+  CPU0                    CPU1
+  ----                    ----
+  lock(c);
+                          rlock(b);
+                          lock(c);
+  lock(a);
+
+ *** DEADLOCK ***
+
+1 lock held by three:
+ #0: (c){exclusive}, at src/a.rs:5:5
+
+[circular-dependency ";
+        assert!(text.starts_with(expected), "{text}");
+    }
+
+    #[test]
+    fn a_recursion_says_whether_it_is_certain() {
+        let mut report = Report {
+            code: Code::Recursion,
+            cycle: Vec::new(),
+            conflict: Some(acquisition("a", Mode::Exclusive, 1)),
+            ..sample()
+        };
+        assert!(render(&report).contains("May be due to missing lock nesting notation"));
+        report.same_instance = true;
+        assert!(render(&report).contains("the thread waits for itself"));
+        report.conflict = Some(acquisition("a", Mode::Shared, 1));
+        assert!(render(&report).contains("  rlock(a);\n  lock(a);"));
+    }
+
+    #[test]
+    fn a_release_without_a_lock_is_told() {
+        let report = Report { code: Code::ReleaseUnheld, cycle: Vec::new(), held: Vec::new(), ..sample() };
+        let text = render(&report);
+        assert!(text.contains("bad unlock balance detected!"));
+        assert!(text.contains("three is trying to release lock (a) at src/a.rs:6:5"));
+        assert!(text.contains("no locks held by three."));
+    }
+}
