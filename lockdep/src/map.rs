@@ -109,7 +109,7 @@ impl LockMap {
     #[inline]
     #[track_caller]
     pub fn release(&self) {
-        hooks::release(&self.record);
+        hooks::release(&self.record, Location::caller());
     }
 
     /// Records that this thread, which holds the lock, holds it in another mode from now on without having waited, such

@@ -91,14 +91,14 @@ fn scenario(out: &mut String, closing: &Dependency, other: &Dependency) -> fmt::
     let [first, second, third] =
         [Call(&other.outer), Call(&other.inner), Call(&closing.inner)].map(|call| call.to_string());
     writeln!(out, " Possible unsafe locking scenario:\n")?;
-    let left = closing_width(&[&Call(&closing.outer).to_string(), &third]);
+    let left = column_width(&[&Call(&closing.outer).to_string(), &third]);
     writeln!(out, "  {:left$}CPU1\n  {:left$}----", "CPU0", "----")?;
     writeln!(out, "  {}", Call(&closing.outer))?;
     writeln!(out, "  {:left$}{first}\n  {:left$}{second}", "", "")?;
     writeln!(out, "  {third}\n\n *** DEADLOCK ***")
 }
 
-fn closing_width(calls: &[&str]) -> usize {
+fn column_width(calls: &[&str]) -> usize {
     calls.iter().map(|call| call.len()).max().unwrap_or(0).max(22) + 2
 }
 

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, panic::Location};
 use crate::{Acquire, LockClass, Mode};
 
 /// What users see of a build without checking.
-pub mod api {
+pub(crate) mod api {
     use crate::Policy;
 
     /// Whether checking is compiled in: the feature `enabled`.
@@ -91,7 +91,7 @@ pub(crate) fn hold<'a>(_record: &'a Record, _how: Acquire, _site: &'static Locat
 pub(crate) fn acquire(_record: &Record, _how: Acquire, _site: &'static Location<'static>) {}
 
 #[inline(always)]
-pub(crate) fn release(_record: &Record) {}
+pub(crate) fn release(_record: &Record, _site: &'static Location<'static>) {}
 
 #[inline(always)]
 pub(crate) fn set_mode(_record: &Record, _mode: Mode) {}

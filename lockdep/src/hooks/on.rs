@@ -1,80 +1,160 @@
-//! Checking is compiled in (to be written).
+//! Checking is compiled in: a record names a class and a lock, a hook asks the runtime.
 
-use std::{marker::PhantomData, panic::Location};
+use std::{num::NonZeroUsize, panic::Location};
 
+use once_cell::race::OnceNonZeroUsize;
+
+use super::runtime::{classes, thread};
 use crate::{Acquire, LockClass, Mode};
 
-/// What users see of a build without checking.
-pub mod api {
+/// What users see of a build with checking.
+pub(crate) mod api {
+    pub use lockdep_core::{Code, Fingerprint, Journal, Mode, Report, Subclass};
+
+    pub use super::super::runtime::{Session, SpanLayer};
     use crate::Policy;
 
     /// Whether checking is compiled in: the feature `enabled`.
     pub const ENABLED: bool = true;
 
-    pub use super::super::runtime::Session;
-    pub use lockdep_core::{Journal, Mode, Report, Subclass};
-
-    /// Sets what a report does, for the whole process.
+    /// Sets what a report does, for the whole process. Overrides the environment.
     pub fn set_policy(policy: Policy) {
-        let _ = policy;
+        Session::process().set_policy(policy);
+    }
+
+    /// Returns the findings of the whole process since the last call, in order.
+    pub fn take_reports() -> Vec<Report> {
+        Session::process().take_reports()
     }
 }
 
+/// The number of a class, once it has one.
 #[derive(Debug)]
-pub(crate) struct ClassCell;
+pub(crate) struct ClassCell(pub(crate) OnceNonZeroUsize);
 
 impl ClassCell {
     pub(crate) const fn new() -> Self {
-        Self
+        Self(OnceNonZeroUsize::new())
     }
 }
 
+/// What a lock carries: its class, and, once it has been acquired, class number and identity in one word.
 #[derive(Debug)]
-pub(crate) struct Record;
+pub(crate) struct Record {
+    class: ClassRef,
+    id: OnceNonZeroUsize,
+}
+
+/// What names the class of a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClassRef {
+    Explicit(&'static LockClass),
+    Site(&'static Location<'static>),
+}
+
+/// Class number and identity of a lock in one word, never 0. A moved lock stays itself, and a new lock at the address of
+/// a dead one is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LockId(NonZeroUsize);
+
+const CLASS_BITS: u32 = 24;
+
+impl LockId {
+    pub(crate) fn new(class: u32, serial: usize) -> Self {
+        let word = (serial << CLASS_BITS) | class as usize;
+        // Serials count from 1, and wrap after 2^40 locks.
+        Self(NonZeroUsize::new(word).unwrap_or(NonZeroUsize::MIN))
+    }
+
+    #[inline]
+    pub(crate) const fn class(self) -> lockdep_core::ClassId {
+        lockdep_core::ClassId::new(self.0.get() as u32 & ((1 << CLASS_BITS) - 1))
+    }
+
+    #[inline]
+    pub(crate) const fn instance(self) -> u64 {
+        self.0.get() as u64
+    }
+}
 
 impl Record {
-    pub(crate) const fn at(_site: &'static Location<'static>) -> Self {
-        Self
+    pub(crate) const fn at(site: &'static Location<'static>) -> Self {
+        Self { class: ClassRef::Site(site), id: OnceNonZeroUsize::new() }
     }
 
-    pub(crate) const fn of(_class: &'static LockClass) -> Self {
-        Self
+    pub(crate) const fn of(class: &'static LockClass) -> Self {
+        Self { class: ClassRef::Explicit(class), id: OnceNonZeroUsize::new() }
+    }
+
+    /// Returns the identity, if the lock has ever been acquired.
+    #[inline]
+    pub(crate) fn known_id(&self) -> Option<LockId> {
+        self.id.get().map(LockId)
+    }
+
+    /// Returns the identity, giving the lock one if it has none.
+    pub(crate) fn id(&self) -> LockId {
+        LockId(self.id.get_or_init(|| classes::identify(self.class).0))
+    }
+
+    /// Returns whether the locks of this class have an order of their own.
+    pub(crate) const fn orders_instances(&self) -> bool {
+        matches!(self.class, ClassRef::Site(_))
     }
 }
 
-/// What a guard carries: nothing.
+/// What a guard carries: the way back to the record.
 #[derive(Debug)]
-pub(crate) struct Held<'a>(PhantomData<&'a Record>);
+pub(crate) struct Held<'a> {
+    record: &'a Record,
+}
 
 impl Held<'_> {
-    #[inline(always)]
-    pub(crate) fn set_mode(&self, _mode: Mode) {}
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        thread::set_mode(self.record, mode);
+    }
 
-    #[inline(always)]
-    pub(crate) fn upgrade(&self, _site: &'static Location<'static>) {}
+    pub(crate) fn upgrade(&self, site: &'static Location<'static>) {
+        thread::upgrade(self.record, site);
+    }
 
-    #[inline(always)]
-    pub(crate) fn wait(&self, _site: &'static Location<'static>) {}
+    /// A condition variable lets go of the lock and acquires it again.
+    pub(crate) fn wait(&self, site: &'static Location<'static>) {
+        thread::reacquire(self.record, site);
+    }
 }
 
-#[inline(always)]
-pub(crate) fn hold<'a>(_record: &'a Record, _how: Acquire, _site: &'static Location<'static>) -> Held<'a> {
-    Held(PhantomData)
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        thread::release_guard(self.record);
+    }
 }
 
-#[inline(always)]
-pub(crate) fn acquire(_record: &Record, _how: Acquire, _site: &'static Location<'static>) {}
+#[inline]
+pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
+    thread::acquire(record, how, site);
+    Held { record }
+}
 
-#[inline(always)]
-pub(crate) fn release(_record: &Record) {}
+#[inline]
+pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    thread::acquire(record, how, site);
+}
 
-#[inline(always)]
-pub(crate) fn set_mode(_record: &Record, _mode: Mode) {}
+#[inline]
+pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
+    thread::release(record, site);
+}
 
-#[inline(always)]
-pub(crate) fn upgrade(_record: &Record, _site: &'static Location<'static>) {}
+pub(crate) fn set_mode(record: &Record, mode: Mode) {
+    thread::set_mode(record, mode);
+}
 
-#[inline(always)]
-pub(crate) fn is_held(_record: &Record) -> Option<bool> {
-    None
+pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
+    thread::upgrade(record, site);
+}
+
+pub(crate) fn is_held(record: &Record) -> Option<bool> {
+    thread::is_held(record)
 }

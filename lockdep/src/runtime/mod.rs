@@ -1,30 +1,24 @@
-//! To be written.
-use crate::Policy;
-use lockdep_core::{Journal, Report};
+//! The process-wide runtime: what turns the brain, which is a value, into something that watches real threads.
+//!
+//! * `thread`: the fast path: a thread's held stack and its cache of proven acquisition points, nothing shared.
+//! * `cold`: everything else that an acquisition can lead to.
+//! * `session`: a validator with what belongs to it; one for the process, others on demand.
+//! * `state`: one word that every fast path reads: off, or the number of the latest thing to attend to.
+//! * `classes`: numbers for classes and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
+//! * `output`: policy, tracing events. `journal`: the file. `span`: the context that tracing knows.
+//!
+//! No lock of this crate is used in here, and a thread that is inside is not watched.
 
-/// A validator of its own, for the threads that enter it.
-#[derive(Clone, Debug)]
-pub struct Session;
+pub(crate) mod classes;
+mod cold;
+mod journal;
+mod output;
+mod paths;
+mod session;
+mod span;
+mod stack;
+mod state;
+pub(crate) mod thread;
 
-impl Session {
-    /// A session that has learnt nothing.
-    pub fn new(policy: Policy) -> Self {
-        let _ = policy;
-        Self
-    }
-
-    /// Runs `f`; what this thread acquires in it goes to this session.
-    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        f()
-    }
-
-    /// Returns the findings so far, in order.
-    pub fn reports(&self) -> Vec<Report> {
-        Vec::new()
-    }
-
-    /// Returns everything learnt so far, as a journal of `program`.
-    pub fn journal(&self, program: &str) -> Journal {
-        Journal::new(program)
-    }
-}
+pub use session::Session;
+pub use span::SpanLayer;

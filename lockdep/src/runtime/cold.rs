@@ -1,0 +1,253 @@
+//! Everything an acquisition can lead to besides the fast path: a new point, a new dependency, a report.
+//!
+//! While a thread is in here its cell is borrowed, so whatever this code causes on the way (an allocator, a logger, a
+//! subscriber with locks of its own) is not watched. Only a panic waits until the thread is outside again.
+
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use lockdep_core::{
+    Acquired, HeldStack, Mode, Outcome, Point, Report, Request, WaitKind,
+    explain::{dependency_record, release_unheld as unheld_report},
+    journal::Record as Line,
+};
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+
+use super::{
+    classes,
+    output::{self, Verdict},
+    session::{Learnt, PointInfo, Session, Shared},
+    span, stack, state,
+    thread::{self, Cell, Thread},
+};
+use crate::{Acquire, Policy, hooks::Record};
+
+/// The names of threads, by number, from 1.
+static THREADS: Lazy<Mutex<Vec<String>>> = Lazy::new(Default::default);
+
+/// Returns the name of a thread.
+pub(super) fn thread_name(number: u32) -> String {
+    let index = (number as usize).wrapping_sub(1);
+    THREADS.lock().get(index).cloned().unwrap_or_else(|| format!("thread-{number}"))
+}
+
+/// Brings a thread up to date with the process: environment read, number given, orphaned entries gone. Returns whether
+/// checking is on.
+fn attend(thread: &mut Thread) -> bool {
+    if state::load() == state::UNSET {
+        // Reading the environment sets the state.
+        let _ = Session::process();
+    }
+    let state = state::load();
+    if thread.state != state {
+        state::adopt(|instance| thread.held.release(instance).is_some());
+        thread.state = state;
+    }
+    if thread.number == 0 {
+        let mut threads = THREADS.lock();
+        let number = threads.len() + 1;
+        threads.push(std::thread::current().name().map_or_else(|| format!("thread-{number}"), str::to_owned));
+        thread.number = u32::try_from(number).unwrap_or(u32::MAX);
+    }
+    state != state::OFF
+}
+
+/// Checks and records an acquisition that the cache does not know.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn acquire(cell: &Cell, record: &Record, how: Acquire, site: &'static Location<'static>) {
+    let verdict = inside(cell, |thread, session| {
+        let id = record.id();
+        let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+        let attempt = Attempt { record, acquired, wait: how.mode.wait(), site };
+        let verdict = attempt.check(thread, &session.0);
+        if matches!(verdict, Verdict::GoOn) {
+            let point = attempt.point(&thread.held);
+            thread.held.push(acquired, id.instance(), point);
+        }
+        verdict
+    });
+    verdict.carry_out();
+}
+
+/// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static Location<'static>) {
+    let verdict = inside(cell, |thread, session| {
+        let id = record.id();
+        let Some(held) = thread.held.iter().rfind(|lock| lock.instance() == id.instance()).copied() else {
+            return Verdict::GoOn;
+        };
+        let mode = if wait == WaitKind::Upgrade { Mode::Exclusive } else { held.mode() };
+        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, site };
+        if wait == WaitKind::Upgrade {
+            let verdict = attempt.check(thread, &session.0);
+            thread.held.set_mode(id.instance(), mode);
+            return verdict;
+        }
+        thread.held.release(id.instance());
+        let verdict = attempt.check(thread, &session.0);
+        // Whatever was found, the guard is still there, and the lock is held again when the wait is over.
+        let point = attempt.point(&thread.held);
+        thread.held.push(attempt.acquired, id.instance(), point);
+        verdict
+    });
+    verdict.carry_out();
+}
+
+/// Runs `f` inside the runtime, unless the thread is inside already or checking is off.
+fn inside(cell: &Cell, f: impl FnOnce(&mut Thread, &Session) -> Verdict) -> Verdict {
+    let Ok(mut thread) = cell.try_borrow_mut() else { return Verdict::GoOn };
+    if !attend(&mut thread) {
+        return Verdict::GoOn;
+    }
+    let Some(session) = Session::numbered(thread.session) else { return Verdict::GoOn };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&mut thread, &session)));
+    result.unwrap_or_else(|_| {
+        // Our bug must not become the host's.
+        state::switch_off();
+        output::complain("internal error (a bug of lockdep, not of the program); checking is off from now on");
+        Verdict::GoOn
+    })
+}
+
+/// An acquisition about to be made.
+struct Attempt<'a> {
+    record: &'a Record,
+    acquired: Acquired,
+    wait: WaitKind,
+    site: &'static Location<'static>,
+}
+
+impl Attempt<'_> {
+    fn point(&self, held: &HeldStack) -> Point {
+        held.key().then(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
+    }
+
+    /// Finds the acquisition proven, or proves it, or reports it.
+    fn check(&self, thread: &mut Thread, session: &Shared) -> Verdict {
+        let point = self.point(&thread.held);
+        // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
+        let cacheable = self.wait != WaitKind::Upgrade;
+        let known = session.points.get(&point.as_u64()).map(|info| info.proven);
+        if known.is_none() {
+            let stack = session.stacks.lock().intern(stack::capture());
+            session.points.insert(point.as_u64(), PointInfo { location: self.site, stack, proven: false });
+        }
+        if cacheable && known == Some(true) {
+            thread.cache.insert(point);
+            return Verdict::GoOn;
+        }
+        let mut learnt = session.learnt.lock();
+        let (proven, verdict) = self.validate(thread, session, point, &mut learnt);
+        drop(learnt);
+        if proven && cacheable {
+            if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
+                info.proven = true;
+            }
+            thread.cache.insert(point);
+        }
+        verdict
+    }
+
+    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Verdict) {
+        let request = Request {
+            how: self.acquired,
+            wait: self.wait,
+            instance: self.record.id().instance(),
+            point,
+            orders_instances: self.record.orders_instances(),
+            thread: thread.number,
+            span: session.intern_span(span::current()),
+        };
+        learnt.meet(self.acquired.class());
+        let outcome = learnt.validator.acquire(&thread.held, &request);
+        for (step, witness) in &outcome.learnt {
+            learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
+        }
+        let verdict = report(&outcome, &request, &thread.held, session, learnt);
+        (outcome.proven, verdict)
+    }
+}
+
+/// Reports what an outcome broke, each finding once.
+fn report(outcome: &Outcome, request: &Request, held: &HeldStack, session: &Shared, learnt: &mut Learnt) -> Verdict {
+    let mut verdict = Verdict::GoOn;
+    for violation in &outcome.violations {
+        let first = learnt.count(violation.fingerprint(session));
+        // The thread would hang right here, so even a known one is told again.
+        let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
+        if first || told_again {
+            let report = violation.report(request, held, &learnt.validator, session);
+            verdict = worse(verdict, publish(report, first, learnt));
+        }
+    }
+    verdict
+}
+
+fn publish(report: Report, first: bool, learnt: &mut Learnt) -> Verdict {
+    if first {
+        // Into the journal first: the policy may be to abort.
+        learnt.keep(report.clone());
+    }
+    output::tell(&report, learnt.policy)
+}
+
+fn worse(first: Verdict, second: Verdict) -> Verdict {
+    match first {
+        Verdict::GoOn => second,
+        Verdict::Panic(_) => first,
+    }
+}
+
+/// Reports a release, by hand, of a lock that this thread does not hold.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Location<'static>) {
+    let verdict = inside(cell, |thread, session| {
+        let shared = &*session.0;
+        let place = Some(classes::site_of(site));
+        let report = unheld_report(record.id().class(), place, thread_name(thread.number), &thread.held, shared);
+        let mut learnt = shared.learnt.lock();
+        if learnt.count(report.fingerprint) { publish(report, true, &mut learnt) } else { Verdict::GoOn }
+    });
+    verdict.carry_out();
+}
+
+/// Records that a guard was dropped by another thread than the one that acquired it.
+#[cold]
+#[inline(never)]
+pub(super) fn released_elsewhere(instance: u64) {
+    state::orphan(instance);
+}
+
+/// Moves this thread to another session until the result is dropped.
+pub(super) fn enter(session: u32) -> Entered {
+    let outer = thread::with(|cell| exchange(cell, session, HeldStack::new()));
+    Entered { outer }
+}
+
+/// What a thread held, and in which session, before it entered another.
+pub(super) struct Entered {
+    outer: Option<(u32, HeldStack)>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some((session, held)) = self.outer.take() {
+            thread::with(|cell| exchange(cell, session, held));
+        }
+    }
+}
+
+fn exchange(cell: &Cell, session: u32, held: HeldStack) -> Option<(u32, HeldStack)> {
+    let mut thread = cell.try_borrow_mut().ok()?;
+    // What is proven is proven in its session.
+    thread.cache.clear();
+    let outer = std::mem::replace(&mut thread.session, session);
+    Some((outer, std::mem::replace(&mut thread.held, held)))
+}

@@ -1,0 +1,55 @@
+//! What a report does: a tracing event in any case, then what the policy says.
+
+use lockdep_core::Report;
+use lockdep_report::text;
+
+use crate::Policy;
+
+/// What the acquisition that made a report must do, once the thread is outside of the runtime again.
+#[must_use]
+pub(super) enum Verdict {
+    /// Go on.
+    GoOn,
+    /// Panic with this message.
+    Panic(String),
+}
+
+impl Verdict {
+    /// Does it.
+    #[track_caller]
+    pub(super) fn carry_out(self) {
+        if let Self::Panic(text) = self {
+            panic!("{text}");
+        }
+    }
+}
+
+/// Tells everybody of a report.
+pub(super) fn tell(report: &Report, policy: Policy) -> Verdict {
+    tracing::error!(
+        target: "lockdep",
+        code = report.code.as_str(),
+        fingerprint = %report.fingerprint,
+        thread = report.thread,
+        wanted = report.wanted.class,
+        "{}",
+        text::title(report.code)
+    );
+    match policy {
+        Policy::Collect => Verdict::GoOn,
+        Policy::Panic if !std::thread::panicking() => Verdict::Panic(format!("\n{}", text::render(report))),
+        Policy::Panic | Policy::Print => {
+            eprint!("{}", text::render(report));
+            Verdict::GoOn
+        }
+        Policy::Abort => {
+            eprint!("{}", text::render(report));
+            std::process::abort();
+        }
+    }
+}
+
+/// Says that something inside has failed. Once per cause is enough, so callers switch the cause off.
+pub(super) fn complain(message: &str) {
+    eprintln!("lockdep: {message}");
+}

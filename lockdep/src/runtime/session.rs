@@ -1,0 +1,303 @@
+//! [`Session`]: a validator with everything that belongs to it.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use dashmap::DashMap;
+use lockdep_core::{
+    ClassId, Evidence, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
+    explain::dependency_record,
+    journal::{ClassRecord, Record},
+};
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+
+use super::{
+    classes, cold,
+    journal::JournalFile,
+    output::complain,
+    stack::{self, StackId, StackTable},
+    state, thread,
+};
+use crate::Policy;
+
+/// A validator of its own, for the threads that enter it.
+///
+/// The process has one, to which every thread belongs at first. A session of your own starts from nothing, keeps its
+/// findings to itself, and so lets tests run side by side. Clones are the same session.
+///
+/// ```
+/// use lockdep::{Mutex, Policy, Session};
+///
+/// let (a, b) = (Mutex::new(0), Mutex::new(0));
+/// let session = Session::new(Policy::Collect);
+/// session.enter(|| {
+///     drop((a.lock(), b.lock()));
+///     drop((b.lock(), a.lock()));
+/// });
+/// assert_eq!(session.reports().len(), 1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Session(pub(super) Arc<Shared>);
+
+/// What the threads of a session share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    id: u32,
+    /// What is known of acquisition points. A proven one is never checked again.
+    pub(super) points: DashMap<u64, PointInfo, FxBuildHasher>,
+    pub(super) stacks: Mutex<StackTable>,
+    pub(super) learnt: Mutex<Learnt>,
+    spans: Mutex<Vec<String>>,
+}
+
+/// What is known of an acquisition point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PointInfo {
+    pub(super) location: &'static std::panic::Location<'static>,
+    pub(super) stack: StackId,
+    pub(super) proven: bool,
+}
+
+/// What is behind the validator's own lock.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    pub(super) validator: Validator,
+    pub(super) policy: Policy,
+    /// Classes met, in the order in which they were met.
+    classes: Vec<ClassId>,
+    known: FxHashSet<ClassId>,
+    /// How often each finding was made.
+    seen: FxHashMap<Fingerprint, u64>,
+    reports: Vec<Report>,
+    journal: Option<JournalFile>,
+}
+
+static SESSIONS: Lazy<DashMap<u32, Weak<Shared>>> = Lazy::new(Default::default);
+static NEXT: AtomicU32 = AtomicU32::new(thread::PROCESS + 1);
+static PROCESS: Lazy<Session> = Lazy::new(|| {
+    let settings = Settings::from_environment();
+    settings.complaints.iter().for_each(|text| complain(text));
+    state::start(settings.on);
+    let session = Session::with(thread::PROCESS, settings.policy);
+    if let Some(directory) = settings.journal.filter(|_| settings.on) {
+        match JournalFile::create(&directory) {
+            Ok(journal) => session.0.learnt.lock().journal = Some(journal),
+            Err(message) => complain(&message),
+        }
+    }
+    session
+});
+
+impl Session {
+    /// A session that has learnt nothing.
+    pub fn new(policy: Policy) -> Self {
+        Lazy::force(&PROCESS);
+        let session = Self::with(NEXT.fetch_add(1, Relaxed), policy);
+        SESSIONS.insert(session.0.id, Arc::downgrade(&session.0));
+        session
+    }
+
+    fn with(id: u32, policy: Policy) -> Self {
+        let learnt = Learnt {
+            validator: Validator::new(),
+            policy,
+            classes: Vec::new(),
+            known: FxHashSet::default(),
+            seen: FxHashMap::default(),
+            reports: Vec::new(),
+            journal: None,
+        };
+        Self(Arc::new(Shared {
+            id,
+            points: DashMap::default(),
+            stacks: Mutex::default(),
+            learnt: Mutex::new(learnt),
+            spans: Mutex::default(),
+        }))
+    }
+
+    /// Returns the process's own session.
+    pub fn process() -> Self {
+        PROCESS.clone()
+    }
+
+    /// Returns the session numbered `id`, if it is still alive.
+    pub(super) fn numbered(id: u32) -> Option<Self> {
+        if id == thread::PROCESS {
+            return Some(Self::process());
+        }
+        let shared = SESSIONS.get(&id)?.upgrade()?;
+        Some(Self(shared))
+    }
+
+    /// Runs `f`; what this thread acquires in it goes to this session, as if it held nothing outside.
+    ///
+    /// Other threads must enter for themselves.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _back = cold::enter(self.0.id);
+        f()
+    }
+
+    /// Sets what a report does from now on.
+    pub fn set_policy(&self, policy: Policy) {
+        self.0.learnt.lock().policy = policy;
+    }
+
+    /// Returns the findings so far, in order. Each is there once, however often it was made.
+    pub fn reports(&self) -> Vec<Report> {
+        self.0.learnt.lock().reports.clone()
+    }
+
+    /// Returns the findings since the last call, in order.
+    pub fn take_reports(&self) -> Vec<Report> {
+        std::mem::take(&mut self.0.learnt.lock().reports)
+    }
+
+    /// Returns how often a finding was made.
+    pub fn times_seen(&self, fingerprint: Fingerprint) -> u64 {
+        self.0.learnt.lock().seen.get(&fingerprint).copied().unwrap_or(0)
+    }
+
+    /// Returns everything learnt so far, as a journal of `program`.
+    pub fn journal(&self, program: &str) -> Journal {
+        let learnt = self.0.learnt.lock();
+        let mut journal = Journal::new(program);
+        journal.classes = learnt.classes.iter().map(|&class| class_record(class)).collect();
+        let dependencies = learnt.validator.dependencies().dependencies();
+        journal.dependencies =
+            dependencies.map(|(step, witness)| dependency_record(&step, witness, &*self.0)).collect();
+        journal.reports = learnt.reports.clone();
+        journal
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        SESSIONS.remove(&self.id);
+    }
+}
+
+impl Shared {
+    /// Returns the number of a span's text; 0 is no span.
+    pub(super) fn intern_span(&self, text: Option<String>) -> u32 {
+        let Some(text) = text else { return 0 };
+        let mut spans = self.spans.lock();
+        let index = spans.iter().position(|known| *known == text).unwrap_or_else(|| {
+            spans.push(text);
+            spans.len() - 1
+        });
+        u32::try_from(index + 1).unwrap_or(0)
+    }
+}
+
+impl Learnt {
+    /// Counts a finding. Returns whether it is the first of its kind.
+    pub(super) fn count(&mut self, fingerprint: Fingerprint) -> bool {
+        let times = self.seen.entry(fingerprint).or_default();
+        *times += 1;
+        *times == 1
+    }
+
+    /// Keeps a report.
+    pub(super) fn keep(&mut self, report: Report) {
+        self.append(|| Record::Report(Box::new(report.clone())));
+        self.reports.push(report);
+    }
+
+    /// Keeps a class that may be new.
+    pub(super) fn meet(&mut self, class: ClassId) {
+        if self.known.insert(class) {
+            self.classes.push(class);
+            self.append(|| Record::Class(class_record(class)));
+        }
+    }
+
+    /// Appends a record to the journal, if there is one.
+    pub(super) fn append(&mut self, record: impl FnOnce() -> Record) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Err(message) = journal.append(&record()) {
+            complain(&format!("{message}; it ends here"));
+            self.journal = None;
+        }
+    }
+}
+
+fn class_record(class: ClassId) -> ClassRecord {
+    let (site, explicit) = classes::origin(class);
+    ClassRecord { id: class.as_u32(), name: classes::label(class), explicit, site }
+}
+
+impl Evidence for Shared {
+    fn class(&self, class: ClassId) -> String {
+        classes::label(class)
+    }
+
+    fn site(&self, point: Point) -> Option<Site> {
+        self.points.get(&point.as_u64()).map(|info| classes::site_of(info.location))
+    }
+
+    fn stack(&self, point: Point) -> Vec<Frame> {
+        let Some(stack) = self.points.get(&point.as_u64()).map(|info| info.stack) else { return Vec::new() };
+        let addresses = self.stacks.lock().addresses(stack);
+        stack::resolve(&addresses)
+    }
+
+    fn thread(&self, thread: u32) -> String {
+        cold::thread_name(thread)
+    }
+
+    fn span(&self, span: u32) -> Option<String> {
+        let index = (span as usize).checked_sub(1)?;
+        self.spans.lock().get(index).cloned()
+    }
+}
+
+/// What the environment says.
+#[derive(Debug, PartialEq, Eq)]
+struct Settings {
+    on: bool,
+    policy: Policy,
+    journal: Option<PathBuf>,
+    complaints: Vec<String>,
+}
+
+impl Settings {
+    fn from_environment() -> Self {
+        let words = std::env::var("LOCKDEP").unwrap_or_default();
+        Self::parse(&words, std::env::var_os("LOCKDEP_OUT").filter(|path| !path.is_empty()).map(PathBuf::from))
+    }
+
+    /// Reads words between commas.
+    fn parse(words: &str, journal: Option<PathBuf>) -> Self {
+        let mut settings = Self { on: true, policy: Policy::default(), journal, complaints: Vec::new() };
+        for word in words.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match (word, word.parse()) {
+                ("off", _) => settings.on = false,
+                (_, Ok(policy)) => settings.policy = policy,
+                (_, Err(err)) => settings.complaints.push(format!("LOCKDEP={word}: {err}; also known: off")),
+            }
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_read_and_a_wrong_word_harms_nobody() {
+        assert!(Settings::parse("", None).on);
+        assert_eq!(Settings::parse("print", None).policy, Policy::Print);
+        assert!(!Settings::parse("off", None).on);
+        let wrong = Settings::parse("print, prnt", None);
+        assert_eq!((wrong.on, wrong.policy, wrong.complaints.len()), (true, Policy::Print, 1));
+    }
+}

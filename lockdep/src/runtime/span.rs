@@ -1,0 +1,84 @@
+//! [`SpanLayer`]: the context that tracing knows, for the witnesses of dependencies.
+
+use std::{cell::RefCell, fmt::Write, sync::Arc};
+
+use tracing::{
+    Subscriber,
+    field::{Field, Visit},
+    span,
+};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+
+thread_local! {
+    /// The spans that this thread is in, outermost first.
+    static ENTERED: RefCell<Vec<(span::Id, Arc<str>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A layer that tells lockdep in which spans a thread is, so that every dependency says what its threads were doing
+/// (`in page_fault{addr=0x7f00}`).
+///
+/// ```
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let subscriber = tracing_subscriber::registry().with(lockdep::SpanLayer::new());
+/// # drop(subscriber);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpanLayer(());
+
+impl SpanLayer {
+    /// The layer. It has no state of its own.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+/// The text of a span, kept with it.
+struct Text(Arc<str>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields(String::new());
+        attributes.record(&mut fields);
+        let name = attributes.metadata().name();
+        let text = if fields.0.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", fields.0) };
+        span.extensions_mut().insert(Text(text.into()));
+    }
+
+    fn on_enter(&self, id: &span::Id, context: Context<'_, S>) {
+        let text = context.span(id).and_then(|span| span.extensions().get::<Text>().map(|text| text.0.clone()));
+        if let Some(text) = text {
+            let _ = ENTERED.try_with(|entered| entered.borrow_mut().push((id.clone(), text)));
+        }
+    }
+
+    fn on_exit(&self, id: &span::Id, _: Context<'_, S>) {
+        let _ = ENTERED.try_with(|entered| {
+            let mut entered = entered.borrow_mut();
+            if let Some(index) = entered.iter().rposition(|(other, _)| other == id) {
+                entered.remove(index);
+            }
+        });
+    }
+}
+
+/// `name=value name=value`
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let space = if self.0.is_empty() { "" } else { " " };
+        let _ = write!(self.0, "{space}{field}={value:?}");
+    }
+}
+
+/// Returns the spans that this thread is in, outermost first.
+pub(super) fn current() -> Option<String> {
+    let spans = |entered: &RefCell<Vec<(span::Id, Arc<str>)>>| {
+        let entered = entered.try_borrow().ok()?;
+        let texts: Vec<&str> = entered.iter().map(|(_, text)| &**text).collect();
+        (!texts.is_empty()).then(|| texts.join(":"))
+    };
+    ENTERED.try_with(spans).ok().flatten()
+}

@@ -1,0 +1,141 @@
+//! Stacks: captured as bare addresses, kept once each, resolved when a report is rendered.
+
+use std::{collections::HashMap, ffi::c_void};
+
+use lockdep_core::{Frame, Site};
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::paths;
+
+/// How deep a stack is captured.
+const DEPTH_MAX: usize = 64;
+
+/// The number of a stack in a [`StackTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StackId(u32);
+
+/// Every stack once.
+#[derive(Debug, Default)]
+pub(super) struct StackTable {
+    by_addresses: FxHashMap<Box<[usize]>, StackId>,
+    stacks: Vec<Box<[usize]>>,
+}
+
+impl StackTable {
+    /// Returns the number of a captured stack.
+    pub(super) fn intern(&mut self, addresses: Vec<usize>) -> StackId {
+        let addresses = addresses.into_boxed_slice();
+        if let Some(&known) = self.by_addresses.get(&addresses) {
+            return known;
+        }
+        let id = StackId(u32::try_from(self.stacks.len()).unwrap_or(u32::MAX));
+        self.stacks.push(addresses.clone());
+        self.by_addresses.insert(addresses, id);
+        id
+    }
+
+    /// Returns the addresses of a stack, innermost first.
+    pub(super) fn addresses(&self, id: StackId) -> Vec<usize> {
+        self.stacks.get(id.0 as usize).map(|stack| stack.to_vec()).unwrap_or_default()
+    }
+}
+
+/// Returns the addresses of this thread's stack, innermost first.
+pub(super) fn capture() -> Vec<usize> {
+    let mut addresses = Vec::with_capacity(DEPTH_MAX);
+    backtrace::trace(|frame| {
+        addresses.push(frame.ip().addr());
+        addresses.len() < DEPTH_MAX
+    });
+    addresses
+}
+
+/// The functions of each address met so far.
+static RESOLVED: Lazy<Mutex<HashMap<usize, Vec<Frame>>>> = Lazy::new(Default::default);
+
+/// Returns the functions of a stack, innermost first, without those of this crate and of the Rust runtime.
+pub(super) fn resolve(addresses: &[usize]) -> Vec<Frame> {
+    let mut resolved = RESOLVED.lock();
+    let frames =
+        addresses.iter().flat_map(|&address| resolved.entry(address).or_insert_with(|| functions(address)).clone());
+    frames.filter(|frame| !is_noise(&frame.function)).collect()
+}
+
+/// Returns the functions of an address: more than one where some were inlined.
+fn functions(address: usize) -> Vec<Frame> {
+    let mut functions = Vec::new();
+    backtrace::resolve(std::ptr::without_provenance_mut::<c_void>(address), |symbol| {
+        let Some(name) = symbol.name() else { return };
+        let site = symbol.filename().zip(symbol.lineno()).map(|(file, line)| Site {
+            file: paths::shorten(&file.to_string_lossy()),
+            line,
+            column: symbol.colno().unwrap_or(0),
+        });
+        // The alternate form leaves the hash out.
+        functions.push(Frame { function: format!("{name:#}"), site });
+    });
+    functions
+}
+
+/// Functions that tell nobody anything: ours, the standard library's, the test harness's, what starts a thread.
+fn is_noise(function: &str) -> bool {
+    const PATHS: [&str; 6] = ["lockdep::", "backtrace::", "std::", "core::", "alloc::", "test::"];
+    const NAMES: [&str; 6] = ["main", "_start", "start_thread", "clone", "clone3", "__libc_start_main"];
+    let path = function.trim_start_matches(['<', '&']);
+    let path = path.strip_prefix("mut ").unwrap_or(path);
+    let path = path.strip_prefix("dyn ").unwrap_or(path);
+    PATHS.iter().any(|prefix| path.starts_with(prefix))
+        || NAMES.contains(&function)
+        || function.starts_with("__rust")
+        || function.starts_with("__libc_")
+        || function.contains(" as core::ops::function::Fn")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_stacks_are_kept_once() {
+        let mut table = StackTable::default();
+        let first = table.intern(vec![1, 2, 3]);
+        assert_ne!(first, table.intern(vec![1, 2]));
+        assert_eq!(first, table.intern(vec![1, 2, 3]));
+        assert_eq!(table.addresses(first), [1, 2, 3]);
+    }
+
+    #[test]
+    fn noise_is_told_from_what_a_user_wrote() {
+        let noise = [
+            "lockdep::sync::mutex::Mutex<T>::lock",
+            "<lockdep::map::LockMap as core::fmt::Debug>::fmt",
+            "core::ops::function::FnOnce::call_once",
+            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once",
+            "<&F as core::ops::function::Fn<A>>::call",
+            "main",
+            "__libc_start_call_main",
+            "__rust_begin_short_backtrace",
+        ];
+        for function in noise {
+            assert!(is_noise(function), "{function}");
+        }
+        for function in ["bank::main", "lockdep_user::main", "<bank::Account as core::ops::Drop>::drop", "test_it::run"]
+        {
+            assert!(!is_noise(function), "{function}");
+        }
+    }
+
+    #[inline(never)]
+    fn somebody() -> Vec<usize> {
+        capture()
+    }
+
+    #[test]
+    fn a_captured_stack_names_its_functions() {
+        let functions: Vec<Frame> = somebody().iter().flat_map(|&address| functions(address)).collect();
+        let frame = functions.iter().find(|frame| frame.function.ends_with("::somebody")).unwrap();
+        assert!(frame.site.as_ref().is_some_and(|site| site.file == "lockdep/src/runtime/stack.rs"), "{frame:?}");
+    }
+}
