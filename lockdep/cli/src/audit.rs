@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use lockdep_audit::{Aliases, Audit, Document, InputError, Observation, audit, render};
+use lockdep_audit::{Aliases, Audit, Document, InputError, Observation, audit, observe, render};
 
 use crate::{input, outcome::Outcome};
 
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, InputError> {
     for path in &args.observed {
         observations.push(Observation::parse(&input::name(path), &input::read(path)?)?);
     }
+    let observations = observe::combine(observations)?;
     let mut aliases = Aliases::builtin();
     for path in &args.aliases {
         let name = input::name(path);

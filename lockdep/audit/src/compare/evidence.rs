@@ -87,3 +87,18 @@ impl fmt::Display for Evidence {
         self.steps.iter().try_for_each(|step| write!(f, " -> {}", step.inner))
     }
 }
+
+/// Two locks held together in a sequence, the one inside of the other, although no dependency is printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Together {
+    /// The class that was held.
+    pub outer: String,
+    /// The class that was acquired.
+    pub inner: String,
+    /// The line of the first sequence.
+    pub at: Site,
+    /// In how many sequences.
+    pub count: u32,
+    /// Whether the inner lock was trylocked, so that this says nothing about an order.
+    pub by_trylock: bool,
+}

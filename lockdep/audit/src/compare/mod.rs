@@ -7,6 +7,7 @@
 mod conflict;
 mod dependency;
 mod evidence;
+mod finding;
 mod missing;
 mod rule;
 mod seen;
@@ -14,7 +15,8 @@ mod stale;
 
 pub use conflict::Conflict;
 pub use dependency::{DependencyAudit, DependencyVerdict};
-pub use evidence::{Evidence, Step};
+pub use evidence::{Evidence, Step, Together};
+pub use finding::{EdgeAudit, EdgeVerdict, FindingAudit};
 pub use missing::{Missing, Place};
 pub use rule::{RuleAudit, Verdict};
 use seen::Seen;
@@ -32,6 +34,8 @@ pub struct Audit {
     pub documents: Vec<DocumentAudit>,
     /// What two documents say against each other.
     pub conflicts: Vec<Conflict>,
+    /// How many findings of validators the observations have, doubtful ones left out.
+    pub reported: usize,
     /// What is remarkable about the observed files.
     pub notes: Vec<Note>,
 }
@@ -51,6 +55,8 @@ pub struct DocumentAudit {
     pub conflicts: Vec<Conflict>,
     /// Names that the observed kernel does not have any more.
     pub stale: Vec<Stale>,
+    /// What validators have reported, held against the document.
+    pub findings: Vec<FindingAudit>,
     /// What was not understood.
     pub notes: Vec<Note>,
 }
@@ -76,10 +82,11 @@ impl DocumentAudit {
 }
 
 impl Audit {
-    /// Returns whether any document, or two together, must be changed.
+    /// Returns whether a document, or two together, must be changed, or a validator has reported something.
     pub fn has_findings(&self) -> bool {
         self.conflicts.iter().any(|conflict| conflict.is_certain)
             || self.documents.iter().any(DocumentAudit::has_findings)
+            || self.reported > 0
     }
 }
 
@@ -97,12 +104,14 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
         missing: missing::find(document, &seen, aliases),
         conflicts: conflict::within(document, &seen, aliases),
         stale: stale::find(document, &seen, aliases),
+        findings: finding::judge_all(document, observations, aliases),
         notes: document.notes.clone(),
     };
     Audit {
         observations: observations.iter().map(|observation| observation.name().to_owned()).collect(),
         documents: documents.iter().map(of_one).collect(),
         conflicts: conflict::between(documents, &seen, aliases),
+        reported: observations.iter().flat_map(|o| &o.findings).filter(|finding| !finding.is_doubtful).count(),
         notes: observations.iter().flat_map(|observation| observation.notes.clone()).collect(),
     }
 }

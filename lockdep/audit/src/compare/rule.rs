@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Evidence, Seen};
+use super::{Evidence, Seen, Together};
 use crate::{Aliases, Document, document::Rule};
 
 /// What observations say of a rule `before -> after`.
@@ -64,6 +64,12 @@ pub struct RuleAudit {
     /// What speaks against it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_against: Option<Evidence>,
+    /// How the locks were held together as documented, where no dependency tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
+    /// How they were held together the other way round, by trylock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together_reversed: Option<Together>,
 }
 
 pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<RuleAudit> {
@@ -81,7 +87,12 @@ fn judge(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> Option<RuleAudit> {
     let evidence_for = seen.evidence(&before, &after);
     let evidence_against = seen.evidence(&after, &before);
     let is_invisible = |lock: &str| aliases.info(lock).is_some_and(|info| info.is_invisible) && !seen.has(lock);
+    let together = seen.together(&before, &after).filter(|_| evidence_for.is_none());
+    let together_reversed = seen.together(&after, &before).filter(|_| evidence_against.is_none());
+    let is_order = |together: &Option<Together>| together.as_ref().is_some_and(|together| !together.by_trylock);
     let verdict = match (&evidence_for, &evidence_against) {
+        (None, None) if is_order(&together) && !is_order(&together_reversed) => Verdict::Confirmed,
+        (None, None) if is_order(&together) => Verdict::Ambiguous,
         (None, None) if is_invisible(&before) || is_invisible(&after) => Verdict::Invisible,
         (None, None) => Verdict::Unobserved,
         (Some(evidence), None) if !evidence.is_doubtful => Verdict::Confirmed,
@@ -89,5 +100,5 @@ fn judge(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> Option<RuleAudit> {
         (Some(_), Some(_)) if seen.is_circular(&before, &after) => Verdict::Contradicted,
         _ => Verdict::Ambiguous,
     };
-    Some(RuleAudit { rule, before, after, verdict, evidence_for, evidence_against })
+    Some(RuleAudit { rule, before, after, verdict, evidence_for, evidence_against, together, together_reversed })
 }

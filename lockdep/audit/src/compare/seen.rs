@@ -11,9 +11,9 @@ use std::{
     rc::Rc,
 };
 
-use lockdep_core::{DependencyKind, HoldKind, WaitKind};
+use lockdep_core::{DependencyKind, HoldKind, Site, WaitKind};
 
-use super::evidence::{Evidence, Step};
+use super::evidence::{Evidence, Step, Together};
 use crate::{Aliases, Observation, observe::Witness};
 
 /// What the observations say, by the names of locks.
@@ -61,6 +61,12 @@ impl<'a> Seen<'a> {
     pub(super) fn evidence(&self, before: &str, after: &str) -> Option<Evidence> {
         let found = self.parts.iter().filter_map(|part| part.evidence(before, after));
         found.min_by_key(|evidence| (evidence.is_doubtful, evidence.steps.len()))
+    }
+
+    /// How locks were held together without a printed dependency, an order first, a trylock last.
+    pub(super) fn together(&self, outer: &str, inner: &str) -> Option<Together> {
+        let found = self.parts.iter().filter_map(|part| part.together(outer, inner));
+        found.min_by_key(|together| together.by_trylock)
     }
 
     /// Whether two classes of these locks are ordered both ways in one observation.
@@ -118,6 +124,23 @@ impl<'a> Part<'a> {
             self.step(ends[0], ends[1], witness)
         });
         Some(self.evidence_of(steps.collect(), false))
+    }
+
+    fn together(&self, outer: &str, inner: &str) -> Option<Together> {
+        let chains = self.observation.chains.as_ref()?;
+        let found = pairs(self.classes(outer), self.classes(inner)).filter_map(|(o, i)| {
+            let together = chains.together(o, i).filter(|_| self.observation.witness(o, i).is_none())?;
+            let name = |class: usize| self.observation.classes()[class].name.to_string();
+            let at = Site { file: chains.file.clone(), line: together.line, column: 0 };
+            Some(Together {
+                outer: name(o),
+                inner: name(i),
+                at,
+                count: together.count,
+                by_trylock: together.by_trylock,
+            })
+        });
+        found.min_by_key(|together| (together.by_trylock, std::cmp::Reverse(together.count)))
     }
 
     fn is_circular(&self, a: &str, b: &str) -> bool {

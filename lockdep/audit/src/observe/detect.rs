@@ -2,7 +2,7 @@
 
 use lockdep_core::Journal;
 
-use super::{Observation, proc_lockdep};
+use super::{Observation, Source, chains, log, proc_lockdep, trace};
 use crate::InputError;
 
 /// The format of an observed file.
@@ -12,19 +12,39 @@ pub enum Format {
     Journal,
     /// `/proc/lockdep`.
     ProcLockdep,
+    /// `/proc/lockdep_chains`.
+    ProcLockdepChains,
+    /// ftrace text.
+    Trace,
+    /// `perf script` output.
+    Perf,
+    /// A kernel log.
+    Log,
 }
+
+/// How many lines a log or a trace may begin with before what tells its format.
+const HEAD_LINES: usize = 100_000;
 
 impl Format {
     /// Returns the format that a file's beginning shows.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let start = bytes.trim_ascii_start();
         if start.starts_with(b"{") {
-            Some(Self::Journal)
-        } else if start.starts_with(proc_lockdep::HEADER.as_bytes()) {
-            Some(Self::ProcLockdep)
-        } else {
-            None
+            return Some(Self::Journal);
         }
+        if start.starts_with(proc_lockdep::HEADER.as_bytes()) {
+            return Some(Self::ProcLockdep);
+        }
+        if chains::HEADERS.iter().any(|header| start.starts_with(header.as_bytes())) {
+            return Some(Self::ProcLockdepChains);
+        }
+        let text = String::from_utf8_lossy(bytes);
+        text.lines().take(HEAD_LINES).find_map(|line| match line {
+            line if trace::is_perf(line) => Some(Self::Perf),
+            line if trace::is_event(line) => Some(Self::Trace),
+            line if log::is_title(line) => Some(Self::Log),
+            _ => None,
+        })
     }
 }
 
@@ -35,12 +55,22 @@ impl Observation {
     ///
     /// If the format is unknown, or the file is not what its beginning promises.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, InputError> {
+        let lossy = || String::from_utf8_lossy(bytes);
         match Format::of(bytes) {
+            _ if bytes.is_empty() => Err(InputError::whole(name, "empty")),
             Some(Format::Journal) => Ok(Self::from_journal(name, &Journal::parse(name, bytes)?)),
             Some(Format::ProcLockdep) => proc_lockdep::parse(name, text(name, bytes)?),
-            None if bytes.is_empty() => Err(InputError::whole(name, "empty")),
+            Some(Format::ProcLockdepChains) => chains::parse(name, text(name, bytes)?),
+            Some(Format::Trace) => trace::parse(name, &lossy(), Source::Trace),
+            Some(Format::Perf) => trace::parse(name, &lossy(), Source::Perf),
+            Some(Format::Log) => log::parse(name, &lossy()),
             None if bytes.contains(&0) => Err(InputError::at(name, 1, "binary data: not an observation")),
-            None => Err(InputError::at(name, 1, "not an observation: known are lockdep journals and /proc/lockdep")),
+            None => Err(InputError::at(
+                name,
+                1,
+                "not an observation: known are lockdep journals, /proc/lockdep, /proc/lockdep_chains, ftrace and \
+                 perf script text of lock events, kernel logs with reports of lockdep",
+            )),
         }
     }
 }

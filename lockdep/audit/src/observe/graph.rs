@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use lockdep_core::{DependencyKind, Frame, Site};
 use serde::Serialize;
 
-use super::ClassName;
+use super::{ClassName, chains::Chains, finding::Finding};
 use crate::document::Note;
 
 /// What kind of file an observation comes from, and so what it can tell.
@@ -16,12 +16,20 @@ pub enum Source {
     Journal,
     /// `/proc/lockdep`: dependencies without their kinds.
     ProcLockdep,
+    /// `/proc/lockdep_chains`: held sequences, trylocks included.
+    ProcLockdepChains,
+    /// ftrace text of the `lock:*` events: names without numbers.
+    Trace,
+    /// `perf script` of the same events: without interrupt contexts, too.
+    Perf,
+    /// A kernel log with reports of lockdep.
+    Log,
 }
 
 impl Source {
     /// Returns whether a class's name is its own, so that dependencies may be strung together.
     pub fn has_numbered_names(self) -> bool {
-        matches!(self, Self::Journal | Self::ProcLockdep)
+        !matches!(self, Self::Trace | Self::Perf)
     }
 }
 
@@ -32,6 +40,23 @@ pub struct Class {
     pub name: ClassName,
     /// How often its locks were acquired, where the source says so.
     pub acquisitions: Option<u64>,
+    /// The key that a kernel's dump gives it.
+    pub key: Option<Key>,
+}
+
+/// The key of a class, hashed anew at each boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub value: u64,
+    /// Where it stands.
+    pub at: Site,
+}
+
+impl Class {
+    fn new(name: &str) -> Self {
+        Self { name: ClassName::parse(name), acquisitions: None, key: None }
+    }
 }
 
 /// How a dependency is known.
@@ -62,6 +87,10 @@ pub struct Observation {
     by_name: HashMap<String, usize>,
     inner: Vec<BTreeMap<usize, Witness>>,
     outer: Vec<Vec<usize>>,
+    /// The held sequences, where the source has them.
+    pub chains: Option<Chains>,
+    /// What a validator has reported.
+    pub findings: Vec<Finding>,
     /// What is remarkable about the source.
     pub notes: Vec<Note>,
 }
@@ -76,6 +105,8 @@ impl Observation {
             by_name: HashMap::new(),
             inner: Vec::new(),
             outer: Vec::new(),
+            chains: None,
+            findings: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -101,16 +132,36 @@ impl Observation {
             return known;
         }
         let class = self.classes.len();
-        self.classes.push(Class { name: ClassName::parse(name), acquisitions: None });
+        self.classes.push(Class::new(name));
         self.by_name.insert(name.to_owned(), class);
         self.inner.push(BTreeMap::new());
         self.outer.push(Vec::new());
         class
     }
 
+    /// Adds what another dump knows of a class.
+    pub(super) fn update_class(&mut self, class: usize, other: &Class) {
+        let known = &mut self.classes[class];
+        known.acquisitions = known.acquisitions.or(other.acquisitions);
+        known.key = known.key.take().or_else(|| other.key.clone());
+    }
+
     /// Records how often a class was acquired.
-    pub fn set_acquisitions(&mut self, class: usize, acquisitions: u64) {
-        self.classes[class].acquisitions = Some(acquisitions);
+    pub(super) fn set_acquisitions(&mut self, class: usize, acquisitions: Option<u64>) {
+        self.classes[class].acquisitions = acquisitions;
+    }
+
+    /// Records the key of a class, the first time.
+    pub(super) fn set_key(&mut self, class: usize, value: u64, at: Site) {
+        self.classes[class].key.get_or_insert(Key { value, at });
+    }
+
+    /// Adds another file's name. What has dependencies is the source.
+    pub(super) fn rename(&mut self, other: &str, source: Source) {
+        self.name = format!("{}, {other}", self.name);
+        if self.source == Source::ProcLockdepChains {
+            self.source = source;
+        }
     }
 
     /// Records that `outer` was held when `inner` was acquired. The first witness is kept; kinds and counts add up.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use lockdep_core::{Journal, Site, journal::DependencyRecord};
+use lockdep_core::{Acquisition, Dependency, Journal, Report, Site, journal::DependencyRecord};
 
-use super::{Observation, Source, Witness};
+use super::{Edge, Finding, Observation, Source, Witness};
 use crate::document::Note;
 
 impl Observation {
@@ -27,10 +27,37 @@ impl Observation {
                 self.add_dependency(outer, inner, witness(dependency));
             }
         }
+        for report in &journal.reports {
+            let finding = self.finding(report);
+            self.findings.push(finding);
+        }
         if let Some(line) = journal.cut_line {
             let line = u32::try_from(line).unwrap_or(u32::MAX);
             let site = Site { file: name.to_owned(), line, column: 0 };
             self.notes.push(Note { site, text: "the last line was cut and is left out".to_owned() });
+        }
+    }
+
+    fn finding(&mut self, report: &Report) -> Finding {
+        let mut edge = |dependency: &Dependency| {
+            let function = |frame: &lockdep_core::Frame| frame.function.clone();
+            Edge {
+                outer: self.add_class(&dependency.outer.class),
+                inner: self.add_class(&dependency.inner.class),
+                stack: dependency.inner.stack.iter().map(function).collect(),
+                at: dependency.inner.site.clone(),
+            }
+        };
+        let edges = report.cycle.iter().map(&mut edge).collect();
+        let mut class = |acquisition: &Acquisition| self.add_class(&acquisition.class);
+        let classes = std::iter::once(&report.wanted).chain(&report.conflict).map(&mut class).collect();
+        Finding {
+            title: report.code.to_string(),
+            at: report.wanted.site.clone(),
+            thread: Some(report.thread.clone()),
+            edges,
+            classes,
+            is_doubtful: false,
         }
     }
 }

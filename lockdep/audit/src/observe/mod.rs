@@ -1,14 +1,25 @@
 //! [`Observation`]: lock classes and dependencies that were really seen, whatever file they come from.
 //!
 //! One observation is one run, or one boot of a kernel: its class names tell its classes apart. `graph` holds it,
-//! `name` takes class names apart, `journal` and `proc_lockdep` read files, `detect` tells the formats apart.
+//! `name` takes class names apart, `finding` is what a validator has said itself. Each format is a file: `journal`,
+//! `proc_lockdep`, `chains`, `trace` (ftrace and perf, by way of `replay`), `log`. `detect` tells them apart,
+//! `combine` puts files together that belong together.
 
+mod chains;
+mod combine;
 mod detect;
+mod finding;
 mod graph;
 mod journal;
+mod log;
 mod name;
 mod proc_lockdep;
+mod replay;
+mod trace;
 
+pub use chains::{Chains, HeldTogether};
+pub use combine::combine;
 pub use detect::Format;
-pub use graph::{Class, Observation, Source, Witness};
+pub use finding::{Edge, Finding};
+pub use graph::{Class, Key, Observation, Source, Witness};
 pub use name::ClassName;

@@ -83,9 +83,9 @@ impl<'a> Reader<'a> {
         if self.keys.insert(key, class).is_some() {
             return Err(self.error(number, format!("class key {key:016x} is defined twice: two dumps mixed")));
         }
-        if let Some(operations) = fields.operations {
-            self.observation.set_acquisitions(class, operations);
-        }
+        self.observation.set_acquisitions(class, fields.operations);
+        let line = u32::try_from(number).unwrap_or(u32::MAX);
+        self.observation.set_key(class, key, Site { file: self.file.to_owned(), line, column: 0 });
         self.current = Some(class);
         Ok(())
     }
@@ -126,9 +126,9 @@ fn fields(mut text: &str) -> Option<Fields<'_>> {
         let Some(label) = ["OPS:", "FD:", "BD:"].into_iter().find(|label| text.starts_with(label)) else { break };
         let number = text[label.len()..].trim_start();
         let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-        let value = number[..end].parse().ok()?;
+        let value = Some(number[..end].parse().ok()?);
         if label == "OPS:" {
-            operations = Some(value);
+            operations = value;
         }
         text = &number[end..];
     }

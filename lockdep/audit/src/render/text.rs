@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     Audit, DocumentAudit, Verdict,
-    compare::{Conflict, DependencyVerdict, Evidence, Missing, RuleAudit},
+    compare::{Conflict, DependencyVerdict, EdgeVerdict, Evidence, FindingAudit, Missing, RuleAudit},
     document::Rule,
 };
 
@@ -66,6 +66,7 @@ impl Text {
         }
         self.conflicts("the document against itself", &document.conflicts);
         self.stale(document);
+        self.findings(document);
         self.table(document);
         self.undocumented(document);
         for note in &document.notes {
@@ -89,6 +90,51 @@ impl Text {
             }
         }
         self.blank();
+    }
+
+    fn findings(&mut self, document: &DocumentAudit) {
+        let (doubtful, certain): (Vec<_>, Vec<_>) = document.findings.iter().partition(|finding| finding.is_doubtful);
+        if document.findings.is_empty() {
+            return;
+        }
+        self.line(0, "what validators have reported, held against the document");
+        for finding in certain {
+            self.finding(finding);
+        }
+        if !doubtful.is_empty() {
+            let text = "circles of names that may each stand for several classes; the first three";
+            self.line(2, &format!("{} {text}:", doubtful.len()));
+            for finding in doubtful.iter().take(3) {
+                self.line(4, &ring(finding));
+            }
+        }
+        self.blank();
+    }
+
+    fn finding(&mut self, finding: &FindingAudit) {
+        let at = finding.at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
+        let thread = finding.thread.as_ref().map(|thread| format!(" ({thread})")).unwrap_or_default();
+        self.line(2, &format!("{at}{}{thread}", finding.title));
+        if finding.edges.is_empty() && !finding.classes.is_empty() {
+            self.line(4, &format!("about {}", finding.classes.join(", ")));
+        }
+        for edge in &finding.edges {
+            let word = if edge.is_new { "new  " } else { "known" };
+            let verdict = match (edge.verdict, &edge.rule) {
+                (EdgeVerdict::Follows, Some(rule)) => format!("follows: {}", statement(rule)),
+                (EdgeVerdict::Breaks, Some(rule)) => format!("breaks: {}", statement(rule)),
+                (EdgeVerdict::Follows, None) => "follows the document".to_owned(),
+                (EdgeVerdict::Breaks, None) => "breaks the document".to_owned(),
+                (EdgeVerdict::Silent, _) => "the document does not say".to_owned(),
+            };
+            self.line(4, &format!("{word} {} -> {}", edge.outer, edge.inner));
+            self.line(10, &verdict);
+            if !edge.stack.is_empty() {
+                let stack: Vec<_> = edge.stack.iter().filter(|f| !is_locking(f)).take(4).cloned().collect();
+                self.line(10, &format!("in {}", stack.join(" < ")));
+            }
+        }
+        self.line(4, &format!("=> {}", finding.conclusion));
     }
 
     fn evidence(&mut self, what: &str, evidence: &Evidence) {
@@ -209,4 +255,30 @@ fn statement(rule: &Rule) -> String {
 
 fn pair(audit: &RuleAudit) -> String {
     format!("{} -> {}", audit.rule.before.name, audit.rule.after.name)
+}
+
+fn ring(finding: &FindingAudit) -> String {
+    let at = finding.at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
+    let classes =
+        finding.edges.iter().map(|edge| edge.outer.as_str()).chain(finding.edges.first().map(|e| e.outer.as_str()));
+    format!("{at}{}", classes.collect::<Vec<_>>().join(" -> "))
+}
+
+/// Whether a kernel function is part of the locking itself.
+fn is_locking(function: &str) -> bool {
+    const PARTS: [&str; 12] = [
+        "lock_acquire",
+        "__lock_acquire",
+        "check_prev_add",
+        "down_read",
+        "down_write",
+        "mutex_lock",
+        "__mutex_lock",
+        "mutex_lock_nested",
+        "_raw_spin_lock",
+        "_raw_spin_lock_irqsave",
+        "_raw_spin_lock_irq",
+        "_raw_spin_lock_bh",
+    ];
+    PARTS.contains(&function)
 }
