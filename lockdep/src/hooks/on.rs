@@ -114,11 +114,13 @@ impl Held<'_> {
         thread::set_mode(self.record, mode);
     }
 
+    #[track_caller]
     pub(crate) fn upgrade(&self, site: &'static Location<'static>) {
         thread::upgrade(self.record, site);
     }
 
     /// A condition variable lets go of the lock and acquires it again.
+    #[track_caller]
     pub(crate) fn wait(&self, site: &'static Location<'static>) {
         thread::reacquire(self.record, site);
     }
@@ -132,17 +134,20 @@ impl Drop for Held<'_> {
 }
 
 #[inline]
+#[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);
     Held { record }
 }
 
 #[inline]
+#[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
     thread::acquire(record, how, site);
 }
 
 #[inline]
+#[track_caller]
 pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
     thread::release(record, site);
 }
@@ -151,6 +156,7 @@ pub(crate) fn set_mode(record: &Record, mode: Mode) {
     thread::set_mode(record, mode);
 }
 
+#[track_caller]
 pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
     thread::upgrade(record, site);
 }

@@ -55,9 +55,8 @@ fn attend(thread: &mut Thread) -> bool {
 /// Checks and records an acquisition that the cache does not know.
 #[cold]
 #[inline(never)]
-#[track_caller]
-pub(super) fn acquire(cell: &Cell, record: &Record, how: Acquire, site: &'static Location<'static>) {
-    let verdict = inside(cell, |thread, session| {
+pub(super) fn acquire(cell: &Cell, record: &Record, how: Acquire, site: &'static Location<'static>) -> Verdict {
+    inside(cell, |thread, session| {
         let id = record.id();
         let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
         let attempt = Attempt { record, acquired, wait: how.mode.wait(), site };
@@ -67,16 +66,14 @@ pub(super) fn acquire(cell: &Cell, record: &Record, how: Acquire, site: &'static
             thread.held.push(acquired, id.instance(), point);
         }
         verdict
-    });
-    verdict.carry_out();
+    })
 }
 
 /// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
 #[cold]
 #[inline(never)]
-#[track_caller]
-pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static Location<'static>) {
-    let verdict = inside(cell, |thread, session| {
+pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static Location<'static>) -> Verdict {
+    inside(cell, |thread, session| {
         let id = record.id();
         let Some(held) = thread.held.iter().rfind(|lock| lock.instance() == id.instance()).copied() else {
             return Verdict::GoOn;
@@ -94,8 +91,7 @@ pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static
         let point = attempt.point(&thread.held);
         thread.held.push(attempt.acquired, id.instance(), point);
         verdict
-    });
-    verdict.carry_out();
+    })
 }
 
 /// Runs `f` inside the runtime, unless the thread is inside already or checking is off.
@@ -206,16 +202,14 @@ fn worse(first: Verdict, second: Verdict) -> Verdict {
 /// Reports a release, by hand, of a lock that this thread does not hold.
 #[cold]
 #[inline(never)]
-#[track_caller]
-pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Location<'static>) {
-    let verdict = inside(cell, |thread, session| {
+pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Location<'static>) -> Verdict {
+    inside(cell, |thread, session| {
         let shared = &*session.0;
         let place = Some(classes::site_of(site));
         let report = unheld_report(record.id().class(), place, thread_name(thread.number), &thread.held, shared);
         let mut learnt = shared.learnt.lock();
         if learnt.count(report.fingerprint) { publish(report, true, &mut learnt) } else { Verdict::GoOn }
-    });
-    verdict.carry_out();
+    })
 }
 
 /// Records that a guard was dropped by another thread than the one that acquired it.

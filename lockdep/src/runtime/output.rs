@@ -15,13 +15,20 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Does it.
+    /// Does it, in the name of the caller.
+    #[inline]
     #[track_caller]
     pub(super) fn carry_out(self) {
         if let Self::Panic(text) = self {
-            panic!("{text}");
+            fail(&text);
         }
     }
+}
+
+#[cold]
+#[track_caller]
+fn fail(text: &str) -> ! {
+    panic!("{text}");
 }
 
 /// Tells everybody of a report.

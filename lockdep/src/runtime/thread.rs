@@ -7,7 +7,7 @@ use std::{cell::RefCell, mem::ManuallyDrop, panic::Location};
 
 use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, WaitKind};
 
-use super::{cold, state};
+use super::{cold, output::Verdict, state};
 use crate::{Acquire, hooks::Record};
 
 /// 32 KiB a thread, of which only what is used is ever touched.
@@ -49,28 +49,30 @@ pub(super) fn with<R>(f: impl FnOnce(&Cell) -> R) -> R {
     THREAD.with(|cell| f(cell))
 }
 
-/// Checks and records an acquisition.
+/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller.
 #[inline]
+#[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
     let state = state::load();
     if state == state::OFF {
         return;
     }
-    with(|cell| {
+    let verdict = with(|cell| {
         // A thread that is inside already is not watched.
-        let Ok(mut thread) = cell.try_borrow_mut() else { return };
+        let Ok(mut thread) = cell.try_borrow_mut() else { return Verdict::GoOn };
         if let Some(id) = record.known_id().filter(|_| thread.state == state) {
             let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
             let key = thread.held.key().then(acquired);
             let point = key.at(std::ptr::from_ref(site).addr() as u64);
             if thread.cache.contains(point) {
                 thread.held.push_keyed(acquired, id.instance(), point, key);
-                return;
+                return Verdict::GoOn;
             }
         }
         drop(thread);
-        cold::acquire(cell, record, how, site);
+        cold::acquire(cell, record, how, site)
     });
+    verdict.carry_out();
 }
 
 /// Records a release by a guard.
@@ -82,9 +84,10 @@ pub(crate) fn release_guard(record: &Record) {
 
 /// Records a release by hand.
 #[inline]
+#[track_caller]
 pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
     if release_held(record).is_some() {
-        with(|cell| cold::release_unheld(cell, record, site));
+        with(|cell| cold::release_unheld(cell, record, site)).carry_out();
     }
 }
 
@@ -112,16 +115,18 @@ pub(crate) fn set_mode(record: &Record, mode: Mode) {
 }
 
 /// Checks an upgrade and records it.
+#[track_caller]
 pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
     if state::load() != state::OFF {
-        with(|cell| cold::again(cell, record, WaitKind::Upgrade, site));
+        with(|cell| cold::again(cell, record, WaitKind::Upgrade, site)).carry_out();
     }
 }
 
 /// Checks that a held lock can be acquired again under everything else that is held, as after a wait.
+#[track_caller]
 pub(crate) fn reacquire(record: &Record, site: &'static Location<'static>) {
     if state::load() != state::OFF {
-        with(|cell| cold::again(cell, record, WaitKind::Normal, site));
+        with(|cell| cold::again(cell, record, WaitKind::Normal, site)).carry_out();
     }
 }
 

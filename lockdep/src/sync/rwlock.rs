@@ -137,6 +137,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     #[inline]
+    #[track_caller]
     fn hold(&self, how: Acquire, site: &'static Location<'static>) -> hooks::Held<'_> {
         hooks::hold(self.map.record(), how, site)
     }
@@ -252,6 +253,12 @@ macro_rules! access {
         impl<T: ?Sized + fmt::Debug> fmt::Debug for $guard<'_, T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Debug::fmt(&**self, f)
+            }
+        }
+
+        impl<T: ?Sized + fmt::Display> fmt::Display for $guard<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&**self, f)
             }
         }
     )*};
