@@ -19,7 +19,7 @@ pub enum DependencyVerdict {
     Undocumented,
 }
 
-/// An observed dependency between two documented locks.
+/// An observed dependency between two documented locks; any two, where the document means to have all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DependencyAudit {
     /// The lock that was held.
@@ -70,7 +70,11 @@ impl Closure {
 
 pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<DependencyAudit> {
     let closure = Closure::of(document, aliases);
-    let known = seen.direct().into_iter().filter(|(outer, inner)| closure.has(outer) && closure.has(inner));
+    let is_meant = |outer: &str, inner: &str| match document.is_whole() {
+        true => !document.ignores(outer) && !document.ignores(inner),
+        false => closure.has(outer) && closure.has(inner),
+    };
+    let known = seen.direct().into_iter().filter(|(outer, inner)| is_meant(outer, inner));
     let judge = |(outer, inner): (&str, &str)| {
         let evidence = seen.evidence(outer, inner)?;
         let verdict = match (closure.is_before(outer, inner), closure.is_before(inner, outer)) {

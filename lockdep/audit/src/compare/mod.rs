@@ -9,6 +9,7 @@ mod dependency;
 mod evidence;
 mod finding;
 mod missing;
+mod nesting;
 mod rule;
 mod seen;
 mod stale;
@@ -18,6 +19,7 @@ pub use dependency::{DependencyAudit, DependencyVerdict};
 pub use evidence::{Evidence, Step, Together};
 pub use finding::{EdgeAudit, EdgeVerdict, FindingAudit};
 pub use missing::{Missing, Place};
+pub use nesting::Nesting;
 pub use rule::{RuleAudit, Verdict};
 use seen::Seen;
 use serde::Serialize;
@@ -47,8 +49,12 @@ pub struct DocumentAudit {
     pub name: String,
     /// Every documented rule with its verdict.
     pub rules: Vec<RuleAudit>,
-    /// Every observed dependency between two documented locks.
+    /// Whether the document means to have every lock, so that a dependency that it does not have is a finding.
+    pub is_whole: bool,
+    /// Every observed dependency between two documented locks; between any two, if the document is whole.
     pub dependencies: Vec<DependencyAudit>,
+    /// Documented locks of which several were held at once.
+    pub nestings: Vec<Nesting>,
     /// Observed locks that the document should have.
     pub missing: Vec<Missing>,
     /// What the document says against itself.
@@ -72,12 +78,23 @@ impl DocumentAudit {
         self.rules.iter().filter(move |audit| audit.verdict == verdict)
     }
 
-    /// Returns whether something must be changed: a contradicted rule, a missing lock, or two rules of one scope
-    /// that exclude each other.
+    /// Returns whether something must be changed: a contradicted rule, a missing lock, two rules of one scope that
+    /// exclude each other, or, if the document is whole, a dependency that it does not have.
     pub fn has_findings(&self) -> bool {
         self.with_verdict(Verdict::Contradicted).next().is_some()
             || !self.missing.is_empty()
             || self.conflicts.iter().any(|conflict| conflict.is_certain)
+            || self.is_whole && (self.undocumented().next().is_some() || self.undeclared_nestings().next().is_some())
+    }
+
+    /// Returns the observed dependencies that the document does not have.
+    pub fn undocumented(&self) -> impl Iterator<Item = &DependencyAudit> {
+        self.dependencies.iter().filter(|audit| audit.verdict == DependencyVerdict::Undocumented)
+    }
+
+    /// Returns the nestings of one lock in itself that the document does not declare.
+    pub fn undeclared_nestings(&self) -> impl Iterator<Item = &Nesting> {
+        self.nestings.iter().filter(|nesting| nesting.declared.is_none())
     }
 }
 
@@ -101,6 +118,8 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
         name: document.name.clone(),
         rules: rule::judge_all(document, &seen, aliases),
         dependencies: dependency::judge_all(document, &seen, aliases),
+        is_whole: document.is_whole(),
+        nestings: nesting::find(document, &seen, aliases),
         missing: missing::find(document, &seen, aliases),
         conflicts: conflict::within(document, &seen, aliases),
         stale: stale::find(document, &seen, aliases),

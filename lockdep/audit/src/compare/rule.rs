@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use lockdep_core::HoldKind;
 use serde::Serialize;
 
 use super::{Evidence, Seen, Together};
-use crate::{Aliases, Document, document::Rule};
+use crate::{
+    Aliases, Document,
+    document::{DeclaredMode, Rule},
+};
 
 /// What observations say of a rule `before -> after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -58,6 +62,9 @@ pub struct RuleAudit {
     pub after: String,
     /// The verdict.
     pub verdict: Verdict,
+    /// Whether the rule allows the inner lock to be trylocked and forbids to wait for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_trylock_only: bool,
     /// What speaks for the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_for: Option<Evidence>,
@@ -73,7 +80,32 @@ pub struct RuleAudit {
 }
 
 pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<RuleAudit> {
-    document.rules().into_iter().filter_map(|rule| judge(rule, seen, aliases)).collect()
+    let orders = document.rules().into_iter().filter_map(|rule| judge(rule, seen, aliases));
+    orders.chain(document.trylock_rules().into_iter().map(|rule| judge_trylock(rule, seen, aliases))).collect()
+}
+
+/// Judges a rule that forbids to wait: a dependency breaks it, a trylock confirms it.
+fn judge_trylock(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> RuleAudit {
+    let scope = rule.scope.as_deref();
+    let before = aliases.of_document(&rule.before.name, scope).to_owned();
+    let after = aliases.of_document(&rule.after.name, scope).to_owned();
+    let evidence_against = seen.evidence(&before, &after).filter(Evidence::is_direct);
+    let together = seen.together(&before, &after).filter(|together| together.by_trylock);
+    let verdict = match (&evidence_against, &together) {
+        (Some(evidence), _) if evidence.is_doubtful => Verdict::Ambiguous,
+        (Some(_), _) => Verdict::Contradicted,
+        (None, Some(_)) => Verdict::Confirmed,
+        (None, None) => Verdict::Unobserved,
+    };
+    let (evidence_for, together_reversed, is_trylock_only) = (None, None, true);
+    RuleAudit { rule, before, after, verdict, is_trylock_only, evidence_for, evidence_against, together, together_reversed }
+}
+
+/// Whether evidence is about a lock held in this mode, as far as it tells.
+fn is_about(evidence: &Evidence, mode: Option<DeclaredMode>) -> bool {
+    let kinds = &evidence.steps[0].kinds;
+    let holds = |mode| kinds.iter().any(|kind| (kind.hold == HoldKind::Exclusive) == (mode == DeclaredMode::Write));
+    kinds.is_empty() || mode.is_none_or(holds)
 }
 
 /// Judges a rule; nothing to say of one that names a lock twice.
@@ -84,8 +116,8 @@ fn judge(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> Option<RuleAudit> {
     if before == after {
         return None;
     }
-    let evidence_for = seen.evidence(&before, &after);
-    let evidence_against = seen.evidence(&after, &before);
+    let evidence_for = seen.evidence(&before, &after).filter(|evidence| is_about(evidence, rule.before.mode));
+    let evidence_against = seen.evidence(&after, &before).filter(|evidence| is_about(evidence, rule.after.mode));
     let is_invisible = |lock: &str| aliases.info(lock).is_some_and(|info| info.is_invisible) && !seen.has(lock);
     let together = seen.together(&before, &after).filter(|_| evidence_for.is_none());
     let together_reversed = seen.together(&after, &before).filter(|_| evidence_against.is_none());
@@ -100,5 +132,6 @@ fn judge(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> Option<RuleAudit> {
         (Some(_), Some(_)) if seen.is_circular(&before, &after) => Verdict::Contradicted,
         _ => Verdict::Ambiguous,
     };
-    Some(RuleAudit { rule, before, after, verdict, evidence_for, evidence_against, together, together_reversed })
+    let is_trylock_only = false;
+    Some(RuleAudit { rule, before, after, verdict, is_trylock_only, evidence_for, evidence_against, together, together_reversed })
 }

@@ -63,6 +63,11 @@ impl<'a> Seen<'a> {
         found.min_by_key(|evidence| (evidence.is_doubtful, evidence.steps.len()))
     }
 
+    /// The dependencies between the classes of one lock.
+    pub(super) fn nestings(&self, lock: &str) -> Vec<Evidence> {
+        self.parts.iter().flat_map(|part| part.nestings(lock)).collect()
+    }
+
     /// How locks were held together without a printed dependency, an order first, a trylock last.
     pub(super) fn together(&self, outer: &str, inner: &str) -> Option<Together> {
         let found = self.parts.iter().filter_map(|part| part.together(outer, inner));
@@ -124,6 +129,13 @@ impl<'a> Part<'a> {
             self.step(ends[0], ends[1], witness)
         });
         Some(self.evidence_of(steps.collect(), false))
+    }
+
+    fn nestings(&self, lock: &str) -> Vec<Evidence> {
+        let classes = self.classes(lock);
+        let witnessed = pairs(classes, classes).filter_map(|(o, i)| self.observation.witness(o, i).map(|w| (o, i, w)));
+        let doubt = |class: usize| self.locks[class].1;
+        witnessed.map(|(o, i, w)| self.evidence_of(vec![self.step(o, i, w)], doubt(o) || doubt(i))).collect()
     }
 
     fn together(&self, outer: &str, inner: &str) -> Option<Together> {

@@ -11,6 +11,8 @@ pub enum Style {
     Indented,
     /// Nesting by indentation, most names with a leading `->`, as in `mm/filemap.c`.
     Arrows,
+    /// Chains `a -> b -> c`, one a line: a `lockdep.order` file, or comments in sources.
+    Declared,
 }
 
 impl Style {
@@ -22,13 +24,36 @@ impl Style {
     }
 }
 
+/// How a declared rule says a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeclaredMode {
+    /// By a reader.
+    Read,
+    /// By a writer.
+    Write,
+}
+
+/// A declared rule on several locks of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SameClass {
+    /// The lock's name.
+    pub name: String,
+    /// What orders its instances: `address`, `key`, `nesting`.
+    pub by: String,
+    /// Where it is declared.
+    pub site: Site,
+}
+
 /// An independent partial order: the lines up to a blank one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// The heading, where there is one (`hugetlbfs PageHuge() take locks in this order:`).
     pub title: Option<String>,
     /// Where the group applies (`hugetlbfs`, `memory_failure`); `None` for everywhere.
     pub scope: Option<String>,
+    /// Whether the inner locks may be taken under the outer ones by trylock only: the group says what must not block.
+    pub is_trylock_only: bool,
     /// The entries in the order of the text; parents come before their children.
     pub entries: Vec<Entry>,
 }
@@ -47,6 +72,8 @@ pub struct Entry {
     pub locks: Vec<Vec<String>>,
     /// The text in parentheses behind the names, joined where it runs over several lines.
     pub annotation: Option<String>,
+    /// How the lock is held, where the rule is only about that.
+    pub mode: Option<DeclaredMode>,
     /// Whether the name has a leading `->`.
     pub arrow: bool,
     /// The columns before the name, counted behind the comment's `*`.

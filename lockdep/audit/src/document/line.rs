@@ -66,7 +66,7 @@ fn split_tail(text: &str) -> (&str, &str) {
     (text, "")
 }
 
-fn locks(text: &str) -> Option<Vec<Vec<String>>> {
+pub(super) fn locks(text: &str) -> Option<Vec<Vec<String>>> {
     split_commas(text).into_iter().map(alternatives).collect()
 }
 

@@ -3,7 +3,7 @@
 use lockdep_core::Site;
 use serde::Serialize;
 
-use super::{Entry, Group};
+use super::{DeclaredMode, Entry, Group};
 
 /// A lock as a rule names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -12,6 +12,9 @@ pub struct Term {
     pub name: String,
     /// The line that has it.
     pub site: Site,
+    /// How the lock is held, where the rule is only about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<DeclaredMode>,
 }
 
 /// A statement of a document: whoever takes both takes `before` first.
@@ -41,7 +44,7 @@ pub(super) fn of_group(group: &Group) -> Vec<Rule> {
 }
 
 fn pairs(before: &Entry, after: &Entry, mut each: impl FnMut(Term, Term)) {
-    let term = |entry: &Entry, name: &str| Term { name: name.to_owned(), site: entry.site.clone() };
+    let term = |entry: &Entry, name: &str| Term { name: name.to_owned(), site: entry.site.clone(), mode: entry.mode };
     for outer in before.names() {
         for inner in after.names() {
             each(term(before, outer), term(after, inner));

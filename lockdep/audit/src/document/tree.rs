@@ -63,7 +63,7 @@ impl Builder<'_> {
 
     fn start_group(&mut self, title: String) {
         self.end_group();
-        self.current = Some(Group { title: Some(title), scope: None, entries: Vec::new() });
+        self.current = Some(Group { title: Some(title), ..Group::default() });
     }
 
     fn entry(&mut self, entry: EntryLine, line: usize, last: usize) {
@@ -72,11 +72,11 @@ impl Builder<'_> {
             self.note(line, format!("not understood behind the name: {}", entry.tail));
             None
         });
-        let group = self.current.get_or_insert_with(|| Group { title: None, scope: None, entries: Vec::new() });
+        let group = self.current.get_or_insert_default();
         let parent = parent(group, entry.indent);
         let EntryLine { indent, arrow, locks, .. } = entry;
         let last_line = u32::try_from(last).unwrap_or(u32::MAX);
-        group.entries.push(Entry { locks, annotation, arrow, indent, parent, site, last_line });
+        group.entries.push(Entry { locks, annotation, arrow, indent, parent, site, last_line, mode: None });
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn shape(text: &str) -> Vec<String> {
-        let block = source::find("f", text.as_bytes()).unwrap();
+        let block = source::find("f", &source::lines("f", text.as_bytes()).unwrap()).unwrap().unwrap();
         let (groups, notes) = build("f", &block);
         let entries = groups.iter().flat_map(|group| {
             group.entries.iter().enumerate().map(move |(at, entry)| {
