@@ -1,0 +1,91 @@
+//! The invariants of a machine at rest: no actor is inside an operation.
+//!
+//! Page tables, reverse maps and counts are computed from each other, without locks, and must agree.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use crate::{
+    finding::Invariant,
+    machine::Machine,
+    mem::{Folio, Level, Mm, PAGE_SIZE, PageTable, rmap},
+    sched,
+};
+
+/// Checks everything. Only an actor may call it, and only while the others are outside of operations.
+pub(crate) fn at_rest(m: &Machine) {
+    let mut mapped: BTreeMap<u64, (Arc<Folio>, i64)> = BTreeMap::new();
+    let mms: Vec<_> = m.mms.lock().values().cloned().collect();
+    for mm in &mms {
+        check_mm(m, mm, &mut mapped);
+    }
+    for (folio, entries) in mapped.values() {
+        check_folio(m, folio, *entries);
+    }
+}
+
+/// Counts the tables and pages of a process, and which folios they map.
+fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>) {
+    let (mut tables, mut pages) = (0, 0);
+    count(m, &mm.pgd, &mut tables, &mut |folio, size| {
+        pages += size;
+        mapped.entry(folio.pfn).or_insert_with(|| (folio.clone(), 0)).1 += 1;
+    });
+    let (rss, counted) = (mm.rss.load(Relaxed), mm.tables.load(Relaxed));
+    if (rss, counted) != (pages, tables) {
+        let text = format!(
+            "process {} has an RSS of {rss} and {counted} tables, but its page tables have {pages} pages and {tables} tables",
+            mm.id
+        );
+        sched::finding(Invariant::CountMismatch, text);
+    }
+    if !mm.mmap_lock.is_free() {
+        sched::finding(Invariant::LockHeldAtExit, format!("the mmap lock of process {} is held", mm.id));
+    }
+}
+
+fn count(m: &Machine, table: &PageTable, tables: &mut i64, page: &mut dyn FnMut(&Arc<Folio>, i64)) {
+    *tables += 1;
+    for (_, entry) in table.used() {
+        if let Some(below) = entry.as_table().and_then(|id| m.memory.table(id)) {
+            count(m, &below, tables, page);
+        } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
+            page(&folio, (table.level.entry_size() / PAGE_SIZE) as i64);
+        }
+    }
+}
+
+fn check_folio(m: &Machine, folio: &Folio, entries: i64) {
+    let maps = folio.maps();
+    if maps != entries {
+        let text = format!("folio {} has a map count of {maps}, but {entries} entries map it", folio.pfn);
+        sched::finding(Invariant::CountMismatch, text);
+    }
+    if folio.refs() < maps {
+        let text = format!("folio {} has {} references, but a map count of {maps}", folio.pfn, folio.refs());
+        sched::finding(Invariant::CountMismatch, text);
+    }
+    let found = rmap::count_mappings(m, folio);
+    if found != entries {
+        let text = format!("folio {}: the reverse map finds {found} of {entries} entries", folio.pfn);
+        sched::finding(Invariant::RmapMismatch, text);
+    }
+    debug_assert!(folio.pages() == 1 || folio.pages() * PAGE_SIZE == Level::Pmd.entry_size());
+}
+
+/// Checks that nothing is left: every process has ended. Drops the page cache first, as unmounting would.
+pub(crate) fn at_end(m: &Machine) {
+    let files = m.files.lock().clone();
+    for file in &files {
+        crate::op::truncate::truncate(m, file, 0);
+        if !file.mapping.i_mmap.lock().is_empty() {
+            sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
+        }
+    }
+    let used = m.memory.used_pages();
+    if used != 0 {
+        sched::finding(Invariant::Leak, format!("{used} pages are in use although every process has ended"));
+    }
+}

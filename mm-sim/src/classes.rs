@@ -1,0 +1,35 @@
+//! The lock classes, under the names that the kernel's comments and lockdep give them.
+//!
+//! The folio lock is a bit lock that the kernel's lockdep cannot see; here it is a class per kind of folio, because a
+//! hang through it is as real as any other.
+
+use lockdep::LockClass;
+
+/// A process's address space: the VMA tree and everything below it.
+pub static MMAP_LOCK: LockClass = LockClass::new("mm->mmap_lock");
+/// One VMA: what a page fault holds instead of the mmap lock.
+pub static VM_LOCK: LockClass = LockClass::new("vma->vm_lock");
+/// The interval tree of a file's mappings.
+pub static I_MMAP_RWSEM: LockClass = LockClass::new("mapping->i_mmap_rwsem");
+/// The interval trees of a family of anonymous mappings.
+pub static ANON_VMA_RWSEM: LockClass = LockClass::new("anon_vma->rwsem");
+/// Page cache contents against truncation.
+pub static INVALIDATE_LOCK: LockClass = LockClass::new("mapping.invalidate_lock");
+/// A folio of anonymous memory.
+pub static FOLIO_LOCK_ANON: LockClass = LockClass::new("folio_lock(anon)");
+/// A folio of the page cache.
+pub static FOLIO_LOCK_FILE: LockClass = LockClass::new("folio_lock(file)");
+/// Size and contents of a file.
+pub static I_RWSEM: LockClass = LockClass::new("inode->i_rwsem");
+/// Pseudo lock: being inside reclaim, or being about to wait for it.
+pub static FS_RECLAIM: LockClass = LockClass::new("fs_reclaim");
+/// The upper page-table levels of a process.
+pub static PAGE_TABLE_LOCK: LockClass = LockClass::new("mm->page_table_lock");
+/// One table of the PTE level.
+pub static PTE_LOCK: LockClass = LockClass::new("pte_lock");
+/// One table of the PMD level.
+pub static PMD_LOCK: LockClass = LockClass::new("pmd_lock");
+/// The tree of a file's cached folios.
+pub static I_PAGES: LockClass = LockClass::new("i_pages");
+/// The lists that reclaim takes folios from.
+pub static LRU_LOCK: LockClass = LockClass::new("lruvec->lru_lock");

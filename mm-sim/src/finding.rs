@@ -1,0 +1,107 @@
+//! Findings of the simulator itself: broken invariants, as data.
+//!
+//! What lockdep finds is a `lockdep::Report`; what the memory model and the invariants find is a [`Finding`]. Both make
+//! a run fail. Neighbours: every structure that checks something pushes here through `sched::finding`.
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// A rule that holds between any two steps of a run. The names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Invariant {
+    /// A page table is never read or written after it has been freed.
+    TableUsedAfterFree,
+    /// Page tables are freed only when mmap lock, VMA lock, i_mmap and anon_vma are all excluded or absent.
+    TableFreedUnderWalkers,
+    /// A page table is freed only when it maps nothing.
+    TableFreedNotEmpty,
+    /// Page tables are walked only under the mmap lock, the VMA lock, i_mmap or anon_vma.
+    WalkUnprotected,
+    /// An empty entry is filled only under the mmap lock or the VMA lock.
+    InstallUnprotected,
+    /// A VMA is changed only under the mmap lock in write mode and, where there is one, the VMA lock.
+    VmaChangedUnprotected,
+    /// A folio is never used after its last reference is gone.
+    FolioUsedAfterFree,
+    /// A load returns what the memory model says it must.
+    WrongRead,
+    /// An access gets a signal exactly when the memory model says so.
+    WrongSignal,
+    /// Nothing sleeps while it holds a spinning lock.
+    SleepInAtomic,
+    /// An actor that ends holds no lock.
+    LockHeldAtExit,
+    /// A lock is released in the mode it was taken in, by who took it.
+    UnlockMismatch,
+    /// Map counts, reference counts and RSS agree with the page tables.
+    CountMismatch,
+    /// The reverse map finds every mapping that the page tables have.
+    RmapMismatch,
+    /// After everything has ended, all memory is free again.
+    Leak,
+    /// The machine stops: every actor waits for another one.
+    Deadlock,
+    /// Every actor gets to its end.
+    NoProgress,
+}
+
+impl Invariant {
+    /// Returns the stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TableUsedAfterFree => "table-used-after-free",
+            Self::TableFreedUnderWalkers => "table-freed-under-walkers",
+            Self::TableFreedNotEmpty => "table-freed-not-empty",
+            Self::WalkUnprotected => "walk-unprotected",
+            Self::InstallUnprotected => "install-unprotected",
+            Self::VmaChangedUnprotected => "vma-changed-unprotected",
+            Self::FolioUsedAfterFree => "folio-used-after-free",
+            Self::WrongRead => "wrong-read",
+            Self::WrongSignal => "wrong-signal",
+            Self::SleepInAtomic => "sleep-in-atomic",
+            Self::LockHeldAtExit => "lock-held-at-exit",
+            Self::UnlockMismatch => "unlock-mismatch",
+            Self::CountMismatch => "count-mismatch",
+            Self::RmapMismatch => "rmap-mismatch",
+            Self::Leak => "leak",
+            Self::Deadlock => "deadlock",
+            Self::NoProgress => "no-progress",
+        }
+    }
+}
+
+/// A broken invariant: which one, who broke it, where in the kernel's code path, and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule.
+    pub invariant: Invariant,
+    /// The name of the actor.
+    pub actor: String,
+    /// The operations the actor was in, outermost first.
+    pub path: Vec<&'static str>,
+    /// What was seen.
+    pub text: String,
+}
+
+/// The findings of one run, in order; the same one twice in a row is kept once.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Mutex<Vec<Finding>>);
+
+impl Findings {
+    pub(crate) fn push(&self, finding: Finding) {
+        let mut all = self.0.lock();
+        if all.last() != Some(&finding) {
+            all.push(finding);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Finding> {
+        std::mem::take(&mut self.0.lock())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}

@@ -1,0 +1,154 @@
+//! The [`Machine`]: memory, the LRU, the files and processes of one run, and the rules in force.
+//!
+//! Lock order of an allocation: everything that is held `-> fs_reclaim` (taken and dropped, for lockdep to know that the
+//! allocation may have to wait for reclaim), and in direct reclaim `fs_reclaim -> what reclaim takes`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use lockdep::{Acquire, LockMap};
+use parking_lot::Mutex;
+
+use crate::{
+    classes::FS_RECLAIM,
+    finding::Invariant,
+    mem::{Folio, FolioKind, Gfp, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable},
+    model::Model,
+    op::reclaim,
+    protocol::Protocol,
+    sched,
+    stats::Stats,
+    sync::Rcu,
+};
+
+/// One simulated machine.
+pub(crate) struct Machine {
+    pub(crate) protocol: Protocol,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) lru: Lru,
+    pub(crate) rcu: Rcu,
+    pub(crate) model: Model,
+    pub(crate) stats: Stats,
+    pub(crate) fs_reclaim: LockMap,
+    pub(crate) files: Mutex<Vec<Arc<Inode>>>,
+    pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
+    next_id: AtomicU64,
+}
+
+impl Machine {
+    /// A machine with `pages` pages of memory.
+    pub(crate) fn new(protocol: Protocol, pages: u64) -> Arc<Self> {
+        Arc::new(Self {
+            protocol,
+            memory: Arc::new(Memory::new(pages)),
+            lru: Lru::new(),
+            rcu: Rcu::default(),
+            model: Model::default(),
+            stats: Stats::default(),
+            fs_reclaim: LockMap::new_in(&FS_RECLAIM),
+            files: Mutex::default(),
+            mms: Mutex::default(),
+            next_id: AtomicU64::new(1),
+        })
+    }
+
+    /// Returns a number that nothing else of this machine has.
+    pub(crate) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed)
+    }
+
+    /// Allocates a folio of zeros with one reference.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64, gfp: Gfp) -> Result<Arc<Folio>, OutOfMemory> {
+        self.alloc_pages(pages, gfp)?;
+        Ok(self.memory.make_folio(kind, pages))
+    }
+
+    /// Allocates an empty page table.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn alloc_table(&self, level: Level) -> Result<Arc<PageTable>, OutOfMemory> {
+        self.alloc_pages(1, Gfp::Kernel)?;
+        Ok(self.memory.make_table(level))
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn alloc_pages(&self, pages: u64, gfp: Gfp) -> Result<(), OutOfMemory> {
+        if gfp == Gfp::Kernel {
+            if sched::is_atomic() {
+                sched::finding(Invariant::SleepInAtomic, "an allocation may sleep under a spinning lock".to_owned());
+            }
+            self.might_reclaim();
+        }
+        if self.memory.take(pages) {
+            return Ok(());
+        }
+        if gfp == Gfp::Kernel && !sched::in_reclaim() { self.alloc_pages_slowpath(pages) } else { Err(OutOfMemory) }
+    }
+
+    /// Tells lockdep that reclaim may have to be waited for here, whether it has or not.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn might_reclaim(&self) {
+        if !sched::in_reclaim() {
+            self.fs_reclaim.acquire(Acquire::exclusive());
+            self.fs_reclaim.release();
+        }
+    }
+
+    #[inline(never)]
+    fn alloc_pages_slowpath(&self, pages: u64) -> Result<(), OutOfMemory> {
+        for _ in 0..reclaim::RETRIES {
+            reclaim::try_to_free_pages(self, pages);
+            if self.memory.take(pages) {
+                return Ok(());
+            }
+        }
+        Err(OutOfMemory)
+    }
+
+    /// Drops references to a folio, and frees it with the last one.
+    pub(crate) fn put_folio(&self, folio: &Arc<Folio>, count: u64) {
+        if folio.drop_refs(count) {
+            self.free_folio(folio);
+        }
+    }
+
+    /// Frees a folio without references.
+    pub(crate) fn free_folio(&self, folio: &Folio) {
+        self.lru.remove(folio);
+        folio.set_place(None);
+        self.memory.free_folio(folio);
+    }
+
+    /// Frees a table now. The caller has made sure that nobody walks it.
+    pub(crate) fn free_table(&self, table: &PageTable) {
+        let used = table.used().count();
+        if used > 0 {
+            let text = format!("{} table {} is freed with {used} entries", table.level.as_str(), table.id);
+            sched::finding(Invariant::TableFreedNotEmpty, text);
+        }
+        self.memory.free_table(table, sched::path());
+    }
+
+    /// Frees a table once everybody who may walk it under RCU has finished.
+    pub(crate) fn free_table_rcu(&self, table: Arc<PageTable>) {
+        let (memory, by) = (self.memory.clone(), sched::path());
+        self.rcu.call(move || memory.free_table(&table, by));
+    }
+
+    /// Makes a file of `pages` zero pages.
+    pub(crate) fn create(&self, pages: u64) -> Arc<Inode> {
+        let file = Inode::new(self.new_id(), pages);
+        self.files.lock().push(file.clone());
+        self.model.create(file.id, pages);
+        file
+    }
+}

@@ -1,0 +1,38 @@
+//! The reverse map of anonymous memory: which VMAs may map a folio that was faulted in under this anon_vma.
+//!
+//! A fork gives the child an anon_vma of its own and links the child's VMA into all of the parent's, so that a folio
+//! shared since before the fork finds both. One family has one lock, the root's.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::Intervals;
+use crate::{classes::ANON_VMA_RWSEM, sync::RwSem};
+
+/// A family member of anonymous mappings.
+pub(crate) struct AnonVma {
+    pub(crate) id: u64,
+    root: Option<Arc<AnonVma>>,
+    rwsem: RwSem,
+    pub(crate) vmas: Mutex<Intervals>,
+}
+
+impl AnonVma {
+    /// A new family.
+    pub(crate) fn root(id: u64) -> Arc<Self> {
+        Arc::new(Self { id, root: None, rwsem: RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id)), vmas: Mutex::default() })
+    }
+
+    /// A child in the family of `parent`.
+    pub(crate) fn child(id: u64, parent: &Arc<Self>) -> Arc<Self> {
+        let root = Some(parent.root.as_ref().unwrap_or(parent).clone());
+        let rwsem = RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id));
+        Arc::new(Self { id, root, rwsem, vmas: Mutex::default() })
+    }
+
+    /// Returns the lock of the family.
+    pub(crate) fn rwsem(&self) -> &RwSem {
+        &self.root.as_deref().unwrap_or(self).rwsem
+    }
+}

@@ -1,0 +1,150 @@
+//! A folio: one page or a huge page of data, its counts, its lock, and where it belongs.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
+
+use super::{AddressSpace, AnonVma, HUGE_PAGES};
+use crate::{
+    classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE},
+    finding::Invariant,
+    sched,
+    sync::FolioLock,
+};
+
+/// What a folio holds; each kind has a lock class of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FolioKind {
+    Anon,
+    File,
+}
+
+/// Where a folio belongs.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// The page cache, from this page of the file on.
+    File(Arc<AddressSpace>, u64),
+    /// Anonymous memory, at this page offset of the VMAs of this anon_vma.
+    Anon(Arc<AnonVma>, u64),
+}
+
+/// A folio. A page holds one word of data, which is all that telling pages apart takes.
+pub(crate) struct Folio {
+    pub(crate) pfn: u64,
+    pub(crate) kind: FolioKind,
+    pub(crate) lock: FolioLock,
+    pub(crate) dirty: AtomicBool,
+    pub(crate) uptodate: AtomicBool,
+    /// Its place on the LRU list; 0 if it is on none.
+    pub(crate) lru: AtomicU64,
+    words: Box<[AtomicU64]>,
+    refs: AtomicI64,
+    maps: AtomicI64,
+    place: Mutex<Option<Place>>,
+}
+
+impl Folio {
+    /// A folio of `pages` zero pages with one reference.
+    pub(crate) fn new(pfn: u64, kind: FolioKind, pages: u64) -> Self {
+        let class = if kind == FolioKind::Anon { &FOLIO_LOCK_ANON } else { &FOLIO_LOCK_FILE };
+        Self {
+            pfn,
+            kind,
+            lock: FolioLock::new(class, ("folio", pfn)),
+            dirty: AtomicBool::new(false),
+            uptodate: AtomicBool::new(false),
+            lru: AtomicU64::new(0),
+            words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
+            refs: AtomicI64::new(1),
+            maps: AtomicI64::new(0),
+            place: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn pages(&self) -> u64 {
+        self.words.len() as u64
+    }
+
+    pub(crate) fn is_huge(&self) -> bool {
+        self.pages() == HUGE_PAGES
+    }
+
+    /// Reads the word of the page `pfn`.
+    pub(crate) fn read(&self, pfn: u64) -> u64 {
+        self.words[(pfn - self.pfn) as usize].load(Relaxed)
+    }
+
+    /// Writes the word of the page `pfn`.
+    pub(crate) fn write(&self, pfn: u64, word: u64) {
+        self.words[(pfn - self.pfn) as usize].store(word, Relaxed);
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place.lock().clone()
+    }
+
+    pub(crate) fn set_place(&self, place: Option<Place>) {
+        *self.place.lock() = place;
+    }
+
+    /// Returns whether it caches a page of this mapping.
+    pub(crate) fn is_in(&self, mapping: &Arc<AddressSpace>) -> bool {
+        matches!(&*self.place.lock(), Some(Place::File(mine, _)) if Arc::ptr_eq(mine, mapping))
+    }
+
+    /// Takes references; the caller has one already, or holds what keeps one.
+    pub(crate) fn get(&self, count: u64) {
+        if self.refs.fetch_add(count as i64, Relaxed) <= 0 {
+            sched::finding(Invariant::FolioUsedAfterFree, format!("folio {} is taken without a reference", self.pfn));
+        }
+    }
+
+    /// Takes a reference unless the last one is gone.
+    pub(crate) fn try_get(&self) -> bool {
+        self.refs.fetch_update(Relaxed, Relaxed, |refs| (refs > 0).then_some(refs + 1)).is_ok()
+    }
+
+    /// Drops references. Returns whether the last one is gone.
+    pub(crate) fn drop_refs(&self, count: u64) -> bool {
+        let left = self.refs.fetch_sub(count as i64, Relaxed) - count as i64;
+        if left < 0 {
+            sched::finding(Invariant::CountMismatch, format!("folio {} has {left} references", self.pfn));
+        }
+        left == 0
+    }
+
+    /// Takes all references at once if there are exactly `count`.
+    pub(crate) fn freeze(&self, count: u64) -> bool {
+        self.refs.compare_exchange(count as i64, 0, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Undoes [`freeze`](Self::freeze).
+    pub(crate) fn unfreeze(&self, count: u64) {
+        self.refs.store(count as i64, Relaxed);
+    }
+
+    pub(crate) fn refs(&self) -> i64 {
+        self.refs.load(Relaxed)
+    }
+
+    /// Records that an entry maps it: a map count and a reference.
+    pub(crate) fn map(&self) {
+        self.maps.fetch_add(1, Relaxed);
+        self.get(1);
+    }
+
+    /// Records that an entry maps it no more; the reference is the caller's to drop.
+    pub(crate) fn unmap(&self) {
+        let left = self.maps.fetch_sub(1, Relaxed) - 1;
+        if left < 0 {
+            sched::finding(Invariant::CountMismatch, format!("folio {} has a map count of {left}", self.pfn));
+        }
+    }
+
+    pub(crate) fn maps(&self) -> i64 {
+        self.maps.load(Relaxed)
+    }
+}

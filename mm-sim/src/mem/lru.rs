@@ -1,0 +1,63 @@
+//! The list that reclaim takes folios from, oldest first.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
+
+use super::Folio;
+use crate::{classes::LRU_LOCK, sync::SpinLock};
+
+/// The kernel's `struct lruvec`, with one list: a folio that was referenced goes round once more.
+pub(crate) struct Lru {
+    lock: SpinLock,
+    list: Mutex<(u64, BTreeMap<u64, Arc<Folio>>)>,
+}
+
+impl Lru {
+    pub(crate) fn new() -> Self {
+        Self { lock: SpinLock::new(&LRU_LOCK, ("node", 0)), list: Mutex::default() }
+    }
+
+    /// Adds a folio at the young end.
+    #[track_caller]
+    pub(crate) fn add(&self, folio: &Arc<Folio>) {
+        let _lru_lock = self.lock.lock();
+        let mut list = self.list.lock();
+        list.0 += 1;
+        let place = list.0;
+        folio.lru.store(place, Relaxed);
+        list.1.insert(place, folio.clone());
+    }
+
+    /// Takes a folio off. Returns whether it was on.
+    #[track_caller]
+    pub(crate) fn remove(&self, folio: &Folio) -> bool {
+        let _lru_lock = self.lock.lock();
+        let place = folio.lru.swap(0, Relaxed);
+        place != 0 && self.list.lock().1.remove(&place).is_some()
+    }
+
+    /// Takes up to `count` folios off the old end, with a reference each.
+    #[track_caller]
+    pub(crate) fn isolate(&self, count: usize) -> Vec<Arc<Folio>> {
+        let _lru_lock = self.lock.lock();
+        let mut list = self.list.lock();
+        let old: Vec<_> = list.1.iter().take(count).map(|(&place, folio)| (place, folio.clone())).collect();
+        let isolate = |(place, folio): (u64, Arc<Folio>)| {
+            folio.try_get().then(|| {
+                list.1.remove(&place);
+                folio.lru.store(0, Relaxed);
+                folio
+            })
+        };
+        old.into_iter().filter_map(isolate).collect()
+    }
+
+    /// Returns how many folios are on it.
+    pub(crate) fn len(&self) -> usize {
+        self.list.lock().1.len()
+    }
+}

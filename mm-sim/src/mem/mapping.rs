@@ -1,0 +1,79 @@
+//! A file's cached folios and its mappings.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Folio, HUGE_PAGES, Intervals};
+use crate::{
+    classes::{I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK},
+    sync::{RwSem, SpinLock},
+};
+
+/// The kernel's `struct address_space`.
+pub(crate) struct AddressSpace {
+    pub(crate) file: u64,
+    pub(crate) i_mmap_rwsem: RwSem,
+    pub(crate) invalidate_lock: RwSem,
+    pub(crate) i_pages: SpinLock,
+    pub(crate) i_mmap: Mutex<Intervals>,
+    cache: Mutex<std::collections::BTreeMap<u64, Arc<Folio>>>,
+}
+
+impl AddressSpace {
+    pub(crate) fn new(file: u64) -> Arc<Self> {
+        let owner = ("file", file);
+        Arc::new(Self {
+            file,
+            i_mmap_rwsem: RwSem::new(&I_MMAP_RWSEM, owner),
+            invalidate_lock: RwSem::new(&INVALIDATE_LOCK, owner),
+            i_pages: SpinLock::new(&I_PAGES, owner),
+            i_mmap: Mutex::default(),
+            cache: Mutex::default(),
+        })
+    }
+
+    /// Returns the folio that caches a page, with a reference for the caller.
+    pub(crate) fn get(&self, index: u64) -> Option<Arc<Folio>> {
+        self.peek(index).filter(|folio| folio.try_get())
+    }
+
+    /// Returns the folio that caches a page, without a reference: for comparisons only.
+    pub(crate) fn peek(&self, index: u64) -> Option<Arc<Folio>> {
+        let cache = self.cache.lock();
+        let (&base, folio) = cache.range(..=index).next_back()?;
+        (index < base + folio.pages()).then(|| folio.clone())
+    }
+
+    /// Adds a folio, unless a page of it is cached already. The cache gets references, one a page.
+    pub(crate) fn add(&self, index: u64, folio: &Arc<Folio>) -> bool {
+        let _i_pages = self.i_pages.lock();
+        let new = self.peek(index).is_none();
+        if new {
+            folio.get(folio.pages());
+            self.cache.lock().insert(index, folio.clone());
+        }
+        new
+    }
+
+    /// Takes a folio out. The caller has `i_pages` and takes over the references of the cache.
+    pub(crate) fn remove(&self, index: u64) -> Option<Arc<Folio>> {
+        self.cache.lock().remove(&index)
+    }
+
+    /// Replaces the small folios of a huge one. The caller has `i_pages` and takes over their references.
+    pub(crate) fn replace(&self, index: u64, huge: &Arc<Folio>) -> Vec<Arc<Folio>> {
+        let mut cache = self.cache.lock();
+        let old = (index..index + HUGE_PAGES).filter_map(|index| cache.remove(&index)).collect();
+        huge.get(huge.pages());
+        cache.insert(index, huge.clone());
+        old
+    }
+
+    /// Returns the cached folios from `index` on, without references.
+    pub(crate) fn from(&self, index: u64) -> Vec<(u64, Arc<Folio>)> {
+        let cache = self.cache.lock();
+        let overlaps = |(base, folio): &(&u64, &Arc<Folio>)| **base + folio.pages() > index;
+        cache.iter().filter(overlaps).map(|(&base, folio)| (base, folio.clone())).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Physical memory: which frames and tables exist and how much is free.
+//!
+//! Numbers are never used twice within a run, so that whoever holds on to a freed one is always found out.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+};
+
+use dashmap::DashMap;
+
+use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable};
+use crate::{finding::Invariant, sched};
+
+/// No page is free and nothing can be reclaimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfMemory;
+
+/// What an allocation may do to get memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gfp {
+    /// Sleep and reclaim.
+    Kernel,
+    /// Fail rather than wait.
+    NoWait,
+}
+
+/// Physical memory.
+pub(crate) struct Memory {
+    total: i64,
+    free: AtomicI64,
+    next_pfn: AtomicU64,
+    next_table: AtomicU64,
+    folios: DashMap<u64, Arc<Folio>>,
+    tables: DashMap<u64, Arc<PageTable>>,
+    graves: DashMap<u64, String>,
+}
+
+impl Memory {
+    /// Memory of `pages` pages.
+    pub(crate) fn new(pages: u64) -> Self {
+        let (folios, tables, graves) = Default::default();
+        let (next_pfn, next_table) = (AtomicU64::new(HUGE_PAGES), AtomicU64::new(1));
+        let free = AtomicI64::new(pages as i64);
+        Self { total: pages as i64, free, next_pfn, next_table, folios, tables, graves }
+    }
+
+    /// Returns how many pages are free.
+    pub(crate) fn free_pages(&self) -> i64 {
+        self.free.load(Relaxed)
+    }
+
+    /// Returns how many pages are in use.
+    pub(crate) fn used_pages(&self) -> i64 {
+        self.total - self.free_pages()
+    }
+
+    /// Takes `pages` free pages if there are as many.
+    pub(crate) fn take(&self, pages: u64) -> bool {
+        let pages = pages as i64;
+        self.free.fetch_update(Relaxed, Relaxed, |free| (free >= pages).then_some(free - pages)).is_ok()
+    }
+
+    /// Makes a folio of pages that were taken.
+    pub(crate) fn make_folio(&self, kind: FolioKind, pages: u64) -> Arc<Folio> {
+        let aligned = |next: u64| next.next_multiple_of(pages);
+        let next = self.next_pfn.fetch_update(Relaxed, Relaxed, |next| Some(aligned(next) + pages));
+        let pfn = aligned(next.unwrap_or_else(|next| next));
+        let folio = Arc::new(Folio::new(pfn, kind, pages));
+        self.folios.insert(pfn, folio.clone());
+        folio
+    }
+
+    /// Makes a page table of a page that was taken.
+    pub(crate) fn make_table(&self, level: Level) -> Arc<PageTable> {
+        let table = Arc::new(PageTable::new(self.next_table.fetch_add(1, Relaxed), level));
+        self.tables.insert(table.id, table.clone());
+        table
+    }
+
+    /// Returns the folio that has the page `pfn`.
+    pub(crate) fn folio(&self, pfn: u64) -> Option<Arc<Folio>> {
+        let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
+        let found = at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()));
+        if found.is_none() {
+            sched::finding(Invariant::FolioUsedAfterFree, format!("page {pfn} is used after it was freed"));
+        }
+        found
+    }
+
+    /// Returns the table with this number. After it has been freed that is a finding, and `None`.
+    pub(crate) fn table(&self, id: u64) -> Option<Arc<PageTable>> {
+        let found = self.tables.get(&id).map(|table| table.clone());
+        if found.is_none() {
+            let by = self.graves.get(&id).map_or_else(|| "nobody".to_owned(), |by| by.clone());
+            sched::finding(Invariant::TableUsedAfterFree, format!("table {id} is walked after it was freed by {by}"));
+        }
+        found
+    }
+
+    /// Frees a folio without references.
+    pub(crate) fn free_folio(&self, folio: &Folio) {
+        if folio.maps() != 0 {
+            sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
+        }
+        if self.folios.remove(&folio.pfn).is_some() {
+            self.free.fetch_add(folio.pages() as i64, Relaxed);
+        }
+    }
+
+    /// Frees a table; `by` is the operation that does it.
+    pub(crate) fn free_table(&self, table: &PageTable, by: String) {
+        table.poison(by.clone());
+        if self.tables.remove(&table.id).is_some() {
+            self.graves.insert(table.id, by);
+            self.free.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_a_huge_folio_finds_it_and_its_neighbours_do_not() {
+        let memory = Memory::new(2000);
+        let small = memory.make_folio(FolioKind::Anon, 1);
+        let huge = memory.make_folio(FolioKind::File, HUGE_PAGES);
+        let next = memory.make_folio(FolioKind::Anon, 1);
+        assert_eq!(huge.pfn % HUGE_PAGES, 0);
+        for (pfn, folio) in [(small.pfn, &small), (huge.pfn + 511, &huge), (next.pfn, &next)] {
+            assert_eq!(memory.folio(pfn).unwrap().pfn, folio.pfn);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "table-used-after-free")]
+    fn a_freed_table_is_found_out() {
+        let memory = Memory::new(10);
+        let table = memory.make_table(Level::Pte);
+        memory.free_table(&table, "a test".to_owned());
+        memory.table(table.id);
+    }
+}

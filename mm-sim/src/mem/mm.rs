@@ -1,0 +1,169 @@
+//! A process's address space: the mmap lock, the VMA tree, the root of the page tables.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, Range},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{PageTable, Vma};
+use crate::{
+    classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
+    protocol::Protocol,
+    sync::{ReadGuard, RwSem, SpinLock, WriteGuard},
+};
+
+/// The kernel's `struct mm_struct`.
+pub(crate) struct Mm {
+    pub(crate) id: u64,
+    pub(crate) protocol: Protocol,
+    pub(crate) mmap_lock: RwSem,
+    pub(crate) page_table_lock: SpinLock,
+    pub(crate) pgd: Arc<PageTable>,
+    pub(crate) vmas: Mutex<BTreeMap<u64, Arc<Vma>>>,
+    /// Processes that use it; 0 once it exits.
+    pub(crate) users: AtomicI64,
+    /// Pages mapped.
+    pub(crate) rss: AtomicI64,
+    /// Page tables, the root included.
+    pub(crate) tables: AtomicI64,
+    seq: AtomicU64,
+    first_mark: Mutex<Option<Arc<Vma>>>,
+}
+
+impl Mm {
+    pub(crate) fn new(id: u64, protocol: Protocol, pgd: Arc<PageTable>) -> Arc<Self> {
+        let owner = ("process", id);
+        Arc::new(Self {
+            id,
+            protocol,
+            mmap_lock: RwSem::new(&MMAP_LOCK, owner),
+            page_table_lock: SpinLock::new(&PAGE_TABLE_LOCK, owner),
+            pgd,
+            vmas: Mutex::default(),
+            users: AtomicI64::new(1),
+            rss: AtomicI64::new(0),
+            tables: AtomicI64::new(1),
+            seq: AtomicU64::new(1),
+            first_mark: Mutex::default(),
+        })
+    }
+
+    /// Returns the number that the mark of a write-locked VMA carries.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.load(Relaxed)
+    }
+
+    /// Takes the mmap lock for writing.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn mmap_write_lock(self: &Arc<Self>) -> MmapWrite {
+        MmapWrite { mm: self.clone(), guard: Some(self.mmap_lock.write()) }
+    }
+
+    /// Takes the mmap lock for writing while another one is held: a fork.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn mmap_write_lock_nested(self: &Arc<Self>, subclass: u8) -> MmapWrite {
+        MmapWrite { mm: self.clone(), guard: Some(self.mmap_lock.write_nested(subclass)) }
+    }
+
+    /// Takes the mmap lock for writing, unless that would wait.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn mmap_write_trylock(self: &Arc<Self>) -> Option<MmapWrite> {
+        let guard = self.mmap_lock.try_write()?;
+        Some(MmapWrite { mm: self.clone(), guard: Some(guard) })
+    }
+
+    /// Returns the VMA that has the address.
+    pub(crate) fn find(&self, addr: u64) -> Option<Arc<Vma>> {
+        let vmas = self.vmas.lock();
+        let (_, vma) = vmas.range(..=addr).next_back()?;
+        vma.range().contains(&addr).then(|| vma.clone())
+    }
+
+    /// Returns the VMAs that overlap the range, in order.
+    pub(crate) fn find_all(&self, range: &Range<u64>) -> Vec<Arc<Vma>> {
+        let vmas = self.vmas.lock();
+        let before = vmas.range(..range.start).next_back().filter(|(_, vma)| vma.range().end > range.start);
+        before.into_iter().chain(vmas.range(range.clone())).map(|(_, vma)| vma.clone()).collect()
+    }
+
+    /// Returns all VMAs, in order.
+    pub(crate) fn all(&self) -> Vec<Arc<Vma>> {
+        self.vmas.lock().values().cloned().collect()
+    }
+
+    /// Puts a VMA into the tree.
+    pub(crate) fn insert(&self, vma: &Arc<Vma>) {
+        self.vmas.lock().insert(vma.range().start, vma.clone());
+    }
+
+    /// Takes a VMA out of the tree.
+    pub(crate) fn remove(&self, vma: &Vma) {
+        self.vmas.lock().remove(&vma.range().start);
+    }
+
+    /// Returns the gap around a range that is not in the tree: the end of the VMA before, the start of the one after.
+    pub(crate) fn gap_around(&self, range: &Range<u64>) -> Range<u64> {
+        let vmas = self.vmas.lock();
+        let floor = vmas.range(..range.start).next_back().map_or(0, |(_, vma)| vma.range().end);
+        let ceiling = vmas.range(range.end..).next().map_or(u64::MAX, |(&start, _)| start);
+        floor..ceiling
+    }
+
+    /// Returns the first VMA marked since the mmap lock was taken, if the strict view keeps its record.
+    pub(super) fn first_mark(&self) -> Option<Arc<Vma>> {
+        self.first_mark.lock().clone()
+    }
+
+    /// Returns the first marked VMA, which is `vma` if there was none.
+    pub(super) fn keep_first_mark(&self, vma: &Arc<Vma>) -> Arc<Vma> {
+        self.first_mark.lock().get_or_insert_with(|| vma.clone()).clone()
+    }
+
+    /// Ends all marks at once.
+    fn vma_end_write_all(&self) {
+        if let Some(first) = self.first_mark.lock().take() {
+            first.lock.map().release();
+        }
+        self.seq.fetch_add(1, Relaxed);
+    }
+}
+
+/// Holds the mmap lock for writing, and with it the marks of the VMAs.
+#[must_use]
+pub(crate) struct MmapWrite {
+    mm: Arc<Mm>,
+    guard: Option<WriteGuard>,
+}
+
+impl MmapWrite {
+    /// Goes on as a reader; the marks end.
+    pub(crate) fn downgrade(mut self) -> ReadGuard {
+        self.mm.vma_end_write_all();
+        self.guard.take().expect("only downgrade and drop take it, and both end the guard").downgrade()
+    }
+}
+
+impl Deref for MmapWrite {
+    type Target = Arc<Mm>;
+
+    fn deref(&self) -> &Arc<Mm> {
+        &self.mm
+    }
+}
+
+impl Drop for MmapWrite {
+    fn drop(&mut self) {
+        if self.guard.is_some() {
+            self.mm.vma_end_write_all();
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The data structures of memory management, each with the locks that the kernel gives it.
+//!
+//! * [`Entry`], [`PageTable`]: page tables as the hardware sees them; `walk`: finding and making them.
+//! * [`Memory`]: physical memory: which frames and tables exist, how much is free; [`Folio`]: the unit of data.
+//! * [`Lru`]: the lists that reclaim takes folios from.
+//! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
+//! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
+
+mod anon_vma;
+mod entry;
+mod folio;
+mod gather;
+mod inode;
+mod intervals;
+mod lru;
+mod mapping;
+mod memory;
+mod mm;
+pub(crate) mod rmap;
+mod table;
+mod vma;
+mod walk;
+
+pub(crate) use anon_vma::AnonVma;
+pub(crate) use entry::Entry;
+pub(crate) use folio::{Folio, FolioKind, Place};
+pub(crate) use gather::Gather;
+pub(crate) use inode::Inode;
+pub(crate) use intervals::Intervals;
+pub(crate) use lru::Lru;
+pub(crate) use mapping::AddressSpace;
+pub(crate) use memory::{Gfp, Memory, OutOfMemory};
+pub(crate) use mm::Mm;
+pub(crate) use table::{ENTRIES, Level, PageTable};
+pub(crate) use vma::{Vma, VmaReadGuard, VmFlags};
+pub(crate) use walk::{PteMap, Slot};
+
+/// The size of a page and of a table, in bytes.
+pub const PAGE_SIZE: u64 = 4096;
+/// What one entry of the PMD level covers, in bytes.
+pub const PMD_SIZE: u64 = PAGE_SIZE * ENTRIES as u64;
+/// Pages in a huge folio.
+pub(crate) const HUGE_PAGES: u64 = ENTRIES as u64;

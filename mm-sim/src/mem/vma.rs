@@ -1,0 +1,184 @@
+//! A virtual memory area and its lock.
+//!
+//! A writer marks the VMA: it takes the lock for a moment to wait for readers, notes the sequence number of the mm, and
+//! lets go; the mark lasts until the mmap lock is released or downgraded, which moves the number on. A reader (a page
+//! fault) only ever tries. So lockdep sees what leads to a writer and what a reader leads to, and nothing a marked VMA
+//! leads to, unless the protocol asks for the strict view, which keeps the record of the first mark.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use lockdep::Acquire;
+use parking_lot::Mutex;
+
+use super::{AnonVma, Inode, Mm, PAGE_SIZE};
+use crate::{
+    classes::VM_LOCK,
+    finding::Invariant,
+    protocol::View,
+    sched,
+    sync::{ReadGuard, RwSem},
+};
+
+/// What a VMA allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VmFlags {
+    pub(crate) write: bool,
+    pub(crate) shared: bool,
+}
+
+/// A range of addresses with one backing.
+pub(crate) struct Vma {
+    pub(crate) id: u64,
+    pub(crate) mm: Weak<Mm>,
+    pub(crate) flags: VmFlags,
+    pub(crate) file: Option<Arc<Inode>>,
+    pub(crate) anon_vma: Mutex<Option<Arc<AnonVma>>>,
+    /// The anon_vmas whose interval trees this VMA is in.
+    pub(crate) anon_vma_chain: Mutex<Vec<Arc<AnonVma>>>,
+    pub(crate) lock: RwSem,
+    /// Not in the VMA tree any more (from 6.4 on).
+    pub(crate) detached: AtomicBool,
+    /// In the interval tree of its file.
+    pub(crate) is_file_linked: AtomicBool,
+    start: AtomicU64,
+    end: AtomicU64,
+    pgoff: AtomicU64,
+    seq: AtomicU64,
+}
+
+impl Vma {
+    /// A VMA that is in no tree yet. `pgoff` is the offset of its first page, in pages.
+    pub(crate) fn new(
+        id: u64,
+        mm: &Arc<Mm>,
+        range: Range<u64>,
+        pgoff: u64,
+        flags: VmFlags,
+        file: Option<Arc<Inode>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            mm: Arc::downgrade(mm),
+            flags,
+            file,
+            anon_vma: Mutex::default(),
+            anon_vma_chain: Mutex::default(),
+            lock: RwSem::new(&VM_LOCK, ("vma", id)),
+            detached: AtomicBool::new(false),
+            is_file_linked: AtomicBool::new(false),
+            start: AtomicU64::new(range.start),
+            end: AtomicU64::new(range.end),
+            pgoff: AtomicU64::new(pgoff),
+            seq: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.start.load(Relaxed)..self.end.load(Relaxed)
+    }
+
+    /// Returns the page offsets it covers.
+    pub(crate) fn pgoffs(&self) -> Range<u64> {
+        let (range, pgoff) = (self.range(), self.pgoff.load(Relaxed));
+        pgoff..pgoff + (range.end - range.start) / PAGE_SIZE
+    }
+
+    /// Returns the page offset of an address.
+    pub(crate) fn pgoff_of(&self, addr: u64) -> u64 {
+        self.pgoff.load(Relaxed) + (addr - self.range().start) / PAGE_SIZE
+    }
+
+    /// Returns the addresses at which it maps some of these page offsets.
+    pub(crate) fn addrs_of(&self, pgoffs: &Range<u64>) -> Range<u64> {
+        let mine = self.pgoffs();
+        let (first, last) = (pgoffs.start.max(mine.start), pgoffs.end.min(mine.end).max(mine.start));
+        let addr = |pgoff: u64| self.range().start + (pgoff.max(mine.start) - mine.start) * PAGE_SIZE;
+        addr(first.min(last))..addr(last)
+    }
+
+    /// Moves the borders. The VMA is in no interval tree meanwhile.
+    pub(crate) fn set_range(&self, range: Range<u64>, pgoff: u64) {
+        let is_locked = self.mm.upgrade().is_none_or(|mm| mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm));
+        if !is_locked {
+            sched::finding(Invariant::VmaChangedUnprotected, format!("vma {} gets new borders", self.id));
+        }
+        self.start.store(range.start, Relaxed);
+        self.end.store(range.end, Relaxed);
+        self.pgoff.store(pgoff, Relaxed);
+    }
+
+    /// Tries to read-lock it: the way a page fault takes it, under RCU.
+    #[track_caller]
+    pub(crate) fn start_read(self: &Arc<Self>, mm: &Mm) -> Option<VmaReadGuard> {
+        if self.is_marked(mm) {
+            return None;
+        }
+        let guard = self.lock.try_read()?;
+        // A writer that came between the two looks has marked it without our noticing.
+        (!self.is_marked(mm)).then(|| VmaReadGuard { vma: self.clone(), _guard: guard })
+    }
+
+    /// Returns whether a writer has marked it.
+    pub(crate) fn is_marked(&self, mm: &Mm) -> bool {
+        self.seq.load(Relaxed) == mm.seq()
+    }
+
+    /// Returns whether a writer has marked it, or the protocol knows no VMA lock.
+    pub(crate) fn is_marked_if_any(&self, mm: &Mm) -> bool {
+        !mm.protocol.vma_lock || self.is_marked(mm)
+    }
+
+    /// Marks it, after waiting for its readers. The caller holds the mmap lock in write mode.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn vma_start_write(self: &Arc<Self>, mm: &Mm) {
+        if self.is_marked_if_any(mm) {
+            return;
+        }
+        let strict = mm.protocol.view == View::Strict;
+        if strict {
+            mm.first_mark().iter().for_each(|first| first.lock.map().release());
+        }
+        let guard = self.lock.write();
+        self.mark(mm);
+        drop(guard);
+        if strict {
+            mm.keep_first_mark(self).lock.map().acquire(Acquire::exclusive().trylock());
+        }
+    }
+
+    /// Marks it, unless that would wait for a reader.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn vma_try_start_write(self: &Arc<Self>, mm: &Mm) -> bool {
+        if self.is_marked_if_any(mm) {
+            return true;
+        }
+        let guard = self.lock.try_write();
+        if guard.is_some() {
+            self.mark(mm);
+        }
+        guard.is_some()
+    }
+
+    fn mark(&self, mm: &Mm) {
+        if !mm.mmap_lock.is_mine_to_write() {
+            let text = format!("vma {} is write-locked without the mmap lock", self.id);
+            sched::finding(Invariant::VmaChangedUnprotected, text);
+        }
+        self.seq.store(mm.seq(), Relaxed);
+    }
+}
+
+/// Holds a VMA for reading.
+#[must_use]
+pub(crate) struct VmaReadGuard {
+    pub(crate) vma: Arc<Vma>,
+    _guard: ReadGuard,
+}

@@ -1,0 +1,278 @@
+//! The plain model of memory: what every process must read, and which accesses must fail.
+//!
+//! A map from pages to values, without page tables, folios or locks. Operations tell it what they promise (this range is
+//! mapped from now on, this file ends here); accesses are checked against it at the very step that performs them. While
+//! an operation is under way, what it changes may be seen old or new: the page is *unsettled*.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use parking_lot::Mutex;
+
+use crate::op::Signal;
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    size: u64,
+    words: BTreeMap<u64, u64>,
+    /// The first page that a truncation under way cuts off.
+    cut: Option<u64>,
+}
+
+/// Where the value of a page comes from.
+#[derive(Clone, Debug)]
+enum Source {
+    /// A value of its own.
+    Own(u64),
+    /// A page of a file; a private mapping gets a value of its own with the first store.
+    File { file: u64, index: u64, private: Option<Option<u64>> },
+}
+
+#[derive(Clone, Debug)]
+struct Page {
+    source: Source,
+    write: bool,
+    settled: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    files: BTreeMap<u64, File>,
+    mms: BTreeMap<u64, BTreeMap<u64, Page>>,
+}
+
+/// What backs a new mapping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Backing {
+    Anon,
+    File { file: u64, index: u64, shared: bool },
+}
+
+/// The model of one machine. Addresses are page numbers, files are known by number.
+#[derive(Default)]
+pub(crate) struct Model(Mutex<Inner>);
+
+impl Model {
+    /// A new file of zeros.
+    pub(crate) fn create(&self, file: u64, size: u64) {
+        self.0.lock().files.insert(file, File { size, ..File::default() });
+    }
+
+    /// A mapping is being made: it may be seen or not until [`settle`](Self::settle).
+    pub(crate) fn map(&self, mm: u64, pages: Range<u64>, backing: Backing, write: bool) {
+        let mut inner = self.0.lock();
+        let mapped = inner.mms.entry(mm).or_default();
+        for (page, offset) in pages.zip(0..) {
+            let source = match backing {
+                Backing::Anon => Source::Own(0),
+                Backing::File { file, index, shared } => {
+                    Source::File { file, index: index + offset, private: (!shared).then_some(None) }
+                }
+            };
+            mapped.insert(page, Page { source, write, settled: false });
+        }
+    }
+
+    /// A mapping is being taken away.
+    pub(crate) fn unsettle(&self, mm: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.settled = false);
+    }
+
+    /// The mapping is there now.
+    pub(crate) fn settle(&self, mm: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.settled = true);
+    }
+
+    /// The mapping is gone.
+    pub(crate) fn unmap(&self, mm: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        let mapped = inner.mms.entry(mm).or_default();
+        let gone: Vec<u64> = mapped.range(pages).map(|(&page, _)| page).collect();
+        gone.iter().for_each(|page| {
+            mapped.remove(page);
+        });
+    }
+
+    /// A fork copies these pages of `parent` at this very step.
+    pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        let copies: Vec<_> = inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
+        inner.mms.entry(child).or_default().extend(copies);
+    }
+
+    /// A process ends.
+    pub(crate) fn exit(&self, mm: u64) {
+        self.0.lock().mms.remove(&mm);
+    }
+
+    /// The file is being cut to `size` pages: what is beyond may be seen or not.
+    pub(crate) fn begin_truncate(&self, file: u64, size: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.cut = Some(size);
+        }
+    }
+
+    /// The file has `size` pages now, and what was beyond is gone, private copies too.
+    pub(crate) fn end_truncate(&self, id: u64, size: u64) {
+        let mut inner = self.0.lock();
+        if let Some(file) = inner.files.get_mut(&id) {
+            file.words.split_off(&size);
+            (file.size, file.cut) = (size, None);
+        }
+        for page in inner.mms.values_mut().flat_map(BTreeMap::values_mut) {
+            if let Source::File { file, index, private: Some(copy) } = &mut page.source
+                && *file == id
+                && *index >= size
+            {
+                *copy = None;
+            }
+        }
+    }
+
+    /// A private mapping of a file gets its own copy of a page, which holds `word`.
+    pub(crate) fn privatise(&self, mm: u64, page: u64, word: u64) {
+        let mut inner = self.0.lock();
+        if let Some(Page { source: Source::File { private: Some(copy), .. }, .. }) =
+            inner.mms.entry(mm).or_default().get_mut(&page)
+        {
+            copy.get_or_insert(word);
+        }
+    }
+
+    /// Checks a load that returned `word`.
+    pub(crate) fn check_load(&self, mm: u64, page: u64, word: u64) -> Result<(), String> {
+        let inner = self.0.lock();
+        let Some(expected) = inner.expected(mm, page) else {
+            return Err(format!("page {page:#x} reads {word:#x}, but is not mapped"));
+        };
+        match expected {
+            Expected::Unsettled => Ok(()),
+            Expected::Word(expected) if expected == word => Ok(()),
+            Expected::Word(expected) => Err(format!("page {page:#x} reads {word:#x}, but must read {expected:#x}")),
+            Expected::Bus => Err(format!("page {page:#x} reads {word:#x}, but is beyond the end of its file")),
+        }
+    }
+
+    /// Checks and records a store.
+    pub(crate) fn check_store(&self, mm: u64, page: u64, word: u64) -> Result<(), String> {
+        let mut inner = self.0.lock();
+        let expected = inner.expected(mm, page);
+        let Some(mapped) = inner.mms.entry(mm).or_default().get_mut(&page) else {
+            return Err(format!("page {page:#x} is written, but is not mapped"));
+        };
+        if !mapped.write {
+            return Err(format!("page {page:#x} is written, but is read-only"));
+        }
+        match &mut mapped.source {
+            Source::Own(value) => *value = word,
+            Source::File { private: Some(copy), .. } => *copy = Some(word),
+            &mut Source::File { file, index, private: None } => {
+                inner.files.entry(file).or_default().words.insert(index, word);
+            }
+        }
+        match expected {
+            Some(Expected::Bus) => Err(format!("page {page:#x} is written, but is beyond the end of its file")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that an access had to get this signal.
+    pub(crate) fn check_signal(&self, mm: u64, page: u64, store: bool, signal: Signal) -> Result<(), String> {
+        let inner = self.0.lock();
+        let mapped = inner.mms.get(&mm).and_then(|pages| pages.get(&page));
+        let is_right = match (signal, inner.expected(mm, page)) {
+            (Signal::OutOfMemory, _) | (_, Some(Expected::Unsettled)) => true,
+            (Signal::Segv, None) => true,
+            (Signal::Segv, Some(_)) => store && mapped.is_some_and(|page| !page.write),
+            (Signal::Bus, expected) => expected == Some(Expected::Bus),
+        };
+        if is_right { Ok(()) } else { Err(format!("an access to page {page:#x} gets {signal:?}")) }
+    }
+
+    /// Returns the size of a file, in pages.
+    #[cfg(test)]
+    pub(crate) fn size(&self, file: u64) -> u64 {
+        self.0.lock().files[&file].size
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Word(u64),
+    Bus,
+    Unsettled,
+}
+
+impl Inner {
+    fn expected(&self, mm: u64, page: u64) -> Option<Expected> {
+        let page = self.mms.get(&mm)?.get(&page)?;
+        if !page.settled {
+            return Some(Expected::Unsettled);
+        }
+        Some(match &page.source {
+            Source::Own(word) => Expected::Word(*word),
+            Source::File { file, index, private } => {
+                let Some(file) = self.files.get(file) else { return Some(Expected::Bus) };
+                if file.cut.is_some_and(|cut| *index >= cut) {
+                    Expected::Unsettled
+                } else if *index >= file.size {
+                    Expected::Bus
+                } else {
+                    let shared = || file.words.get(index).copied().unwrap_or(0);
+                    Expected::Word(private.flatten().unwrap_or_else(shared))
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Backing = Backing::File { file: 1, index: 0, shared: false };
+
+    #[test]
+    fn a_private_mapping_reads_the_file_until_it_is_written() {
+        let model = Model::default();
+        model.create(1, 2);
+        model.map(7, 0..2, FILE, true);
+        assert!(model.check_load(7, 0, 99).is_ok(), "unsettled: anything goes");
+        model.settle(7, 0..2);
+        assert!(model.check_load(7, 0, 99).is_err());
+        assert!(model.check_store(7, 0, 5).is_ok());
+        assert!(model.check_load(7, 0, 5).is_ok());
+        model.fork(7, 8, 0..2);
+        assert!(model.check_store(7, 0, 6).is_ok());
+        assert!(model.check_load(8, 0, 5).is_ok(), "the child keeps what was there");
+    }
+
+    #[test]
+    fn a_truncation_takes_private_copies_along() {
+        let model = Model::default();
+        model.create(1, 2);
+        model.map(7, 0..2, FILE, true);
+        model.settle(7, 0..2);
+        assert!(model.check_store(7, 1, 5).is_ok());
+        model.begin_truncate(1, 1);
+        assert!(model.check_load(7, 1, 5).is_ok() && model.check_signal(7, 1, false, Signal::Bus).is_ok());
+        model.end_truncate(1, 1);
+        assert!(model.check_load(7, 1, 5).is_err());
+        assert!(model.check_signal(7, 1, false, Signal::Bus).is_ok());
+        model.end_truncate(1, 2);
+        assert!(model.check_load(7, 1, 0).is_ok(), "a file that grows again is zero there");
+        assert_eq!(model.size(1), 2);
+    }
+
+    #[test]
+    fn signals_are_right_only_where_the_model_says_so() {
+        let model = Model::default();
+        model.map(7, 0..1, Backing::Anon, false);
+        model.settle(7, 0..1);
+        assert!(model.check_signal(7, 0, false, Signal::Segv).is_err());
+        assert!(model.check_signal(7, 0, true, Signal::Segv).is_ok());
+        assert!(model.check_signal(7, 9, false, Signal::Segv).is_ok());
+        assert!(model.check_signal(7, 0, false, Signal::Bus).is_err());
+    }
+}

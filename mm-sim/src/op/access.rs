@@ -1,0 +1,83 @@
+//! Loads and stores, as the hardware does them: walk, and fault if that leads nowhere.
+//!
+//! The walk, the access and the check against the model are one step, so that an access happens at one moment.
+
+use std::sync::Arc;
+
+use super::{Signal, fault};
+use crate::{
+    finding::Invariant,
+    machine::Machine,
+    mem::{Folio, Mm, PAGE_SIZE, Slot},
+    sched,
+};
+
+/// Faults in a row before an access gives up, which never happens unless a fault does not do its work.
+const MAX_FAULTS: u32 = 1000;
+
+/// Reads the word at an address.
+pub(crate) fn load(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Result<u64, Signal> {
+    access(m, mm, addr, None)
+}
+
+/// Writes the word at an address.
+pub(crate) fn store(m: &Machine, mm: &Arc<Mm>, addr: u64, word: u64) -> Result<(), Signal> {
+    access(m, mm, addr, Some(word)).map(drop)
+}
+
+fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64, Signal> {
+    for _ in 0..MAX_FAULTS {
+        sched::step();
+        if let Some((folio, pfn)) = translate(m, mm, addr, word.is_some()) {
+            m.stats.accesses.add(1);
+            return Ok(perform(m, mm, addr, &folio, pfn, word));
+        }
+        fault::do_user_addr_fault(m, mm, addr, word.is_some())?;
+    }
+    sched::finding(Invariant::NoProgress, format!("{MAX_FAULTS} faults at {addr:#x} have mapped nothing"));
+    Err(Signal::OutOfMemory)
+}
+
+/// Finds the page of an address, and marks its entry used.
+fn translate(m: &Machine, mm: &Mm, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
+    let slot = mm.hardware_slot(m, addr)?;
+    let entry = slot.load();
+    if store && !entry.is_writable() {
+        return None;
+    }
+    let pfn = entry.as_page()? + offset_in(&slot, addr);
+    let used = if store { entry.young(true).dirty() } else { entry.young(true) };
+    slot.table.touch(slot.index, used);
+    Some((m.memory.folio(pfn)?, pfn))
+}
+
+/// Returns which page of the entry's page an address is in: 0, but for a huge page.
+fn offset_in(slot: &Slot, addr: u64) -> u64 {
+    addr % slot.table.level.entry_size() / PAGE_SIZE
+}
+
+fn perform(m: &Machine, mm: &Mm, addr: u64, folio: &Folio, pfn: u64, word: Option<u64>) -> u64 {
+    let page = addr / PAGE_SIZE;
+    let (value, check) = match word {
+        None => {
+            let value = folio.read(pfn);
+            (value, m.model.check_load(mm.id, page, value))
+        }
+        Some(word) => {
+            folio.write(pfn, word);
+            (word, m.model.check_store(mm.id, page, word))
+        }
+    };
+    if let Err(text) = check {
+        sched::finding(Invariant::WrongRead, format!("process {}: {text}", mm.id));
+    }
+    value
+}
+
+/// Records that an access gets a signal, at the moment that decides it.
+pub(crate) fn signal(m: &Machine, mm: &Mm, addr: u64, store: bool, signal: Signal) -> Signal {
+    if let Err(text) = m.model.check_signal(mm.id, addr / PAGE_SIZE, store, signal) {
+        sched::finding(Invariant::WrongSignal, format!("process {}: {text}", mm.id));
+    }
+    signal
+}

@@ -1,0 +1,84 @@
+//! Linking VMAs into the reverse map of anonymous memory.
+//!
+//! Lock order: `mmap_lock -> fs_reclaim`, then `-> anon_vma->rwsem (write) -> page_table_lock`. Nothing is allocated
+//! under the anon_vma lock.
+
+use std::sync::Arc;
+
+use super::fault::{Outcome, VmFault};
+use crate::{
+    machine::Machine,
+    mem::{AnonVma, Mm, Vma},
+};
+
+/// Sees to it that the VMA has an anon_vma. A fault under the VMA lock may only try the mmap lock for that.
+#[inline(never)]
+pub(crate) fn vmf_anon_prepare(m: &Machine, fault: &VmFault<'_>) -> Result<(), Outcome> {
+    let has_one = || fault.vma.anon_vma.lock().is_some();
+    if has_one() {
+        return Ok(());
+    }
+    if !fault.under_vma_lock {
+        anon_vma_prepare(m, fault.mm, &fault.vma);
+        return Ok(());
+    }
+    let allowed = m.protocol.anon_vma_under_vma_lock;
+    let Some(_mmap) = allowed.then(|| fault.mm.mmap_lock.try_read()).flatten() else { return Err(Outcome::Retry) };
+    anon_vma_prepare(m, fault.mm, &fault.vma);
+    Ok(())
+}
+
+#[inline(never)]
+fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
+    m.might_reclaim(); // anon_vma_alloc()
+    let anon_vma = AnonVma::root(m.new_id());
+    let _rwsem = anon_vma.rwsem().write();
+    let _page_table_lock = mm.page_table_lock.lock();
+    let mut mine = vma.anon_vma.lock();
+    if mine.is_none() {
+        link(vma, &anon_vma);
+        *mine = Some(anon_vma.clone());
+    }
+}
+
+/// Links a VMA into an anon_vma. The caller holds its lock.
+fn link(vma: &Arc<Vma>, anon_vma: &Arc<AnonVma>) {
+    anon_vma.vmas.lock().insert(vma);
+    vma.anon_vma_chain.lock().push(anon_vma.clone());
+}
+
+/// Links `to` wherever `from` is linked.
+#[inline(never)]
+pub(crate) fn clone_chain(m: &Machine, from: &Vma, to: &Arc<Vma>) {
+    let chain = from.anon_vma_chain.lock().clone();
+    let Some(first) = chain.first() else { return };
+    m.might_reclaim(); // anon_vma_chain_alloc()
+    let _rwsem = first.rwsem().write();
+    chain.iter().for_each(|anon_vma| link(to, anon_vma));
+    *to.anon_vma.lock() = from.anon_vma.lock().clone();
+}
+
+/// Links a child's VMA wherever the parent's is linked, and gives it an anon_vma of its own.
+#[inline(never)]
+pub(crate) fn anon_vma_fork(m: &Machine, parent: &Vma, child: &Arc<Vma>) {
+    let Some(of_parent) = parent.anon_vma.lock().clone() else { return };
+    clone_chain(m, parent, child);
+    m.might_reclaim(); // anon_vma_alloc()
+    let own = AnonVma::child(m.new_id(), &of_parent);
+    let _rwsem = own.rwsem().write();
+    link(child, &own);
+    *child.anon_vma.lock() = Some(own.clone());
+}
+
+/// Takes a VMA out of all its anon_vmas.
+#[inline(never)]
+pub(crate) fn unlink_anon_vmas(vma: &Vma) {
+    let chain = vma.anon_vma_chain.lock().clone();
+    let Some(first) = chain.first() else { return };
+    let _rwsem = first.rwsem().write();
+    chain.iter().for_each(|anon_vma| {
+        anon_vma.vmas.lock().remove(vma);
+    });
+    vma.anon_vma_chain.lock().clear();
+    *vma.anon_vma.lock() = None;
+}

@@ -1,0 +1,143 @@
+//! khugepaged makes one huge folio of 512 cached pages of a file.
+//!
+//! Lock order: `-> fs_reclaim` for the huge folio, without locks; then
+//! `folio_lock (the new one) -> i_pages -> folio_lock (each old one, trylock)`, per old folio
+//! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, `-> i_pages` to replace them all; and still under the new folio's
+//! lock, so that no fault maps it in between, `retract_page_tables`.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{filemap, retract};
+use crate::{
+    machine::Machine,
+    mem::{Folio, FolioKind, Gfp, HUGE_PAGES, Inode, Place, rmap},
+    sched,
+    sync::FolioGuard,
+};
+
+/// References of a cached folio that is isolated: the cache's and ours.
+const EXPECTED_REFS: u64 = 2;
+
+/// Old folios, locked, off the LRU, with a reference each.
+type Isolated = Vec<(Arc<Folio>, FolioGuard)>;
+
+/// Collapses the 512 pages of a file from `start` on. Returns whether it did; it gives up when somebody uses a page.
+#[inline(never)]
+pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
+    let _scope = sched::scope("collapse_file");
+    let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES, Gfp::Kernel) else { return false };
+    let locked = huge.lock.try_lock();
+    let done = collapse_into(m, file, start, &huge);
+    if done {
+        retract::retract_page_tables(m, &file.mapping, start);
+        m.lru.add(&huge);
+        m.stats.collapses.add(1);
+    } else {
+        m.stats.collapses_failed.add(1);
+    }
+    drop(locked);
+    m.put_folio(&huge, 1);
+    done
+}
+
+fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) -> bool {
+    let mut old = Isolated::new();
+    let mut all = start + HUGE_PAGES <= file.size();
+    for index in start..start + HUGE_PAGES {
+        all = all && isolate(m, file, index, &mut old);
+    }
+    if !all || !freeze_all(m, &old) {
+        putback(m, old);
+        return false;
+    }
+    replace(m, file, start, huge, old);
+    true
+}
+
+/// Locks the folio of a page, reading it in if need be, and takes it off the LRU and out of all page tables.
+fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bool {
+    if file.mapping.peek(index).is_none() && !read_ahead(m, file, index) {
+        return false;
+    }
+    let found = {
+        let _i_pages = file.mapping.i_pages.lock();
+        let folio = file.mapping.get(index);
+        folio.and_then(|folio| match folio.lock.try_lock() {
+            Some(locked) => Some((folio, locked)),
+            None => {
+                m.put_folio(&folio, 1);
+                None
+            }
+        })
+    };
+    let Some((folio, locked)) = found else { return false };
+    filemap::read_folio(file, &folio);
+    if folio.maps() > 0 {
+        rmap::try_to_unmap(m, &folio);
+    }
+    let usable = !folio.is_huge() && m.lru.remove(&folio);
+    if usable && folio.dirty.load(Relaxed) {
+        // khugepaged starts writeback of a dirty file and comes back later; here the folio is clean at once.
+        filemap::write_folio(file, &folio);
+    }
+    if usable {
+        old.push((folio, locked));
+    } else {
+        drop(locked);
+        m.put_folio(&folio, 1);
+    }
+    usable
+}
+
+/// Brings a page into the cache.
+fn read_ahead(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
+    let _invalidate = file.mapping.invalidate_lock.read();
+    if index >= file.size() {
+        return false;
+    }
+    match filemap::add_folio(m, file, index) {
+        Ok(folio) => {
+            m.put_folio(&folio, 1);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// Takes all references of all folios, if nobody else has one.
+fn freeze_all(m: &Machine, old: &Isolated) -> bool {
+    sched::step();
+    let frozen = old.iter().take_while(|(folio, _)| folio.maps() == 0 && folio.freeze(EXPECTED_REFS)).count();
+    if frozen < old.len() {
+        old[..frozen].iter().for_each(|(folio, _)| folio.unfreeze(EXPECTED_REFS));
+    }
+    let _ = m;
+    frozen == old.len()
+}
+
+fn putback(m: &Machine, old: Isolated) {
+    for (folio, locked) in old {
+        m.lru.add(&folio);
+        drop(locked);
+        m.put_folio(&folio, 1);
+    }
+}
+
+/// Copies the frozen folios and puts the huge one in their place.
+#[inline(never)]
+fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: Isolated) {
+    for (offset, (folio, _)) in (0..).zip(&old) {
+        huge.write(huge.pfn + offset, folio.read(folio.pfn));
+    }
+    huge.uptodate.store(true, Relaxed);
+    huge.set_place(Some(Place::File(file.mapping.clone(), start)));
+    {
+        let _i_pages = file.mapping.i_pages.lock();
+        file.mapping.replace(start, huge);
+        old.iter().for_each(|(folio, _)| folio.set_place(None));
+    }
+    for (folio, locked) in old {
+        drop(locked);
+        m.free_folio(&folio);
+    }
+}

@@ -1,0 +1,50 @@
+//! `exit_mmap`: a process ends.
+//!
+//! Lock order: `mmap_lock (read) -> pte_lock` to zap, then `mmap_lock (write) -> vma_lock (marks)`, `-> anon_vma->rwsem`,
+//! `-> i_mmap_rwsem`, and all tables are freed.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::pgtables;
+use crate::{
+    finding::Invariant,
+    machine::Machine,
+    mem::{Gather, Mm},
+    sched,
+};
+
+/// Ends a process: unmaps everything and frees all its tables.
+#[inline(never)]
+pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
+    let _scope = sched::scope("exit_mmap");
+    mm.users.fetch_sub(1, Relaxed);
+    m.model.exit(mm.id);
+    let mut gather = Gather::default();
+    {
+        let _mmap = mm.mmap_lock.read();
+        mm.all().iter().for_each(|vma| gather.zap(m, mm, vma, vma.range(), &|_| true));
+    }
+    {
+        let locked = mm.mmap_write_lock();
+        let vmas = mm.all();
+        for vma in &vmas {
+            vma.vma_start_write(mm);
+            vma.detached.store(true, Relaxed);
+        }
+        pgtables::free_pgtables(m, mm, &vmas, 0..crate::mem::Level::Pgd.table_size(), &(0..u64::MAX), &mut gather);
+        mm.vmas.lock().clear();
+        drop(locked);
+    }
+    gather.finish(m);
+    check_counts(mm);
+    m.free_table(&mm.pgd);
+    m.mms.lock().remove(&mm.id);
+}
+
+fn check_counts(mm: &Mm) {
+    let (rss, tables) = (mm.rss.load(Relaxed), mm.tables.load(Relaxed));
+    if (rss, tables) != (0, 1) {
+        let text = format!("process {} ends with an RSS of {rss} pages and {} tables", mm.id, tables - 1);
+        sched::finding(Invariant::CountMismatch, text);
+    }
+}

@@ -1,0 +1,186 @@
+//! The page fault: which lock it runs under, and which of the handlers does the work.
+//!
+//! Lock order: `vma_lock (read, trylock under RCU)` alone, or else `mmap_lock (read)`; under it, in a handler,
+//! `-> fs_reclaim` for what it allocates, `-> invalidate_lock -> folio_lock` for files, and last `-> pte_lock`.
+//! Under the VMA lock nothing ever waits for the mmap lock: the fault lets go and starts again with it (`Retry`).
+
+use std::{cell::RefCell, sync::Arc};
+
+use super::{Signal, access, anon_fault, file_fault, write_fault};
+use crate::{
+    machine::Machine,
+    mem::{Entry, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PageTable, PteMap, Slot, Vma, VmaReadGuard},
+    protocol::FileFaults,
+    sched,
+};
+
+/// What a handler did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The entry is there, or something changed: look again.
+    Done,
+    /// It cannot be done under the VMA lock.
+    Retry,
+    /// It cannot be done.
+    Fail(Signal),
+}
+
+impl From<OutOfMemory> for Outcome {
+    fn from(_: OutOfMemory) -> Self {
+        Self::Fail(Signal::OutOfMemory)
+    }
+}
+
+/// A fault on its way through the handlers.
+pub(crate) struct VmFault<'a> {
+    pub(crate) m: &'a Machine,
+    pub(crate) mm: &'a Arc<Mm>,
+    pub(crate) vma: Arc<Vma>,
+    /// The page's address.
+    pub(crate) addr: u64,
+    pub(crate) write: bool,
+    pub(crate) under_vma_lock: bool,
+    pub(crate) pmd: Slot,
+    /// A table made before a folio was locked, for the case that it is needed.
+    pub(crate) prealloc: RefCell<Option<Arc<PageTable>>>,
+}
+
+impl<'a> VmFault<'a> {
+    /// Maps and locks the PTE table of the fault.
+    pub(crate) fn map_pte(&self) -> Option<PteMap<'a>> {
+        self.mm.pte_offset_map_lock(self.m, &self.vma, &self.pmd, 0)
+    }
+
+    /// Returns the page offset of the fault in its file, or in its anon_vma.
+    pub(crate) fn pgoff(&self) -> u64 {
+        self.vma.pgoff_of(self.addr)
+    }
+
+    /// Ends the fault with a signal.
+    pub(crate) fn fail(&self, signal: Signal) -> Outcome {
+        Outcome::Fail(access::signal(self.m, self.mm, self.addr, self.write, signal))
+    }
+}
+
+impl Drop for VmFault<'_> {
+    fn drop(&mut self) {
+        if let Some(unused) = self.prealloc.take() {
+            self.m.free_table(&unused);
+        }
+    }
+}
+
+/// Handles a fault of user code.
+#[inline(never)]
+pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> Result<(), Signal> {
+    let _scope = sched::scope("page_fault");
+    let page = addr / PAGE_SIZE * PAGE_SIZE;
+    if let Some(locked) = lock_vma_under_rcu(m, mm, page)
+        && (!write || locked.vma.flags.write)
+    {
+        m.stats.faults_under_vma_lock.add(1);
+        match handle_mm_fault(m, mm, &locked.vma, page, write, true) {
+            Outcome::Retry => m.stats.faults_retried.add(1),
+            outcome => return to_result(outcome),
+        }
+    }
+    fault_under_mmap_lock(m, mm, page, write)
+}
+
+#[inline(never)]
+fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> Result<(), Signal> {
+    let _mmap = mm.mmap_lock.read();
+    m.stats.faults_under_mmap_lock.add(1);
+    let Some(vma) = mm.find(addr).filter(|vma| !write || vma.flags.write) else {
+        return Err(access::signal(m, mm, addr, write, Signal::Segv));
+    };
+    to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
+}
+
+const fn to_result(outcome: Outcome) -> Result<(), Signal> {
+    match outcome {
+        Outcome::Done | Outcome::Retry => Ok(()),
+        Outcome::Fail(signal) => Err(signal),
+    }
+}
+
+/// Finds and read-locks the VMA of an address without the mmap lock, if the protocol allows it for this sort of VMA.
+#[inline(never)]
+fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGuard> {
+    if !m.protocol.vma_lock {
+        return None;
+    }
+    let _rcu = m.rcu.read();
+    let vma = mm.find(addr)?;
+    if vma.file.is_some() && m.protocol.file_faults == FileFaults::MmapLock {
+        return None;
+    }
+    let locked = vma.start_read(mm)?;
+    let is_ready = vma.file.is_some() || m.protocol.anon_vma_under_vma_lock || vma.anon_vma.lock().is_some();
+    let is_there = !vma.detached.load(std::sync::atomic::Ordering::Relaxed) && vma.range().contains(&addr);
+    (is_ready && is_there).then_some(locked)
+}
+
+/// Handles a fault on a VMA that is kept in place by the VMA lock or the mmap lock.
+#[inline(never)]
+fn handle_mm_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, write: bool, under_vma_lock: bool) -> Outcome {
+    let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
+    let prealloc = RefCell::new(None);
+    let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };
+    if fault.pmd.load().is_page() { huge_pmd_fault(&fault) } else { handle_pte_fault(&fault) }
+}
+
+/// A write to a huge page: a shared one becomes writable, a private one is taken apart.
+#[inline(never)]
+fn huge_pmd_fault(fault: &VmFault<'_>) -> Outcome {
+    if fault.write && !fault.vma.flags.shared {
+        split_huge_pmd(fault);
+        return Outcome::Done;
+    }
+    let _pmd_lock = fault.pmd.table.lock.lock();
+    let entry = fault.pmd.load();
+    if entry.is_page() {
+        fault.pmd.store(entry.young(true).writable(entry.is_writable() || fault.write));
+    }
+    Outcome::Done
+}
+
+/// Takes a huge page of a file out; its pages fault in again one by one.
+#[inline(never)]
+fn split_huge_pmd(fault: &VmFault<'_>) {
+    let start = fault.addr / PMD_SIZE * PMD_SIZE;
+    let mut gather = Gather::default();
+    gather.zap(fault.m, fault.mm, &fault.vma, start..start + PMD_SIZE, &|folio| folio.is_huge());
+    gather.finish(fault.m);
+    // From now on the range has a PTE table, and stays out of huge pages.
+    let _ = fault.mm.pte_alloc(fault.m, &fault.pmd);
+}
+
+#[inline(never)]
+fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
+    let entry = peek_pte(fault);
+    if entry.is_none() {
+        return if fault.vma.file.is_some() {
+            file_fault::do_fault(fault)
+        } else {
+            anon_fault::do_anonymous_page(fault)
+        };
+    }
+    let Some(map) = fault.map_pte() else { return Outcome::Done };
+    let slot = map.slot(fault.addr);
+    if slot.load() != entry {
+        return Outcome::Done;
+    }
+    if fault.write && !entry.is_writable() {
+        return write_fault::do_wp_page(fault, map, entry);
+    }
+    slot.store(entry.young(true));
+    Outcome::Done
+}
+
+/// Reads the entry of the fault without its lock.
+fn peek_pte(fault: &VmFault<'_>) -> Entry {
+    let _rcu = fault.mm.protocol.pte_map_under_rcu.then(|| fault.m.rcu.read());
+    fault.mm.check_walk(&fault.vma);
+    fault.mm.slot(fault.m, fault.addr, Level::Pte).map_or(Entry::NONE, |slot| slot.load())
+}

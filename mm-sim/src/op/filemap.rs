@@ -1,0 +1,104 @@
+//! The page cache, as faults use it.
+//!
+//! Lock order: `invalidate_lock (read) -> fs_reclaim`, `-> i_pages`, `-> folio_lock(file)`; the invalidate lock is taken
+//! only to bring something in, and dropped once the folio is locked.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::Signal;
+use crate::{
+    machine::Machine,
+    mem::{Folio, FolioKind, Gfp, Inode, OutOfMemory, Place},
+    sched,
+    sync::FolioGuard,
+};
+
+/// A locked folio of the page cache, with a reference.
+pub(crate) struct Cached {
+    pub(crate) folio: Arc<Folio>,
+    pub(crate) locked: FolioGuard,
+    /// The page that was asked for.
+    pub(crate) pfn: u64,
+}
+
+/// Brings a page of a file into the cache and locks its folio. `fail` decides what a page beyond the end is.
+#[inline(never)]
+pub(crate) fn filemap_fault(
+    m: &Machine,
+    file: &Arc<Inode>,
+    index: u64,
+    fail: impl Fn(Signal) -> Signal,
+) -> Result<Cached, Signal> {
+    let _scope = sched::scope("filemap_fault");
+    loop {
+        if index >= file.size() {
+            return Err(fail(Signal::Bus));
+        }
+        let found = file.mapping.get(index);
+        let cold = found.as_ref().is_none_or(|folio| !folio.uptodate.load(Relaxed));
+        let _invalidate = cold.then(|| file.mapping.invalidate_lock.read());
+        let folio = match found {
+            Some(folio) => folio,
+            None => add_folio(m, file, index).map_err(|_| Signal::OutOfMemory)?,
+        };
+        let locked = folio.lock.lock();
+        if !folio.is_in(&file.mapping) {
+            // Truncated, collapsed or reclaimed while we waited: look again.
+            drop(locked);
+            m.put_folio(&folio, 1);
+            continue;
+        }
+        read_folio(file, &folio);
+        if index >= file.size() {
+            let signal = fail(Signal::Bus);
+            drop(locked);
+            m.put_folio(&folio, 1);
+            return Err(signal);
+        }
+        let pfn = page_of(&folio, index);
+        return Ok(Cached { folio, locked, pfn });
+    }
+}
+
+/// Returns the page of a cached folio that holds page `index` of the file.
+pub(crate) fn page_of(folio: &Folio, index: u64) -> u64 {
+    match folio.place() {
+        Some(Place::File(_, base)) => folio.pfn + (index - base),
+        _ => folio.pfn,
+    }
+}
+
+/// Adds an empty folio to the cache, or finds the one that somebody else has added. Returns it with a reference.
+#[inline(never)]
+pub(crate) fn add_folio(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Arc<Folio>, OutOfMemory> {
+    let new = m.alloc_folio(FolioKind::File, 1, Gfp::Kernel)?;
+    new.set_place(Some(Place::File(file.mapping.clone(), index)));
+    if file.mapping.add(index, &new) {
+        m.lru.add(&new);
+        return Ok(new);
+    }
+    m.put_folio(&new, 1);
+    match file.mapping.get(index) {
+        Some(folio) => Ok(folio),
+        None => add_folio(m, file, index),
+    }
+}
+
+/// Reads a locked folio from disk if that has not been done.
+pub(crate) fn read_folio(file: &Inode, folio: &Folio) {
+    if let Some(Place::File(_, base)) = folio.place()
+        && !folio.uptodate.load(Relaxed)
+    {
+        (0..folio.pages()).for_each(|i| folio.write(folio.pfn + i, file.read_disk(base + i)));
+        folio.uptodate.store(true, Relaxed);
+    }
+}
+
+/// Writes a locked folio to disk if it is dirty.
+pub(crate) fn write_folio(file: &Inode, folio: &Folio) {
+    if let Some(Place::File(_, base)) = folio.place()
+        && folio.dirty.swap(false, Relaxed)
+    {
+        (0..folio.pages()).for_each(|i| file.write_disk(base + i, folio.read(folio.pfn + i)));
+    }
+}

@@ -1,0 +1,108 @@
+//! `fork`: a copy of an address space, sharing the pages until somebody writes.
+//!
+//! Lock order: parent's `mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
+//! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
+//! `-> pte_lock of the child -> pte_lock of the parent (nested)`.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::anon_vma;
+use crate::{
+    machine::Machine,
+    mem::{ENTRIES, Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PteMap, Vma},
+    sched,
+};
+
+/// Makes a new, empty address space.
+pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
+    let mm = Mm::new(m.new_id(), m.protocol, m.alloc_table(Level::Pgd)?);
+    m.mms.lock().insert(mm.id, mm.clone());
+    Ok(mm)
+}
+
+/// Copies an address space.
+#[inline(never)]
+pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMemory> {
+    let _scope = sched::scope("dup_mmap");
+    let child = new_mm(m)?;
+    m.stats.forks.add(1);
+    let copied = {
+        let _parent = parent.mmap_write_lock();
+        let _child = child.mmap_write_lock_nested(1);
+        parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma))
+    };
+    match copied {
+        Ok(()) => Ok(child),
+        Err(error) => {
+            super::exit::exit_mmap(m, &child);
+            Err(error)
+        }
+    }
+}
+
+fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Result<(), OutOfMemory> {
+    if parent.protocol.fork_mark {
+        vma.vma_start_write(parent);
+    }
+    m.might_reclaim(); // vm_area_dup()
+    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, vma.flags, vma.file.clone());
+    anon_vma::anon_vma_fork(m, vma, &copy);
+    child.insert(&copy);
+    if let Some(file) = &copy.file {
+        let _i_mmap = file.mapping.i_mmap_rwsem.write();
+        file.mapping.i_mmap.lock().insert(&copy);
+        copy.is_file_linked.store(true, Relaxed);
+    }
+    copy_page_range(m, parent, child, vma, &copy)
+}
+
+#[inline(never)]
+fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), OutOfMemory> {
+    let range = vma.range();
+    if vma.anon_vma.lock().is_none() {
+        // Nothing private in it: the child faults it in from the file, or as zeros.
+        m.model.fork(parent.id, child.id, range.start / PAGE_SIZE..range.end / PAGE_SIZE);
+        return Ok(());
+    }
+    let mut addr = range.start;
+    while addr < range.end {
+        let next = (addr / PMD_SIZE + 1) * PMD_SIZE;
+        copy_pmd(m, (parent, vma), (child, copy), addr, next.min(range.end))?;
+        addr = next;
+    }
+    Ok(())
+}
+
+fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
+    let source = from.0.slot(m, start, Level::Pmd);
+    if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
+        let target = to.0.pmd_alloc(m, start)?;
+        to.0.pte_alloc(m, &target)?;
+        let dst = to.0.pte_offset_map_lock(m, to.1, &target, 0);
+        if let (Some(dst), Some(src)) = (dst, from.0.pte_offset_map_lock(m, from.1, &source, 1)) {
+            copy_pte_range(m, from.0, to.0, &src, &dst, start, end);
+            return Ok(());
+        }
+    }
+    m.model.fork(from.0.id, to.0.id, start / PAGE_SIZE..end / PAGE_SIZE);
+    Ok(())
+}
+
+#[inline(never)]
+fn copy_pte_range(m: &Machine, parent: &Mm, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
+    debug_assert!((end - start) / PAGE_SIZE <= ENTRIES as u64);
+    for addr in (start..end).step_by(PAGE_SIZE as usize) {
+        m.model.fork(parent.id, child.id, addr / PAGE_SIZE..addr / PAGE_SIZE + 1);
+        copy_present_pte(m, child, src, dst, addr);
+    }
+}
+
+fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, addr: u64) {
+    let slot = src.slot(addr);
+    let entry: Entry = slot.load();
+    let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
+    folio.map();
+    slot.store(entry.writable(false));
+    dst.slot(addr).store(entry.writable(false).clean());
+    child.rss.fetch_add(1, Relaxed);
+}

@@ -1,0 +1,82 @@
+//! `mmap`: a new VMA.
+//!
+//! Lock order: `mmap_lock (write) -> fs_reclaim`, then `-> vma_lock (mark) -> i_mmap_rwsem (write)`. The protocols differ
+//! in the mark: never, before i_mmap, or (for six days) under it.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use crate::{
+    machine::Machine,
+    mem::{Inode, Mm, PAGE_SIZE, VmFlags, Vma},
+    model::Backing,
+    protocol::MmapMark,
+    sched,
+};
+
+/// Where the first mapping of a process goes.
+const MMAP_BASE: u64 = 0x7f00_0000_0000;
+
+/// What is to be mapped.
+pub(crate) struct Request {
+    /// The first address, or `None` for any free place (2 MiB aligned).
+    pub(crate) addr: Option<u64>,
+    pub(crate) pages: u64,
+    pub(crate) flags: VmFlags,
+    /// The file and the offset in it, in pages.
+    pub(crate) file: Option<(Arc<Inode>, u64)>,
+}
+
+/// Maps. Returns the address, or `None` if something is mapped there already.
+#[inline(never)]
+pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
+    let _scope = sched::scope("mmap");
+    let locked = mm.mmap_write_lock();
+    let addr = request.addr.unwrap_or_else(|| get_unmapped_area(mm));
+    let range = addr..addr + request.pages * PAGE_SIZE;
+    if !mm.find_all(&range).is_empty() {
+        return None;
+    }
+    m.might_reclaim(); // vm_area_alloc()
+    let pgoff = request.file.as_ref().map_or(addr / PAGE_SIZE, |(_, pgoff)| *pgoff);
+    let file = request.file.map(|(file, _)| file);
+    let vma = Vma::new(m.new_id(), mm, range.clone(), pgoff, request.flags, file);
+    let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
+    m.model.map(mm.id, pages.clone(), backing(&vma), request.flags.write);
+    mmap_region(mm, &vma);
+    m.model.settle(mm.id, pages);
+    drop(locked);
+    Some(addr)
+}
+
+fn get_unmapped_area(mm: &Mm) -> u64 {
+    let end = mm.all().last().map_or(MMAP_BASE, |vma| vma.range().end.max(MMAP_BASE));
+    // One table is left free, so that mappings do not share their page tables.
+    (end + crate::mem::PMD_SIZE).next_multiple_of(crate::mem::PMD_SIZE)
+}
+
+fn backing(vma: &Vma) -> Backing {
+    match &vma.file {
+        None => Backing::Anon,
+        Some(file) => Backing::File { file: file.id, index: vma.pgoffs().start, shared: vma.flags.shared },
+    }
+}
+
+#[inline(never)]
+fn mmap_region(mm: &Arc<Mm>, vma: &Arc<Vma>) {
+    if mm.protocol.mmap_mark == MmapMark::BeforeImap {
+        vma.vma_start_write(mm);
+    }
+    vma_link(mm, vma);
+}
+
+#[inline(never)]
+fn vma_link(mm: &Arc<Mm>, vma: &Arc<Vma>) {
+    let Some(file) = &vma.file else { return mm.insert(vma) };
+    let _i_mmap = file.mapping.i_mmap_rwsem.write();
+    if mm.protocol.mmap_mark == MmapMark::UnderImap {
+        vma.vma_start_write(mm);
+    }
+    mm.insert(vma);
+    file.mapping.i_mmap.lock().insert(vma);
+    vma.is_file_linked.store(true, Relaxed);
+}

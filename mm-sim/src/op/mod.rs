@@ -1,0 +1,38 @@
+//! The operations of memory management, one a file, each with its lock order on top.
+//!
+//! * `mmap`, `munmap`, `fork`, `exit`: a process's address space.
+//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`: what
+//!   happens when it cannot.
+//! * `filemap`, `truncate`, `writeback`: files.
+//! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
+//! * `reclaim`: gets memory back.
+//! * `anon_vma`, `pgtables`: the parts that several of them share.
+
+pub(crate) mod access;
+pub(crate) mod anon_fault;
+pub(crate) mod anon_vma;
+pub(crate) mod collapse;
+pub(crate) mod exit;
+pub(crate) mod fault;
+pub(crate) mod file_fault;
+pub(crate) mod filemap;
+pub(crate) mod fork;
+pub(crate) mod mmap;
+pub(crate) mod munmap;
+pub(crate) mod pgtables;
+pub(crate) mod reclaim;
+pub(crate) mod retract;
+pub(crate) mod truncate;
+pub(crate) mod write_fault;
+pub(crate) mod writeback;
+
+/// Why an access fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Nothing is mapped there, or it is read-only.
+    Segv,
+    /// The page is beyond the end of its file.
+    Bus,
+    /// No memory, even after reclaim.
+    OutOfMemory,
+}

@@ -1,0 +1,102 @@
+//! Reclaim: gets memory back from the page cache, by kswapd or by whoever needs it.
+//!
+//! Lock order: `fs_reclaim -> lru_lock`, then per folio `-> folio_lock (trylock)`,
+//! `-> i_mmap_rwsem or anon_vma->rwsem (read, trylock) -> pte_lock` to see whether it is in use,
+//! `-> i_mmap_rwsem (read, waits) -> pte_lock` to unmap it, `-> i_pages` to take it out.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use lockdep::Acquire;
+
+use super::filemap;
+use crate::{
+    machine::Machine,
+    mem::{Folio, FolioKind, Place, rmap},
+    sched,
+};
+
+/// Rounds of direct reclaim before an allocation fails.
+pub(crate) const RETRIES: u32 = 6;
+/// Folios that one round looks at.
+const BATCH: usize = 32;
+/// References of an isolated folio of the cache: the cache's (one a page) and ours.
+const OURS: u64 = 1;
+
+/// Reclaims on behalf of an allocation of `pages` pages.
+#[inline(never)]
+pub(crate) fn try_to_free_pages(m: &Machine, pages: u64) {
+    let _scope = sched::scope("direct_reclaim");
+    m.stats.direct_reclaims.add(1);
+    do_reclaim(m, pages);
+}
+
+/// One round of the kernel thread that keeps memory free.
+#[inline(never)]
+pub(crate) fn balance_pgdat(m: &Machine, pages: u64) {
+    let _scope = sched::scope("kswapd");
+    do_reclaim(m, pages);
+}
+
+#[inline(always)]
+fn do_reclaim(m: &Machine, pages: u64) {
+    m.fs_reclaim.acquire(Acquire::exclusive());
+    sched::set_in_reclaim(true);
+    let mut freed = 0;
+    let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
+    while freed < pages && rounds > 0 {
+        freed += shrink_lruvec(m);
+        rounds -= 1;
+    }
+    sched::set_in_reclaim(false);
+    m.fs_reclaim.release();
+}
+
+/// Returns how many pages a round has freed.
+#[inline(never)]
+fn shrink_lruvec(m: &Machine) -> u64 {
+    let folios = m.lru.isolate(BATCH);
+    shrink_folio_list(m, folios)
+}
+
+#[inline(never)]
+fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
+    let mut freed = 0;
+    for folio in folios {
+        if shrink_folio(m, &folio) {
+            freed += folio.pages();
+        } else {
+            m.lru.add(&folio);
+            m.put_folio(&folio, 1);
+        }
+    }
+    m.stats.reclaimed.add(freed);
+    freed
+}
+
+/// Frees a folio if nobody needs it. Returns whether it is gone.
+fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
+    let Some(_locked) = folio.lock.try_lock() else { return false };
+    // There is no swap: anonymous memory stays.
+    let Some(Place::File(mapping, index)) = folio.place() else { return false };
+    if folio.kind != FolioKind::File || is_referenced(m, folio) {
+        return false;
+    }
+    if folio.maps() > 0 {
+        rmap::try_to_unmap(m, folio);
+        m.stats.unmapped.add(1);
+    }
+    let Some(file) = m.files.lock().iter().find(|file| file.id == mapping.file).cloned() else { return false };
+    filemap::write_folio(&file, folio);
+    let _i_pages = mapping.i_pages.lock();
+    if folio.maps() > 0 || folio.dirty.load(Relaxed) || !folio.freeze(folio.pages() + OURS) {
+        return false;
+    }
+    mapping.remove(index);
+    m.free_folio(folio);
+    true
+}
+
+/// Returns whether the folio was used since the last look, or nobody could tell.
+fn is_referenced(m: &Machine, folio: &Folio) -> bool {
+    folio.maps() > 0 && rmap::folio_referenced(m, folio).is_none_or(|young| young > 0)
+}

@@ -1,0 +1,96 @@
+//! `truncate`: a new size of a file.
+//!
+//! Lock order: `i_rwsem (write) -> invalidate_lock (write) -> i_mmap_rwsem (read) -> pte_lock` to unmap what is cut off,
+//! then per folio `-> folio_lock -> i_mmap_rwsem (read)` if somebody has mapped it meanwhile, and `-> i_pages`.
+
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use crate::{
+    machine::Machine,
+    mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
+    sched,
+};
+
+/// Sets the size of a file, in pages.
+#[inline(never)]
+pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
+    let _scope = sched::scope("truncate");
+    let _i_rwsem = file.i_rwsem.write();
+    m.stats.truncations.add(1);
+    if pages >= file.size() {
+        m.model.end_truncate(file.id, pages);
+        file.set_size(pages);
+        return;
+    }
+    let _invalidate = file.mapping.invalidate_lock.write();
+    m.model.begin_truncate(file.id, pages);
+    file.set_size(pages);
+    truncate_pagecache(m, file, pages);
+    file.cut_disk(pages);
+    m.model.end_truncate(file.id, pages);
+}
+
+#[inline(never)]
+fn truncate_pagecache(m: &Machine, file: &Arc<Inode>, from: u64) {
+    // Once so that few folios are mapped any more, and once more for the private copies, and the stores to a huge folio
+    // across the new end, that were made in between.
+    unmap_mapping_pages(m, &file.mapping, from..u64::MAX, true);
+    truncate_inode_pages(m, file, from);
+    unmap_mapping_pages(m, &file.mapping, from..u64::MAX, true);
+    truncate_inode_pages(m, file, from);
+}
+
+/// Unmaps a range of a file wherever it is mapped; with `even_cows` the private copies too.
+#[inline(never)]
+pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Range<u64>, even_cows: bool) {
+    let _i_mmap = mapping.i_mmap_rwsem.read();
+    let vmas = mapping.i_mmap.lock().overlapping(pages.clone());
+    let mut gather = Gather::default();
+    for vma in vmas {
+        if let Some(mm) = vma.mm.upgrade() {
+            gather.zap(m, &mm, &vma, vma.addrs_of(&pages), &|folio| even_cows || folio.kind == FolioKind::File);
+        }
+    }
+    gather.finish(m);
+}
+
+#[inline(never)]
+fn truncate_inode_pages(m: &Machine, file: &Arc<Inode>, from: u64) {
+    for (base, folio) in file.mapping.from(from) {
+        if folio.try_get() {
+            truncate_folio(m, file, base, &folio, from);
+            m.put_folio(&folio, 1);
+        }
+    }
+}
+
+#[inline(never)]
+fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>, from: u64) {
+    let _locked = folio.lock.lock();
+    if !folio.is_in(&file.mapping) {
+        return;
+    }
+    if base < from {
+        // A huge folio across the new end stays; what is cut off of it is zeros.
+        (from - base..folio.pages()).for_each(|i| folio.write(folio.pfn + i, 0));
+        return;
+    }
+    if folio.maps() > 0 {
+        unmap_mapping_pages(m, &file.mapping, base..base + folio.pages(), false);
+    }
+    folio.dirty.store(false, Relaxed);
+    filemap_remove_folio(m, file, base, folio);
+}
+
+/// Takes a locked folio out of the cache.
+fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
+    {
+        let _i_pages = file.mapping.i_pages.lock();
+        file.mapping.remove(base);
+        folio.set_place(None);
+    }
+    m.put_folio(folio, folio.pages());
+}

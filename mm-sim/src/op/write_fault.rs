@@ -1,0 +1,80 @@
+//! A write to a page that is mapped read-only: use it, ask the file system, or copy.
+//!
+//! Lock order: `pte_lock -> folio_lock (trylock)` to see whether the page is ours alone; to copy, the pte lock is dropped,
+//! `-> fs_reclaim` for the copy, and the pte lock taken again, where everything is looked at anew.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{
+    anon_fault, anon_vma,
+    fault::{Outcome, VmFault},
+    file_fault,
+    filemap::Cached,
+};
+use crate::{
+    mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
+    sched,
+};
+
+/// Handles a write to the present, read-only `entry`.
+#[inline(never)]
+pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> Outcome {
+    let _scope = sched::scope("do_wp_page");
+    let Some(pfn) = entry.as_page() else { return Outcome::Done };
+    let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
+    if !fault.vma.flags.shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
+        map.slot(fault.addr).store(entry.writable(true).young(true));
+        return Outcome::Done;
+    }
+    folio.get(1);
+    drop(map);
+    if fault.vma.flags.shared {
+        return wp_page_shared(fault, folio, pfn, entry);
+    }
+    let result = wp_page_copy(fault, &folio, pfn, entry);
+    fault.m.put_folio(&folio, 1);
+    result.map_or_else(|outcome| outcome, |()| Outcome::Done)
+}
+
+/// Returns whether nobody else has the folio. The caller has the pte lock.
+fn is_ours_alone(folio: &Folio) -> bool {
+    let Some(_locked) = folio.lock.try_lock() else { return false };
+    folio.maps() == 1 && folio.refs() == 1
+}
+
+#[inline(never)]
+fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry) -> Outcome {
+    let locked = folio.lock.lock();
+    let Some(cached) = file_fault::do_page_mkwrite(fault, Cached { folio, locked, pfn }) else { return Outcome::Done };
+    if let Some(map) = fault.map_pte() {
+        let slot = map.slot(fault.addr);
+        if slot.load().young(true) == entry.young(true) {
+            slot.store(entry.writable(true).young(true));
+        }
+    }
+    drop(cached.locked);
+    fault.m.put_folio(&cached.folio, 1);
+    Outcome::Done
+}
+
+#[inline(never)]
+fn wp_page_copy(fault: &VmFault<'_>, old: &Arc<Folio>, pfn: u64, entry: Entry) -> Result<(), Outcome> {
+    anon_vma::vmf_anon_prepare(fault.m, fault)?;
+    let copy = anon_fault::alloc_anon_folio(fault)?;
+    if let Some(map) = fault.map_pte() {
+        let slot = map.slot(fault.addr);
+        if slot.load().young(true) == entry.young(true) {
+            let word = old.read(pfn);
+            copy.write(copy.pfn, word);
+            fault.m.model.privatise(fault.mm.id, fault.addr / PAGE_SIZE, word);
+            slot.store(Entry::NONE);
+            fault.mm.rss.fetch_sub(1, Relaxed);
+            anon_fault::set_anon_pte(fault, &map, &copy);
+            old.unmap();
+            fault.m.put_folio(old, 1);
+            fault.m.stats.copies.add(1);
+        }
+    }
+    fault.m.put_folio(&copy, 1);
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What a scenario does: [`World`] is the machine from the kernel's side, [`Process`] is what user code can do.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    machine::Machine,
+    mem::{Inode, Mm, PAGE_SIZE, VmFlags},
+    op::{self, Signal, mmap::Request},
+    protocol::Protocol,
+};
+
+/// A simulated machine and what its kernel does by itself.
+#[derive(Clone)]
+pub struct World {
+    pub(crate) machine: Arc<Machine>,
+}
+
+/// A file of the simulated machine.
+#[derive(Clone)]
+pub struct File(pub(crate) Arc<Inode>);
+
+impl World {
+    /// A machine with `pages` pages of memory under these rules.
+    pub fn new(protocol: Protocol, pages: u64) -> Self {
+        Self { machine: Machine::new(protocol, pages) }
+    }
+
+    /// Returns the rules.
+    pub fn protocol(&self) -> Protocol {
+        self.machine.protocol
+    }
+
+    /// Makes a file of `pages` zero pages.
+    pub fn create(&self, pages: u64) -> File {
+        File(self.machine.create(pages))
+    }
+
+    /// Starts a process with nothing mapped. `None` without memory for it.
+    pub fn spawn(&self) -> Option<Process> {
+        let mm = op::fork::new_mm(&self.machine).ok()?;
+        Some(Process { machine: self.machine.clone(), mm })
+    }
+
+    /// Sets the size of a file, in pages.
+    pub fn truncate(&self, file: &File, pages: u64) {
+        op::truncate::truncate(&self.machine, &file.0, pages);
+    }
+
+    /// Writes what is dirty of a file to disk.
+    pub fn writeback(&self, file: &File) {
+        op::writeback::writeback(&self.machine, &file.0);
+    }
+
+    /// khugepaged makes one huge folio of the 512 pages from `start` on. Returns whether it could.
+    pub fn collapse(&self, file: &File, start: u64) -> bool {
+        op::collapse::collapse_file(&self.machine, &file.0, start)
+    }
+
+    /// kswapd tries to free `pages` pages.
+    pub fn reclaim(&self, pages: u64) {
+        op::reclaim::balance_pgdat(&self.machine, pages);
+    }
+
+    /// Returns how many pages of memory are free.
+    pub fn free_pages(&self) -> u64 {
+        self.machine.memory.free_pages().max(0) as u64
+    }
+}
+
+/// A process: user code and the system calls it makes. Clones are threads of one process.
+#[derive(Clone)]
+pub struct Process {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) mm: Arc<Mm>,
+}
+
+impl Process {
+    /// Maps `pages` pages of anonymous, private, writable memory at a free place. Returns the address.
+    pub fn map_anon(&self, pages: u64) -> u64 {
+        let flags = VmFlags { write: true, shared: false };
+        self.map(Request { addr: None, pages, flags, file: None })
+    }
+
+    /// Maps `pages` pages of a file from page `offset` on, shared and writable or private. Returns the address.
+    pub fn map_file(&self, file: &File, offset: u64, pages: u64, shared: bool) -> u64 {
+        let flags = VmFlags { write: true, shared };
+        self.map(Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) })
+    }
+
+    fn map(&self, request: Request) -> u64 {
+        op::mmap::mmap(&self.machine, &self.mm, request).expect("a free place is free: one thread maps at a time")
+    }
+
+    /// Maps at a fixed place. Returns whether it was free.
+    pub(crate) fn map_at(&self, addr: u64, pages: u64, flags: VmFlags, file: Option<(File, u64)>) -> bool {
+        let file = file.map(|(file, offset)| (file.0, offset));
+        op::mmap::mmap(&self.machine, &self.mm, Request { addr: Some(addr), pages, flags, file }).is_some()
+    }
+
+    /// Unmaps a range of addresses.
+    pub fn unmap(&self, range: Range<u64>) {
+        op::munmap::munmap(&self.machine, &self.mm, range);
+    }
+
+    /// Reads the word at an address.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the access gets. It is checked against the memory model, as is the value.
+    pub fn load(&self, addr: u64) -> Result<u64, Signal> {
+        op::access::load(&self.machine, &self.mm, addr)
+    }
+
+    /// Writes the word at an address.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the access gets. It is checked against the memory model.
+    pub fn store(&self, addr: u64, word: u64) -> Result<(), Signal> {
+        op::access::store(&self.machine, &self.mm, addr, word)
+    }
+
+    /// Reads one word of each of `pages` pages.
+    ///
+    /// # Errors
+    ///
+    /// The first signal.
+    pub fn touch(&self, addr: u64, pages: u64) -> Result<(), Signal> {
+        (0..pages).try_for_each(|page| self.load(addr + page * PAGE_SIZE).map(drop))
+    }
+
+    /// Makes a copy of the process. `None` without memory for it.
+    pub fn fork(&self) -> Option<Self> {
+        let mm = op::fork::dup_mmap(&self.machine, &self.mm).ok()?;
+        Some(Self { machine: self.machine.clone(), mm })
+    }
+
+    /// Ends the process.
+    pub fn exit(self) {
+        op::exit::exit_mmap(&self.machine, &self.mm);
+    }
+}

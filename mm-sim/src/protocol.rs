@@ -1,0 +1,166 @@
+//! Which kernel's rules are in force: [`Protocol`], a value that operations ask.
+//!
+//! The dates and commits are those of the per-VMA lock's history. What a kernel did not decide is not a field here.
+
+use serde::Serialize;
+
+/// How `retract_page_tables` keeps everybody else away from the page table that it frees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retract {
+    /// i_mmap for writing and the mmap lock by trylock: enough while page faults take the mmap lock (6.1).
+    MmapLock,
+    /// The same, and then it waits for the VMA lock, under i_mmap (the series of January 2023).
+    BlockingVmaLock,
+    /// The same, but it only tries the VMA lock (6.4).
+    TryVmaLock,
+    /// i_mmap for reading, pmd lock and pte lock, and the table is freed after an RCU grace period (6.6).
+    PageTableLocks,
+}
+
+/// Which page faults on files run under the VMA lock alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFaults {
+    /// None: they take the mmap lock (up to 6.5).
+    MmapLock,
+    /// Only what the page cache has already (6.6).
+    FaultAround,
+    /// All (6.7).
+    VmaLock,
+}
+
+/// When `mmap` write-locks the VMA that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MmapMark {
+    /// Never.
+    Never,
+    /// Before it takes i_mmap (6.4.3).
+    BeforeImap,
+    /// While it holds i_mmap (six days of July 2023).
+    UnderImap,
+}
+
+/// What lockdep is told of a write-locked VMA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum View {
+    /// As the kernel tells it: taken and dropped at once.
+    Kernel,
+    /// As it is: held until the mmap lock is released or downgraded.
+    Strict,
+}
+
+/// One of the four that must be excluded before a page table is freed; a deliberate mutant forgets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exclusion {
+    /// Page faults and system calls of the process.
+    MmapLock,
+    /// Page faults that hold nothing but the VMA.
+    VmaLock,
+    /// Reverse-map walks that come from the file.
+    Imap,
+    /// Reverse-map walks that come from anonymous folios.
+    AnonVma,
+}
+
+/// The rules of one kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Protocol {
+    /// What the command line calls it.
+    pub name: &'static str,
+    /// One line about it.
+    pub title: &'static str,
+    /// Whether there is a VMA lock.
+    pub vma_lock: bool,
+    /// How page tables under a collapsed file are freed.
+    pub retract: Retract,
+    /// Which file faults run under the VMA lock.
+    pub file_faults: FileFaults,
+    /// When `mmap` write-locks the new VMA.
+    pub mmap_mark: MmapMark,
+    /// Whether a fork write-locks the VMAs of the parent (6.4.3).
+    pub fork_mark: bool,
+    /// Whether a PTE table is mapped under RCU and may be gone when it is locked (6.5).
+    pub pte_map_under_rcu: bool,
+    /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
+    pub anon_vma_under_vma_lock: bool,
+    /// What lockdep is told of write-locked VMAs.
+    pub view: View,
+    /// What `retract_page_tables` forgets: none in any real kernel.
+    pub forgets: Option<Exclusion>,
+}
+
+impl Protocol {
+    /// Linux 6.1: no VMA lock.
+    pub const V6_1: Self = Self {
+        name: "6.1",
+        title: "Linux 6.1: page faults take the mmap lock",
+        vma_lock: false,
+        retract: Retract::MmapLock,
+        file_faults: FileFaults::MmapLock,
+        mmap_mark: MmapMark::Never,
+        fork_mark: false,
+        pte_map_under_rcu: false,
+        anon_vma_under_vma_lock: false,
+        view: View::Kernel,
+        forgets: None,
+    };
+
+    /// The per-VMA lock series of January 2023, as posted.
+    pub const JAN_2023: Self = Self {
+        name: "jan2023",
+        title: "the per-VMA lock series of January 2023: retract waits for the VMA lock under i_mmap",
+        vma_lock: true,
+        retract: Retract::BlockingVmaLock,
+        ..Self::V6_1
+    };
+
+    /// What the mail foresees: the same series, once file faults run under the VMA lock too.
+    pub const JAN_2023_FILE: Self = Self {
+        name: "jan2023-file",
+        title: "what the mail foresees: the same series, with file faults under the VMA lock",
+        file_faults: FileFaults::VmaLock,
+        ..Self::JAN_2023
+    };
+
+    /// Linux 6.4.3: the series as merged, with a trylock.
+    pub const V6_4: Self = Self {
+        name: "6.4",
+        title: "Linux 6.4: retract only tries the VMA lock",
+        retract: Retract::TryVmaLock,
+        mmap_mark: MmapMark::BeforeImap,
+        fork_mark: true,
+        ..Self::JAN_2023
+    };
+
+    /// Linux 6.6: page tables are freed by RCU.
+    pub const V6_6: Self = Self {
+        name: "6.6",
+        title: "Linux 6.6: retract takes page-table locks only and frees by RCU",
+        retract: Retract::PageTableLocks,
+        file_faults: FileFaults::FaultAround,
+        pte_map_under_rcu: true,
+        ..Self::V6_4
+    };
+
+    /// Linux 6.12: file faults under the VMA lock.
+    pub const V6_12: Self = Self {
+        name: "6.12",
+        title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
+        file_faults: FileFaults::VmaLock,
+        anon_vma_under_vma_lock: true,
+        ..Self::V6_6
+    };
+
+    /// All of them, by age.
+    pub const ALL: [Self; 6] =
+        [Self::V6_1, Self::JAN_2023, Self::JAN_2023_FILE, Self::V6_4, Self::V6_6, Self::V6_12];
+
+    /// Returns the protocol of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name == name)
+    }
+}

@@ -1,0 +1,170 @@
+//! Running a scenario: set up, act, tidy up, and say what was found.
+//!
+//! Three phases, each with its own round of the scheduler: `init` builds the stage alone, then all actors run against
+//! each other, then `exit` checks the machine at rest, ends what is left and checks that nothing leaks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use lockdep::{Journal, Policy, Report, Session};
+use serde::Serialize;
+
+use crate::{
+    check,
+    finding::{Finding, Findings},
+    process::World,
+    protocol::Protocol,
+    scenario::{Expect, Plan, Scenario},
+    sched::{Baton, Body, Deadlock, Stop},
+};
+
+/// Steps after which a run is given up.
+const STEP_LIMIT: u64 = 20_000_000;
+
+/// What a run found and did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The scenario's id.
+    pub scenario: &'static str,
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// What was expected, in words.
+    pub expected: String,
+    /// What was found, in words.
+    pub verdict: String,
+    /// Whether the two agree.
+    pub is_expected: bool,
+    /// What lockdep found.
+    pub reports: Vec<Report>,
+    /// Which invariants broke.
+    pub findings: Vec<Finding>,
+    /// The deadlock in which the run ended, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadlock: Option<Deadlock>,
+    /// Why the run was given up, if it was: a failure of the simulator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Steps of the scheduler.
+    pub steps: u64,
+    /// How often operations went which way.
+    pub stats: BTreeMap<&'static str, u64>,
+    /// Classes and dependencies that lockdep learnt.
+    #[serde(skip)]
+    pub journal: Journal,
+}
+
+impl Outcome {
+    /// Returns whether anything was found.
+    pub fn has_findings(&self) -> bool {
+        !self.reports.is_empty() || !self.findings.is_empty() || self.deadlock.is_some()
+    }
+}
+
+/// Runs a scenario under a protocol. The same seed gives the same outcome, to the byte.
+pub fn run(scenario: &Scenario, protocol: Protocol, seed: u64) -> Outcome {
+    let stage = Stage::new(scenario, protocol, seed);
+    let plan = Arc::new(Mutex::new(None::<Plan>));
+    let mut run = Progress { steps: 0, stop: None };
+    run.phase(&stage, 0, vec![("init".to_owned(), setup(scenario, &stage.world, &plan))]);
+    let Plan { actors, processes } = plan.lock().ok().and_then(|mut plan| plan.take()).unwrap_or_default();
+    run.phase(&stage, 1, actors);
+    let world = stage.world.clone();
+    let tidy_up: Body = Box::new(move || {
+        check::at_rest(&world.machine);
+        processes.into_iter().for_each(|process| process.exit());
+        check::at_end(&world.machine);
+    });
+    run.phase(&stage, 2, vec![("exit".to_owned(), tidy_up)]);
+    stage.outcome(scenario, run)
+}
+
+fn setup(scenario: &Scenario, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body {
+    let (build, world, plan) = (scenario.build, world.clone(), plan.clone());
+    Box::new(move || {
+        let built = build(&world);
+        if let Ok(mut plan) = plan.lock() {
+            *plan = Some(built);
+        }
+    })
+}
+
+struct Stage {
+    world: World,
+    session: Session,
+    findings: Arc<Findings>,
+    seed: u64,
+}
+
+struct Progress {
+    steps: u64,
+    stop: Option<Stop>,
+}
+
+impl Progress {
+    fn phase(&mut self, stage: &Stage, number: u64, actors: Vec<(String, Body)>) {
+        if self.stop.is_none() && !actors.is_empty() {
+            let seed = stage.seed.wrapping_mul(3).wrapping_add(number);
+            let (steps, stop) = Baton::run(seed, STEP_LIMIT, &stage.session, &stage.findings, actors);
+            self.steps += steps;
+            self.stop = stop;
+        }
+    }
+}
+
+impl Stage {
+    fn new(scenario: &Scenario, protocol: Protocol, seed: u64) -> Self {
+        let world = World::new(protocol, scenario.memory);
+        Self { world, session: Session::new(Policy::Collect), findings: Arc::default(), seed }
+    }
+
+    fn outcome(self, scenario: &Scenario, run: Progress) -> Outcome {
+        let protocol = self.world.protocol();
+        let (reports, findings) = (self.session.reports(), self.findings.take());
+        let (deadlock, failure) = match run.stop {
+            None => (None, None),
+            Some(Stop::Deadlock(deadlock)) => (Some(deadlock), None),
+            Some(Stop::StepLimit(limit)) => (None, Some(format!("no end after {limit} steps"))),
+            Some(Stop::Panic { actor, message }) => (None, Some(format!("{actor} panicked: {message}"))),
+        };
+        let expect = (scenario.expect)(&protocol);
+        let is_expected = failure.is_none() && expect.is_met(&reports, &findings, deadlock.as_ref());
+        Outcome {
+            scenario: scenario.id,
+            protocol: protocol.name,
+            seed: self.seed,
+            expected: expect.to_string(),
+            verdict: verdict(&reports, &findings, deadlock.as_ref(), failure.as_deref()),
+            is_expected,
+            reports,
+            findings,
+            deadlock,
+            failure,
+            steps: run.steps,
+            stats: self.world.machine.stats.to_map(),
+            journal: self.session.journal("mm-sim"),
+        }
+    }
+}
+
+/// Returns what was found in a few words.
+fn verdict(reports: &[Report], findings: &[Finding], deadlock: Option<&Deadlock>, failure: Option<&str>) -> String {
+    let cycle = |report: &Report| {
+        if report.cycle.is_empty() {
+            return format!("{} of {}", report.code, report.wanted.class);
+        }
+        let names: Vec<_> = report.cycle.iter().map(|dependency| dependency.outer.class.as_str()).collect();
+        format!("{} {{{}}}", report.code, names.join(", "))
+    };
+    let mut parts: Vec<String> = reports.iter().map(cycle).collect();
+    let mut broken: Vec<_> = findings.iter().map(|finding| finding.invariant).collect();
+    broken.sort_unstable();
+    broken.dedup();
+    parts.extend(broken.iter().map(|invariant| format!("broken: {}", invariant.as_str())));
+    parts.extend(deadlock.map(|deadlock| format!("deadlock of {} actors", deadlock.waits.len())));
+    parts.extend(failure.map(str::to_owned));
+    if parts.is_empty() { Expect::Silent.to_string() } else { parts.join("; ") }
+}

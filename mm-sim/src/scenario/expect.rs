@@ -1,0 +1,60 @@
+//! The expected verdict of a run.
+
+use std::{collections::BTreeSet, fmt};
+
+use lockdep::Report;
+
+use crate::{
+    finding::{Finding, Invariant},
+    sched::Deadlock,
+};
+
+/// What a run must find: this, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Silent,
+    /// A circular dependency through exactly these classes.
+    Cycle(&'static [&'static str]),
+    /// Circular dependencies that all go through these classes, and maybe the deadlock itself.
+    CycleThrough(&'static [&'static str]),
+    /// A broken invariant.
+    Broken(Invariant),
+}
+
+impl Expect {
+    pub(crate) fn is_met(self, reports: &[Report], findings: &[Finding], deadlock: Option<&Deadlock>) -> bool {
+        let quiet = findings.is_empty() && deadlock.is_none();
+        match self {
+            Self::Silent => reports.is_empty() && quiet,
+            Self::Cycle(classes) => {
+                let classes: BTreeSet<_> = classes.iter().copied().collect();
+                quiet && reports.len() == 1 && cycle_of(&reports[0]) == classes
+            }
+            Self::CycleThrough(classes) => {
+                let through = |report: &Report| classes.iter().all(|class| cycle_of(report).contains(class));
+                findings.is_empty() && !reports.is_empty() && reports.iter().all(through)
+            }
+            Self::Broken(invariant) => {
+                !findings.is_empty() && findings.iter().any(|finding| finding.invariant == invariant)
+            }
+        }
+    }
+}
+
+/// Returns the classes of a cycle, without their nesting levels.
+fn cycle_of(report: &Report) -> BTreeSet<&str> {
+    let base = |label: &'_ str| label.rfind('/').map_or(label.len(), |at| at);
+    report.cycle.iter().map(|dependency| &dependency.outer.class[..base(&dependency.outer.class)]).collect()
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent => f.write_str("silent"),
+            Self::Cycle(classes) => write!(f, "circular-dependency {{{}}}", classes.join(", ")),
+            Self::CycleThrough(classes) => write!(f, "circular-dependency through {{{}}}", classes.join(", ")),
+            Self::Broken(invariant) => write!(f, "broken: {}", invariant.as_str()),
+        }
+    }
+}

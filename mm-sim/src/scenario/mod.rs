@@ -1,0 +1,56 @@
+//! Scenarios: who does what on a machine, and what must come of it.
+//!
+//! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
+//! * `expect`: the expected verdict as a value.
+
+mod expect;
+mod mail;
+
+pub use expect::Expect;
+
+use crate::{
+    process::{Process, World},
+    protocol::Protocol,
+    sched::Body,
+};
+
+/// A scenario: a machine, what is on it, the actors, and the verdict that each protocol must give.
+pub struct Scenario {
+    /// What the command line calls it.
+    pub id: &'static str,
+    /// One line about it.
+    pub title: &'static str,
+    /// The story, for people.
+    pub story: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// Pages of memory of the machine.
+    pub memory: u64,
+    /// The protocol that shows the bug.
+    pub default_protocol: Protocol,
+    /// The expected verdict.
+    pub expect: fn(&Protocol) -> Expect,
+    pub(crate) build: fn(&World) -> Plan,
+}
+
+/// What a built scenario does: its actors, and the processes that are ended when they are done.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) actors: Vec<(String, Body)>,
+    pub(crate) processes: Vec<Process>,
+}
+
+impl Plan {
+    /// Adds an actor.
+    pub(crate) fn actor(&mut self, name: &str, body: impl FnOnce() + Send + 'static) {
+        self.actors.push((name.to_owned(), Box::new(body)));
+    }
+}
+
+/// All scenarios, in the order of `mm-sim list`.
+pub const ALL: &[Scenario] = &[mail::MAIL, mail::FILE_FAULTS];
+
+/// Returns the scenario of this id.
+pub fn named(id: &str) -> Option<&'static Scenario> {
+    ALL.iter().find(|scenario| scenario.id == id)
+}

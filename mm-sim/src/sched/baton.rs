@@ -1,0 +1,235 @@
+//! The seeded scheduler: exactly one actor runs at a time, and the seed decides who is next.
+//!
+//! 1. Every acquisition, release and step of an operation is a scheduling point: the actor may pass the baton on.
+//! 2. An actor that cannot have a lock is blocked until whoever grants the lock wakes it.
+//! 3. If nobody is ready and somebody is blocked, that is a real deadlock: it is written down, and every actor unwinds.
+//!
+//! So a run is a function of its seed, stacks are real stacks, and no run ever hangs.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    thread,
+};
+
+use lockdep::Session;
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    Deadlock, Rng, Waitable,
+    actor::{self, ActorId},
+    wait_for::{Wait, Waiting},
+};
+use crate::finding::Findings;
+
+/// What an actor does.
+pub(crate) type Body = Box<dyn FnOnce() + Send>;
+
+/// Why a run ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Every actor waits for another.
+    Deadlock(Deadlock),
+    /// More steps than the limit.
+    StepLimit(u64),
+    /// An actor panicked: a bug of the simulator.
+    Panic { actor: String, message: String },
+}
+
+enum State {
+    Ready,
+    Blocked(Waiting, Vec<&'static str>),
+    Finished,
+}
+
+struct Slot {
+    name: String,
+    state: State,
+    turn: Arc<Condvar>,
+}
+
+struct Inner {
+    slots: Vec<Slot>,
+    running: usize,
+    rng: Rng,
+    steps: u64,
+    limit: u64,
+    stop: Option<Stop>,
+}
+
+/// The right to run.
+pub(crate) struct Baton {
+    inner: Mutex<Inner>,
+}
+
+/// The panic payload of an actor that is told to stop.
+struct Stopped;
+
+impl Baton {
+    /// Runs the actors to their ends, each in `session`, and returns how many steps it took and why it stopped early.
+    pub(crate) fn run(
+        seed: u64,
+        limit: u64,
+        session: &Session,
+        findings: &Arc<Findings>,
+        actors: Vec<(String, Body)>,
+    ) -> (u64, Option<Stop>) {
+        let slot = |(name, _): &(String, Body)| Slot { name: name.clone(), state: State::Ready, turn: Arc::default() };
+        let slots: Vec<Slot> = actors.iter().map(slot).collect();
+        let mut rng = Rng::new(seed);
+        let running = rng.below(slots.len().max(1) as u64) as usize;
+        let inner = Mutex::new(Inner { slots, running, rng, steps: 0, limit, stop: None });
+        let baton = Arc::new(Self { inner });
+        let start = |(id, (name, body)): (usize, (String, Body))| {
+            let (baton, session, findings) = (baton.clone(), session.clone(), findings.clone());
+            let main = move || baton.main(ActorId(id as u32), &findings, &session, body);
+            thread::Builder::new().name(name).spawn(main).expect("the system has a thread for every actor")
+        };
+        let threads: Vec<_> = actors.into_iter().enumerate().map(start).collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("an actor's main catches all panics"));
+        let inner = baton.inner.lock();
+        (inner.steps, inner.stop.clone())
+    }
+
+    fn main(self: Arc<Self>, id: ActorId, findings: &Arc<Findings>, session: &Session, body: Body) {
+        let name = self.inner.lock().slots[id.0 as usize].name.clone();
+        actor::become_actor(id, &name, self.clone(), findings.clone());
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.await_turn(id);
+            session.enter(body);
+        }));
+        if let Err(payload) = outcome {
+            self.note_panic(&name, &*payload);
+        }
+        self.finish(id);
+    }
+
+    fn note_panic(&self, actor: &str, payload: &(dyn std::any::Any + Send)) {
+        if payload.is::<Stopped>() {
+            return;
+        }
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let mut inner = self.inner.lock();
+        inner.stop_all(Stop::Panic { actor: actor.to_owned(), message });
+    }
+
+    /// Waits until it is this actor's turn. Unwinds if the run is stopped.
+    fn await_turn(&self, me: ActorId) {
+        let mut inner = self.inner.lock();
+        let turn = inner.slots[me.0 as usize].turn.clone();
+        while inner.stop.is_none() && inner.running != me.0 as usize {
+            turn.wait(&mut inner);
+        }
+        if inner.stop.is_some() {
+            drop(inner);
+            resume_unwind(Box::new(Stopped));
+        }
+    }
+
+    /// A scheduling point: runs on, or lets somebody else run first.
+    fn step(&self, me: ActorId) {
+        {
+            let mut inner = self.inner.lock();
+            inner.steps += 1;
+            if inner.steps > inner.limit && inner.stop.is_none() {
+                let limit = inner.limit;
+                inner.stop_all(Stop::StepLimit(limit));
+            }
+            // Mostly run on: long stretches of one actor between switches reach more states than a strict shuffle.
+            if inner.stop.is_none() && inner.rng.below(4) != 0 {
+                return;
+            }
+            inner.pass_on();
+            if inner.stop.is_none() && inner.running == me.0 as usize {
+                return;
+            }
+        }
+        self.await_turn(me);
+    }
+
+    /// Blocks this actor until somebody wakes it.
+    fn block(&self, me: ActorId, what: Arc<dyn Waitable>, mode: &'static str, path: Vec<&'static str>) {
+        {
+            let mut inner = self.inner.lock();
+            inner.slots[me.0 as usize].state = State::Blocked(Waiting { what, mode }, path);
+            inner.pass_on();
+        }
+        self.await_turn(me);
+    }
+
+    fn wake(&self, actor: ActorId) {
+        if let Some(slot) = self.inner.lock().slots.get_mut(actor.0 as usize) {
+            slot.state = State::Ready;
+        }
+    }
+
+    fn finish(&self, me: ActorId) {
+        let mut inner = self.inner.lock();
+        inner.slots[me.0 as usize].state = State::Finished;
+        if inner.stop.is_none() {
+            inner.pass_on();
+        }
+    }
+}
+
+impl Inner {
+    /// Gives the baton to a ready actor, drawn at random. If there is none, the run is over or deadlocked.
+    fn pass_on(&mut self) {
+        let is_ready = |slot: &Slot| matches!(slot.state, State::Ready);
+        let ready: Vec<usize> = (0..self.slots.len()).filter(|&i| is_ready(&self.slots[i])).collect();
+        if ready.is_empty() {
+            if let Some(deadlock) = self.deadlock() {
+                self.stop_all(Stop::Deadlock(deadlock));
+            }
+            return;
+        }
+        self.running = ready[self.rng.below(ready.len() as u64) as usize];
+        self.slots[self.running].turn.notify_one();
+    }
+
+    fn deadlock(&self) -> Option<Deadlock> {
+        let waits: Vec<Wait> = self.slots.iter().filter_map(|slot| self.wait_of(slot)).collect();
+        (!waits.is_empty()).then_some(Deadlock { waits, steps: self.steps })
+    }
+
+    fn wait_of(&self, slot: &Slot) -> Option<Wait> {
+        let State::Blocked(waiting, path) = &slot.state else { return None };
+        let name = |actor: ActorId| self.slots.get(actor.0 as usize).map_or("outside", |slot| &slot.name);
+        let holders = waiting.what.holders();
+        let holders = holders.iter().map(|holder| format!("{} ({})", name(holder.actor), holder.mode)).collect();
+        let (actor, lock) = (slot.name.clone(), waiting.what.label());
+        Some(Wait { actor, lock, mode: waiting.mode, holders, path: path.clone() })
+    }
+
+    fn stop_all(&mut self, stop: Stop) {
+        self.stop.get_or_insert(stop);
+        self.slots.iter().for_each(|slot| {
+            slot.turn.notify_one();
+        });
+    }
+}
+
+/// A scheduling point of the current actor. On a thread that is none, and while unwinding, it does nothing.
+pub(crate) fn step() {
+    if let Some(actor) = actor::this().filter(|_| !thread::panicking()) {
+        actor.baton.step(actor.id);
+    }
+}
+
+/// Blocks the current actor until [`wake`].
+///
+/// # Panics
+///
+/// On a thread that is no actor: there is nobody who could wake it.
+pub(crate) fn block(what: Arc<dyn Waitable>, mode: &'static str) {
+    let Some(actor) = actor::this() else { panic!("would wait for ever for {}", what.label()) };
+    actor.baton.block(actor.id, what, mode, actor.path_now());
+}
+
+/// Makes a blocked actor ready.
+pub(crate) fn wake(id: ActorId) {
+    if let Some(actor) = actor::this() {
+        actor.baton.wake(id);
+    }
+}

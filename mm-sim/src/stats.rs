@@ -1,0 +1,65 @@
+//! What a run did: counts of the ways that operations took.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counts of one run.
+        #[derive(Default)]
+        pub(crate) struct Stats {
+            $($(#[$doc])* pub(crate) $name: Count,)*
+        }
+
+        impl Stats {
+            /// Returns the counts that are not zero, by name.
+            pub(crate) fn to_map(&self) -> BTreeMap<&'static str, u64> {
+                let all = [$((stringify!($name), self.$name.0.load(Relaxed))),*];
+                all.into_iter().filter(|(_, count)| *count > 0).collect()
+            }
+        }
+    };
+}
+
+/// A count.
+#[derive(Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+}
+
+stats! {
+    /// Page faults handled under the VMA lock.
+    faults_under_vma_lock,
+    /// Page faults handled under the mmap lock.
+    faults_under_mmap_lock,
+    /// Faults that began under the VMA lock and had to start again.
+    faults_retried,
+    /// Loads and stores.
+    accesses,
+    /// Copies on write.
+    copies,
+    /// Files of which a range became a huge folio.
+    collapses,
+    /// Collapses that gave up.
+    collapses_failed,
+    /// Page tables freed by retract_page_tables.
+    tables_retracted,
+    /// Page tables that retract_page_tables left because it could not have a lock.
+    retracts_skipped,
+    /// Folios unmapped by reclaim.
+    unmapped,
+    /// Folios freed by reclaim.
+    reclaimed,
+    /// Times that an allocation had to reclaim itself.
+    direct_reclaims,
+    /// Forks.
+    forks,
+    /// Truncations.
+    truncations,
+}

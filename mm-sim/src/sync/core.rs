@@ -1,0 +1,258 @@
+//! The state that all locks share: who holds it, who queues, and how an actor waits.
+//!
+//! Fair as the kernel's rwsem: whoever comes while somebody queues goes to the end of the queue, and a release hands the
+//! lock to the head of the queue (one writer, or all readers up to the next writer). Trylocks fail while anybody queues.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use lockdep::{Acquire, LockClass, LockMap, Subclass};
+use parking_lot::Mutex;
+
+use crate::{
+    finding::Invariant,
+    sched::{self, ActorId, Holder, Waitable},
+};
+
+/// What a lock belongs to, for people: `("file", 1)`.
+pub(crate) type Owner = (&'static str, u64);
+
+/// How a lock is wanted or held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Read,
+    Write,
+}
+
+impl Want {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    const fn how(self) -> Acquire {
+        match self {
+            Self::Read => Acquire::shared(),
+            Self::Write => Acquire::exclusive(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    writer: Option<ActorId>,
+    readers: Vec<ActorId>,
+    queue: VecDeque<(ActorId, Want)>,
+}
+
+impl State {
+    fn is_free_for(&self, want: Want) -> bool {
+        self.writer.is_none() && (want == Want::Read || self.readers.is_empty())
+    }
+
+    fn grant(&mut self, actor: ActorId, want: Want) {
+        match want {
+            Want::Read => self.readers.push(actor),
+            Want::Write => self.writer = Some(actor),
+        }
+    }
+
+    fn try_take(&mut self, actor: ActorId, want: Want) -> bool {
+        let free = self.queue.is_empty() && self.is_free_for(want);
+        if free {
+            self.grant(actor, want);
+        }
+        free
+    }
+
+    /// Takes the lock from its holder. Returns whether it was one.
+    fn drop_hold(&mut self, actor: ActorId, want: Want) -> bool {
+        match want {
+            Want::Read => match self.readers.iter().rposition(|&reader| reader == actor) {
+                Some(index) => {
+                    self.readers.swap_remove(index);
+                    true
+                }
+                None => false,
+            },
+            Want::Write => self.writer.take_if(|writer| *writer == actor).is_some(),
+        }
+    }
+
+    /// Hands the lock to the head of the queue. Returns who got it.
+    fn hand_over(&mut self) -> Vec<ActorId> {
+        let mut woken = Vec::new();
+        while let Some(&(actor, want)) = self.queue.front()
+            && self.is_free_for(want)
+        {
+            self.queue.pop_front();
+            self.grant(actor, want);
+            woken.push(actor);
+        }
+        woken
+    }
+}
+
+/// A lock of the simulator.
+pub(super) struct Core {
+    map: LockMap,
+    class: &'static LockClass,
+    owner: Owner,
+    sleeps: bool,
+    state: Mutex<State>,
+}
+
+impl Core {
+    pub(super) fn new(class: &'static LockClass, owner: Owner, sleeps: bool) -> Arc<Self> {
+        Arc::new(Self { map: LockMap::new_in(class), class, owner, sleeps, state: Mutex::default() })
+    }
+
+    pub(super) const fn map(&self) -> &LockMap {
+        &self.map
+    }
+
+    /// Acquires, waiting as long as it takes.
+    #[track_caller]
+    pub(super) fn lock(self: &Arc<Self>, want: Want, subclass: u8) {
+        sched::step();
+        if self.sleeps && sched::is_atomic() {
+            sched::finding(Invariant::SleepInAtomic, format!("would sleep on {} under a spinning lock", self.label()));
+        }
+        self.map.acquire(want.how().nested(Subclass::new(subclass)));
+        let me = sched::current();
+        let has_it = {
+            let mut state = self.state.lock();
+            let has_it = state.try_take(me, want);
+            if !has_it {
+                state.queue.push_back((me, want));
+            }
+            has_it
+        };
+        if !has_it {
+            sched::block(self.clone(), want.as_str());
+        }
+        self.note_taken();
+    }
+
+    /// Acquires if that needs no waiting.
+    #[track_caller]
+    pub(super) fn try_lock(self: &Arc<Self>, want: Want, subclass: u8) -> bool {
+        sched::step();
+        let taken = self.state.lock().try_take(sched::current(), want);
+        if taken {
+            self.map.acquire(want.how().nested(Subclass::new(subclass)).trylock());
+            self.note_taken();
+        }
+        taken
+    }
+
+    fn note_taken(&self) {
+        if !self.sleeps {
+            sched::enter_atomic();
+        }
+    }
+
+    /// Releases, and hands the lock to whoever is next.
+    pub(super) fn unlock(&self, want: Want) {
+        self.let_go(want);
+        self.map.release();
+        sched::step();
+    }
+
+    /// Releases without telling lockdep, which keeps the record.
+    pub(super) fn let_go(&self, want: Want) {
+        let (held, woken) = {
+            let mut state = self.state.lock();
+            (state.drop_hold(sched::current(), want), state.hand_over())
+        };
+        if !held && !std::thread::panicking() {
+            sched::finding(Invariant::UnlockMismatch, format!("{} is not held for {}", self.label(), want.as_str()));
+        }
+        if !self.sleeps {
+            sched::leave_atomic();
+        }
+        woken.into_iter().for_each(sched::wake);
+    }
+
+    /// Makes the writer a reader.
+    pub(super) fn downgrade(&self) {
+        let woken = {
+            let mut state = self.state.lock();
+            let me = sched::current();
+            if state.drop_hold(me, Want::Write) {
+                state.readers.push(me);
+            }
+            state.hand_over()
+        };
+        self.map.set_mode(lockdep::Mode::Shared);
+        woken.into_iter().for_each(sched::wake);
+        sched::step();
+    }
+
+    pub(super) fn is_mine(&self, want: Want) -> bool {
+        let state = self.state.lock();
+        let me = sched::current();
+        match want {
+            Want::Read => state.readers.contains(&me),
+            Want::Write => state.writer == Some(me),
+        }
+    }
+
+    pub(super) fn is_free(&self) -> bool {
+        let state = self.state.lock();
+        state.writer.is_none() && state.readers.is_empty()
+    }
+
+    /// Returns whether anybody but this actor holds the lock.
+    pub(super) fn is_held_by_others(&self) -> bool {
+        let state = self.state.lock();
+        let me = sched::current();
+        state.writer.is_some_and(|writer| writer != me) || state.readers.iter().any(|&reader| reader != me)
+    }
+}
+
+impl Waitable for Core {
+    fn label(&self) -> String {
+        format!("{} of {} {}", self.class.name(), self.owner.0, self.owner.1)
+    }
+
+    fn holders(&self) -> Vec<Holder> {
+        let state = self.state.lock();
+        let writer = state.writer.iter().map(|&actor| Holder { actor, mode: "write" });
+        writer.chain(state.readers.iter().map(|&actor| Holder { actor, mode: "read" })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ActorId = ActorId(0);
+    const B: ActorId = ActorId(1);
+    const C: ActorId = ActorId(2);
+
+    #[test]
+    fn a_reader_queues_behind_a_waiting_writer() {
+        let mut state = State::default();
+        assert!(state.try_take(A, Want::Read));
+        assert!(!state.try_take(B, Want::Write));
+        state.queue.push_back((B, Want::Write));
+        assert!(!state.try_take(C, Want::Read), "fair: the writer is first");
+        state.queue.push_back((C, Want::Read));
+        assert!(state.drop_hold(A, Want::Read));
+        assert_eq!(state.hand_over(), [B]);
+        assert!(state.drop_hold(B, Want::Write));
+        assert_eq!(state.hand_over(), [C]);
+    }
+
+    #[test]
+    fn readers_at_the_head_enter_together() {
+        let mut state = State::default();
+        assert!(state.try_take(A, Want::Write));
+        state.queue.extend([(B, Want::Read), (C, Want::Read)]);
+        assert!(state.drop_hold(A, Want::Write));
+        assert_eq!(state.hand_over(), [B, C]);
+        assert!(!state.drop_hold(A, Want::Read), "the mode must match");
+    }
+}

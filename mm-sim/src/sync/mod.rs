@@ -1,0 +1,21 @@
+//! The simulator's locks: a `lockdep::LockMap` each, and a state that the scheduler understands.
+//!
+//! * `core`: the fair state that all of them share, and how an actor waits for it.
+//! * [`RwSem`]: a sleeping reader-writer lock with downgrade, the kernel's rwsem.
+//! * [`SpinLock`]: spins; who holds one must not sleep.
+//! * [`FolioLock`]: the bit lock of a folio.
+//! * [`Rcu`]: read sections and grace periods.
+//!
+//! The data that a lock protects live elsewhere, unprotected by types: a protocol that forgets a lock must be able to
+//! run, and be caught by what it breaks.
+
+mod core;
+mod folio_lock;
+mod rcu;
+mod rwsem;
+mod spin;
+
+pub(crate) use folio_lock::{FolioGuard, FolioLock};
+pub(crate) use rcu::{Rcu, RcuGuard};
+pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
+pub(crate) use spin::{SpinGuard, SpinLock};

@@ -1,0 +1,104 @@
+//! A sleeping reader-writer lock: fair, with trylock and downgrade.
+
+use std::sync::Arc;
+
+use lockdep::LockClass;
+
+use super::core::{Core, Owner, Want};
+
+/// A reader-writer semaphore.
+pub(crate) struct RwSem(Arc<Core>);
+
+impl RwSem {
+    pub(crate) fn new(class: &'static LockClass, owner: Owner) -> Self {
+        Self(Core::new(class, owner, true))
+    }
+
+    /// Acquires for reading.
+    #[track_caller]
+    pub(crate) fn read(&self) -> ReadGuard {
+        self.0.lock(Want::Read, 0);
+        ReadGuard(self.0.clone())
+    }
+
+    /// Acquires for writing.
+    #[track_caller]
+    pub(crate) fn write(&self) -> WriteGuard {
+        self.write_nested(0)
+    }
+
+    /// Acquires for writing, under a lock of the same class.
+    #[track_caller]
+    pub(crate) fn write_nested(&self, subclass: u8) -> WriteGuard {
+        self.0.lock(Want::Write, subclass);
+        WriteGuard(Some(self.0.clone()))
+    }
+
+    /// Acquires for reading, unless that would wait.
+    #[track_caller]
+    pub(crate) fn try_read(&self) -> Option<ReadGuard> {
+        self.0.try_lock(Want::Read, 0).then(|| ReadGuard(self.0.clone()))
+    }
+
+    /// Acquires for writing, unless that would wait.
+    #[track_caller]
+    pub(crate) fn try_write(&self) -> Option<WriteGuard> {
+        self.0.try_lock(Want::Write, 0).then(|| WriteGuard(Some(self.0.clone())))
+    }
+
+    /// Returns whether this actor holds it in either mode.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.is_mine(Want::Read) || self.is_mine_to_write()
+    }
+
+    /// Returns whether this actor holds it for writing.
+    pub(crate) fn is_mine_to_write(&self) -> bool {
+        self.0.is_mine(Want::Write)
+    }
+
+    /// Returns whether nobody holds it.
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.is_free()
+    }
+
+    /// Returns whether anybody but this actor holds it.
+    pub(crate) fn is_held_by_others(&self) -> bool {
+        self.0.is_held_by_others()
+    }
+
+    /// What lockdep knows of it, for holds that outlive the lock word.
+    pub(crate) fn map(&self) -> &lockdep::LockMap {
+        self.0.map()
+    }
+}
+
+/// Holds a lock for reading.
+#[must_use]
+pub(crate) struct ReadGuard(Arc<Core>);
+
+impl Drop for ReadGuard {
+    fn drop(&mut self) {
+        self.0.unlock(Want::Read);
+    }
+}
+
+/// Holds a lock for writing.
+#[must_use]
+pub(crate) struct WriteGuard(Option<Arc<Core>>);
+
+impl WriteGuard {
+    /// Goes on as a reader, without letting go in between.
+    pub(crate) fn downgrade(mut self) -> ReadGuard {
+        let core = self.0.take().expect("only downgrade and drop take it, and both end the guard");
+        core.downgrade();
+        ReadGuard(core)
+    }
+}
+
+impl Drop for WriteGuard {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.take() {
+            core.unlock(Want::Write);
+        }
+    }
+}
