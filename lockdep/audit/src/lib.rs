@@ -8,7 +8,8 @@
 //! * [`observe`]: lock classes and dependencies, whatever file they come from.
 //! * [`alias`]: which name in a comment and which class in a dump mean the same lock.
 //! * [`compare`]: the verdicts.
-//! * [`render`]: an [`Audit`] as text.
+//! * [`patch`]: the smallest edit of a document that makes it agree.
+//! * [`render`]: an [`Audit`] as text, JSON, Markdown, HTML.
 //!
 //! ```
 //! use lockdep_audit::{Aliases, Document, Observation, Verdict, audit, render};
@@ -40,6 +41,7 @@ pub mod compare;
 pub mod document;
 mod error;
 pub mod observe;
+pub mod patch;
 pub mod render;
 
 pub use alias::Aliases;

@@ -3,27 +3,43 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use lockdep_audit::{Aliases, Audit, Document, InputError, Observation, audit, observe, render};
+use lockdep_audit::{Aliases, Audit, InputError, Observation, audit, observe, patch, render};
 
-use crate::{input, outcome::Outcome};
+use crate::{
+    input,
+    outcome::Outcome,
+    source::{self, SourceFile},
+};
 
-/// Hold documented lock orders against observed ones.
+/// Hold documented lock orders against observed ones
+///
+/// Every documented rule `before -> after` is confirmed, contradicted, unobserved, invisible to validators, or ambiguous;
+/// every observed dependency follows from the document or does not. Locks that a document lacks are named with the
+/// place where they belong.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("documents").required(true).multiple(true).args(["order", "kernel_tree"])))]
 pub(crate) struct Args {
-    /// A file with a lock-ordering comment, such as mm/rmap.c or mm/filemap.c
-    #[arg(long, value_name = "FILE")]
+    /// A file with a lock order: mm/rmap.c, its bare comment, lockdep.order, a source with `// Lock order: a -> b`; or a
+    /// project's directory
+    #[arg(long, value_name = "PATH")]
     order: Vec<PathBuf>,
-    /// A kernel tree, of which mm/rmap.c and mm/filemap.c are read
-    #[arg(long, value_name = "DIR")]
+    /// A kernel tree, or its tarball (.tar, .tar.gz, .tar.xz)
+    #[arg(long, value_name = "PATH")]
     kernel_tree: Vec<PathBuf>,
-    /// A lockdep journal, or /proc/lockdep of a kernel
+    /// A lockdep journal, /proc/lockdep, /proc/lockdep_chains, ftrace or perf script text of lock events, a kernel log
     #[arg(long, value_name = "FILE")]
     observed: Vec<PathBuf>,
     /// More names for locks, added to the built-in table
     #[arg(long, value_name = "FILE")]
     aliases: Vec<PathBuf>,
+    /// The version of the kernel that the documents are of
+    #[arg(long, value_name = "VERSION", value_parser = source::parse_version)]
+    kernel: Option<(u32, u32)>,
+    /// Print a unified diff that mends the documents, instead of the audit
+    #[arg(long)]
+    patch: bool,
     /// How to print the audit
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "patch")]
     format: Format,
 }
 
@@ -31,19 +47,12 @@ pub(crate) struct Args {
 enum Format {
     Text,
     Json,
+    Markdown,
+    Html,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, InputError> {
-    let mut documents = Vec::new();
-    for path in &args.order {
-        documents.push(Document::parse(&input::name(path), &input::read(path)?)?);
-    }
-    for tree in &args.kernel_tree {
-        for file in ["mm/rmap.c", "mm/filemap.c"] {
-            let path = tree.join(file);
-            documents.push(Document::parse(&input::name(&path), &input::read(&path)?)?);
-        }
-    }
+    let sources = sources(args)?;
     let mut observations = Vec::new();
     for path in &args.observed {
         observations.push(Observation::parse(&input::name(path), &input::read(path)?)?);
@@ -55,16 +64,55 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, InputError> {
         let text = String::from_utf8(input::read(path)?).map_err(|_| InputError::whole(&name, "not UTF-8"))?;
         aliases.extend(&name, &text)?;
     }
+    if args.patch {
+        return print_patch(&sources, &observations, &aliases);
+    }
+    let documents: Vec<_> = sources.into_iter().map(|source| source.document).collect();
     let audit = audit(&documents, &observations, &aliases);
     input::print(&rendered(&audit, args.format))?;
     Ok(Outcome::of(audit.has_findings()))
 }
 
+fn sources(args: &Args) -> Result<Vec<SourceFile>, InputError> {
+    let mut sources = Vec::new();
+    for path in &args.order {
+        sources.extend(SourceFile::of_path(path)?);
+    }
+    for path in &args.kernel_tree {
+        sources.extend(SourceFile::of_kernel(path)?);
+    }
+    for source in &mut sources {
+        source.document.version = args.kernel.or(source.document.version);
+    }
+    Ok(sources)
+}
+
+/// Prints the patches to standard output; what was done, and what could not be, to standard error.
+fn print_patch(
+    sources: &[SourceFile],
+    observations: &[Observation],
+    aliases: &Aliases,
+) -> Result<Outcome, InputError> {
+    let mut is_changed = false;
+    for source in sources {
+        let patch = patch::propose(&source.document.name, &source.text, observations, aliases)?;
+        for step in &patch.steps {
+            anstream::eprintln!("{}: {step}", source.document.name);
+        }
+        for left in &patch.left {
+            anstream::eprintln!("{}: not mended: {left}", source.document.name);
+        }
+        is_changed |= !patch.steps.is_empty() || !patch.left.is_empty();
+        input::print(&patch.diff(&source.path))?;
+    }
+    Ok(Outcome::of(is_changed))
+}
+
 fn rendered(audit: &Audit, format: Format) -> String {
     match format {
         Format::Text => render::text(audit),
-        Format::Json => {
-            serde_json::to_string_pretty(audit).expect("an audit has string keys only, so it is JSON") + "\n"
-        }
+        Format::Json => render::json(audit),
+        Format::Markdown => render::markdown(audit),
+        Format::Html => render::html(audit),
     }
 }

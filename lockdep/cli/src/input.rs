@@ -26,7 +26,7 @@ pub(crate) fn print(text: &str) -> Result<(), InputError> {
 }
 
 /// An operating system's complaint without its number, in lower case.
-fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();

@@ -7,6 +7,7 @@ mod audit;
 mod input;
 mod outcome;
 mod report;
+mod source;
 
 use std::process::ExitCode;
 

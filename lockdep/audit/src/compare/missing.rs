@@ -1,8 +1,8 @@
 //! [`Missing`]: an observed lock that a document should have, and where it belongs.
 //!
 //! The place is found by trying all: below every entry of the unscoped groups, with the entry's children moved below
-//! the new line or left beside it. The place with the fewest rules against the observations wins, then the one with
-//! the most rules for them, then the outermost.
+//! the new line or left beside it. The place with the fewest rules against the observations wins, then one with rules
+//! for it on both sides, then the one with the most, then the outermost.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -65,8 +65,8 @@ pub(crate) struct Search<'a> {
     sides: HashMap<String, (Option<Evidence>, Option<Evidence>)>,
 }
 
-/// How good a place is; the least is the best.
-type Score = (usize, std::cmp::Reverse<usize>, usize);
+/// How good a place is; the least is the best: rules against, not enclosed by rules for it, rules for it, depth.
+type Score = (usize, bool, std::cmp::Reverse<usize>, usize);
 
 impl<'a> Search<'a> {
     pub(crate) fn new(document: &'a Document, seen: &Seen<'_>, aliases: &'a Aliases, lock: &str) -> Self {
@@ -109,21 +109,15 @@ impl<'a> Search<'a> {
     fn score(&self, at: usize, parent: Option<usize>, adopts: bool) -> Score {
         let group = &self.document.groups[at];
         let (outside, inside) = surroundings(group, parent, adopts);
-        let (mut against, mut in_favour) = (0, 0);
-        let mut count = |good: bool, bad: bool| match (good, bad) {
-            (true, false) => in_favour += 1,
-            (false, true) => against += 1,
-            _ => {}
+        let count = |entries: &[usize], is_outside: bool| {
+            let sides = self.locks(group, entries).map(|lock| (self.sides[lock].0.is_some(), self.sides[lock].1.is_some()));
+            let sides: Vec<bool> = sides.filter(|(before, after)| before != after).map(|(before, _)| before).collect();
+            let good = sides.iter().filter(|&&before| before == is_outside).count();
+            (good, sides.len() - good)
         };
-        for lock in self.locks(group, &outside) {
-            let (before, after) = &self.sides[lock];
-            count(before.is_some(), after.is_some());
-        }
-        for lock in self.locks(group, &inside) {
-            let (before, after) = &self.sides[lock];
-            count(after.is_some(), before.is_some());
-        }
-        (against, std::cmp::Reverse(in_favour), outside.len())
+        let ((outer, outer_bad), (inner, inner_bad)) = (count(&outside, true), count(&inside, false));
+        let is_enclosed = outer > 0 && inner > 0;
+        (outer_bad + inner_bad, !is_enclosed, std::cmp::Reverse(outer + inner), outside.len())
     }
 
     fn place(&self, at: usize, parent: Option<usize>, adopts: bool) -> Place {

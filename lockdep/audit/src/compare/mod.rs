@@ -6,6 +6,7 @@
 
 mod conflict;
 mod dependency;
+mod entry;
 mod evidence;
 mod finding;
 mod missing;
@@ -16,12 +17,14 @@ mod stale;
 
 pub use conflict::Conflict;
 pub use dependency::{DependencyAudit, DependencyVerdict};
+pub use entry::EntryAudit;
 pub use evidence::{Evidence, Step, Together};
 pub use finding::{EdgeAudit, EdgeVerdict, FindingAudit};
+pub(crate) use missing::Search;
 pub use missing::{Missing, Place};
 pub use nesting::Nesting;
 pub use rule::{RuleAudit, Verdict};
-use seen::Seen;
+pub(crate) use seen::Seen;
 use serde::Serialize;
 pub use stale::Stale;
 
@@ -47,6 +50,8 @@ pub struct Audit {
 pub struct DocumentAudit {
     /// The document's file.
     pub name: String,
+    /// Every line with the verdict on its place.
+    pub entries: Vec<EntryAudit>,
     /// Every documented rule with its verdict.
     pub rules: Vec<RuleAudit>,
     /// Whether the document means to have every lock, so that a dependency that it does not have is a finding.
@@ -114,9 +119,12 @@ impl Audit {
 /// One breadth-first search of an observation for each class that a document names.
 pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Aliases) -> Audit {
     let seen = Seen::new(observations, aliases);
-    let of_one = |document: &Document| DocumentAudit {
+    let of_one = |document: &Document| {
+        let rules = rule::judge_all(document, &seen, aliases);
+        DocumentAudit {
         name: document.name.clone(),
-        rules: rule::judge_all(document, &seen, aliases),
+        entries: entry::judge_all(document, &rules, aliases),
+        rules,
         dependencies: dependency::judge_all(document, &seen, aliases),
         is_whole: document.is_whole(),
         nestings: nesting::find(document, &seen, aliases),
@@ -125,7 +133,7 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
         stale: stale::find(document, &seen, aliases),
         findings: finding::judge_all(document, observations, aliases),
         notes: document.notes.clone(),
-    };
+    }};
     Audit {
         observations: observations.iter().map(|observation| observation.name().to_owned()).collect(),
         documents: documents.iter().map(of_one).collect(),

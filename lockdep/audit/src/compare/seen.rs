@@ -17,7 +17,7 @@ use super::evidence::{Evidence, Step, Together};
 use crate::{Aliases, Observation, observe::Witness};
 
 /// What the observations say, by the names of locks.
-pub(super) struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     parts: Vec<Part<'a>>,
 }
 
@@ -42,7 +42,7 @@ struct Reach {
 type State = (usize, WaitKind);
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(observations: &'a [Observation], aliases: &'a Aliases) -> Self {
+    pub(crate) fn new(observations: &'a [Observation], aliases: &'a Aliases) -> Self {
         Self { parts: observations.iter().map(|observation| Part::new(observation, aliases)).collect() }
     }
 

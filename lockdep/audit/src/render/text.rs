@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     Audit, DocumentAudit, Verdict,
-    compare::{Conflict, DependencyVerdict, EdgeVerdict, Evidence, FindingAudit, Missing, RuleAudit},
+    compare::{Conflict, EdgeVerdict, Evidence, FindingAudit, Missing, Step, Together},
     document::Rule,
 };
 
@@ -69,6 +69,7 @@ impl Text {
         self.findings(document);
         self.table(document);
         self.undocumented(document);
+        self.trylocks(document);
         for note in &document.notes {
             self.line(0, &format!("note: {}: {}", note.site, note.text));
         }
@@ -139,16 +140,15 @@ impl Text {
 
     fn evidence(&mut self, what: &str, evidence: &Evidence) {
         let doubt = if evidence.is_doubtful { ", though the name may be another lock's" } else { "" };
-        self.line(4, &format!("{what}{doubt}: {evidence}"));
+        if let [step] = evidence.steps.as_slice() {
+            self.line(4, &format!("{what}{doubt}: {step}"));
+            self.line(6, &source(step, &evidence.observation));
+            return;
+        }
+        self.line(4, &format!("{what}{doubt}, by way of others: whoever follows the rule closes a circle"));
         for step in &evidence.steps {
-            let place = match (&step.at, &step.outer_site, &step.inner_site) {
-                (Some(at), _, _) => format!("at {at}"),
-                (None, Some(outer), Some(inner)) => format!("at {outer} and then {inner}"),
-                (None, _, Some(inner)) => format!("at {inner}"),
-                _ => format!("in {}", evidence.observation),
-            };
-            let thread = step.thread.as_ref().map(|thread| format!(", thread {thread}")).unwrap_or_default();
-            self.line(6, &format!("{step} {place}{thread}"));
+            self.line(6, &step.to_string());
+            self.line(8, &source(step, &evidence.observation));
         }
     }
 
@@ -210,29 +210,75 @@ impl Text {
     }
 
     fn table(&mut self, document: &DocumentAudit) {
-        self.line(0, "rules between a line and the one it is nested in");
-        for audit in document.rules.iter().filter(|audit| audit.rule.adjacent) {
-            let how = match (&audit.evidence_for, audit.verdict) {
-                (Some(evidence), Verdict::Confirmed) if !evidence.is_direct() => " by way of others",
-                _ => "",
-            };
-            let line = audit.rule.after.site.line;
-            self.line(2, &format!("{line:>5}  {:<12}  {}{how}", audit.verdict, pair(audit)));
+        self.line(0, "the document, and what is known of each line's place");
+        let mut group = 0;
+        for entry in &document.entries {
+            if entry.group != group {
+                group = entry.group;
+                self.line(2, &entry.scope.as_ref().map_or("--".to_owned(), |scope| format!("-- {scope}")));
+            }
+            let verdict = entry.verdict.map_or("", Verdict::as_str);
+            let line = entry.site.line;
+            self.line(2, &format!("{line:>5}  {verdict:<12}  {}{}", "  ".repeat(entry.depth), entry.label));
         }
         self.blank();
     }
 
     fn undocumented(&mut self, document: &DocumentAudit) {
-        let is_undocumented = |verdict| verdict == DependencyVerdict::Undocumented;
-        let mut dependencies = document.dependencies.iter().filter(|audit| is_undocumented(audit.verdict)).peekable();
-        if dependencies.peek().is_none() {
+        let mut dependencies = document.undocumented().peekable();
+        if dependencies.peek().is_some() {
+            self.line(0, if document.is_whole { "seen, and not declared" } else { "seen between documented locks, and not documented" });
+            for audit in dependencies {
+                self.line(2, &format!("{} -> {}", audit.outer, audit.inner));
+                self.line(6, &source(&audit.evidence.steps[0], &audit.evidence.observation));
+            }
+            self.blank();
+        }
+        if !document.nestings.is_empty() {
+            self.line(0, "several of one lock held at once");
+            for nesting in &document.nestings {
+                let declared = nesting.declared.as_ref().map_or("not documented".to_owned(), |by| format!("by {by}"));
+                let steps: Vec<String> = nesting.evidence.iter().map(Evidence::to_string).collect();
+                self.line(2, &format!("{} ({declared}): {}", nesting.lock, shortened(&steps)));
+            }
+            self.blank();
+        }
+    }
+
+    fn trylocks(&mut self, document: &DocumentAudit) {
+        let reversed = document.rules.iter().filter(|audit| audit.verdict == Verdict::Confirmed);
+        let mut seen: Vec<&Together> = reversed.filter_map(|audit| audit.together_reversed.as_ref()).collect();
+        seen.dedup();
+        if seen.is_empty() {
             return;
         }
-        self.line(0, "seen between documented locks, and not documented");
-        for audit in dependencies {
-            self.line(2, &format!("{} -> {}", audit.outer, audit.inner));
+        self.line(0, "held against the document by trylock, which is no contradiction");
+        for together in seen.into_iter().filter(|together| together.by_trylock) {
+            let Together { outer, inner, at, count, .. } = together;
+            self.line(2, &format!("{outer}, then {inner}: {count} sequences, the first at {at}"));
         }
         self.blank();
+    }
+}
+
+/// Where a step was seen.
+fn source(step: &Step, observation: &str) -> String {
+    let place = match (&step.at, &step.outer_site, &step.inner_site) {
+        (Some(at), _, _) => at.to_string(),
+        (None, Some(outer), Some(inner)) => format!("{outer}, then {inner}"),
+        (None, _, Some(inner)) => inner.to_string(),
+        _ => observation.to_owned(),
+    };
+    let thread = step.thread.as_ref().map(|thread| format!(" ({thread})")).unwrap_or_default();
+    let count = step.count.filter(|&count| count > 1).map(|count| format!(", {count} times")).unwrap_or_default();
+    format!("{place}{thread}{count}")
+}
+
+/// The first few of a list.
+fn shortened(list: &[String]) -> String {
+    match list {
+        [a, b, c, _, rest @ ..] => format!("{a}, {b}, {c} and {} more", rest.len() + 1),
+        short => short.join(", "),
     }
 }
 
@@ -244,7 +290,9 @@ fn summary(document: &DocumentAudit) -> String {
         1 => "; 1 lock missing".to_owned(),
         n => format!("; {n} locks missing"),
     };
-    format!("{}: {} rules: {}{missing}", document.name, document.rules.len(), rules.join(", "))
+    let share = (document.with_verdict(Verdict::Confirmed).count() * 100).checked_div(document.rules.len()).unwrap_or(0);
+    let all = document.rules.len();
+    format!("{}: {all} rules: {}, so {share}% confirmed{missing}", document.name, rules.join(", "))
 }
 
 fn statement(rule: &Rule) -> String {
@@ -253,9 +301,6 @@ fn statement(rule: &Rule) -> String {
     format!("{} before {}{scope}", term(&rule.before), term(&rule.after))
 }
 
-fn pair(audit: &RuleAudit) -> String {
-    format!("{} -> {}", audit.rule.before.name, audit.rule.after.name)
-}
 
 fn ring(finding: &FindingAudit) -> String {
     let at = finding.at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
