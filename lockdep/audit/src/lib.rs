@@ -45,7 +45,7 @@ pub mod patch;
 pub mod render;
 
 pub use alias::Aliases;
-pub use compare::{Audit, DocumentAudit, Verdict, audit};
+pub use compare::{Audit, DocumentAudit, Verdict, audit, history};
 pub use document::Document;
 pub use error::InputError;
 pub use observe::Observation;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use lockdep_audit::{Aliases, Audit, InputError, Observation, audit, observe, patch, render};
+use lockdep_audit::{Aliases, Audit, InputError, Observation, audit, history, observe, patch, render};
 
 use crate::{
     input,
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// A lockdep journal, /proc/lockdep, /proc/lockdep_chains, ftrace or perf script text of lock events, a kernel log
     #[arg(long, value_name = "FILE")]
     observed: Vec<PathBuf>,
+    /// An older version of the document of the same style: what came, went, and was turned round since
+    #[arg(long, value_name = "PATH")]
+    history: Vec<PathBuf>,
     /// More names for locks, added to the built-in table
     #[arg(long, value_name = "FILE")]
     aliases: Vec<PathBuf>,
@@ -68,7 +71,13 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, InputError> {
         return print_patch(&sources, &observations, &aliases);
     }
     let documents: Vec<_> = sources.into_iter().map(|source| source.document).collect();
-    let audit = audit(&documents, &observations, &aliases);
+    let mut audit = audit(&documents, &observations, &aliases);
+    for path in &args.history {
+        for older in SourceFile::of_path(path)? {
+            let newer = documents.iter().find(|document| document.style == older.document.style);
+            audit.histories.extend(newer.map(|newer| history(&older.document, newer, &observations, &aliases)));
+        }
+    }
     input::print(&rendered(&audit, args.format))?;
     Ok(Outcome::of(audit.has_findings()))
 }
@@ -88,11 +97,7 @@ fn sources(args: &Args) -> Result<Vec<SourceFile>, InputError> {
 }
 
 /// Prints the patches to standard output; what was done, and what could not be, to standard error.
-fn print_patch(
-    sources: &[SourceFile],
-    observations: &[Observation],
-    aliases: &Aliases,
-) -> Result<Outcome, InputError> {
+fn print_patch(sources: &[SourceFile], observations: &[Observation], aliases: &Aliases) -> Result<Outcome, InputError> {
     let mut is_changed = false;
     for source in sources {
         let patch = patch::propose(&source.document.name, &source.text, observations, aliases)?;

@@ -64,7 +64,9 @@ impl SourceFile {
             }
         }
         match documents.is_empty() {
-            true => Err(InputError::whole(&input::name(root), "no lockdep.order and no source with a lock order below it")),
+            true => {
+                Err(InputError::whole(&input::name(root), "no lockdep.order and no source with a lock order below it"))
+            }
             false => Ok(documents),
         }
     }

@@ -44,6 +44,19 @@ struct Pattern {
     condition: Condition,
 }
 
+/// What documents say that is not so any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// The name of a lock, or of a function.
+    pub name: String,
+    /// The scope in which a lock is not taken any more; `None` for everywhere.
+    pub scope: Option<String>,
+    /// The first kernel version without it.
+    pub since: (u32, u32),
+    /// What became of it.
+    pub remark: String,
+}
+
 /// The table of names.
 ///
 /// ```
@@ -59,6 +72,7 @@ pub struct Aliases {
     locks: Vec<LockInfo>,
     documents: HashMap<(Option<String>, String), usize>,
     stale: HashMap<String, String>,
+    gone: Vec<Gone>,
     classes: HashMap<String, Vec<Pattern>>,
 }
 
@@ -100,6 +114,11 @@ impl Aliases {
     /// Returns why a document should not use this name any more.
     pub fn stale(&self, name: &str) -> Option<&str> {
         self.stale.get(plain(name)).map(String::as_str)
+    }
+
+    /// Returns what documents say that is not so any more.
+    pub fn gone(&self) -> &[Gone] {
+        &self.gone
     }
 
     /// Returns the lock that a class is of. The second value tells whether the name alone would not have done.

@@ -1,6 +1,6 @@
 //! Reads an alias table.
 
-use super::{Aliases, Condition, LockInfo, Pattern, plain};
+use super::{Aliases, Condition, Gone, LockInfo, Pattern, plain};
 use crate::InputError;
 
 pub(super) fn extend(aliases: &mut Aliases, file: &str, text: &str) -> Result<(), InputError> {
@@ -13,6 +13,10 @@ pub(super) fn extend(aliases: &mut Aliases, file: &str, text: &str) -> Result<()
         let error = |reason: String| InputError::at(file, index + 1, reason);
         let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let value = value.trim();
+        if let Some(scope) = key.strip_prefix("gone") {
+            aliases.gone.push(gone(scope.strip_prefix('@'), value).map_err(error)?);
+            continue;
+        }
         if key == "lock" {
             lock = Some(aliases.lock(value).ok_or_else(|| error("a lock without a name".to_owned()))?);
             continue;
@@ -21,6 +25,19 @@ pub(super) fn extend(aliases: &mut Aliases, file: &str, text: &str) -> Result<()
         aliases.line(lock, key, value).map_err(error)?;
     }
     Ok(())
+}
+
+/// `NAME since VERSION = REMARK`.
+fn gone(scope: Option<&str>, value: &str) -> Result<Gone, String> {
+    let parts = || {
+        let (head, remark) = value.split_once(" = ")?;
+        let (name, version) = head.rsplit_once(" since ")?;
+        let (major, minor) = version.trim().split_once('.')?;
+        let since = (major.parse().ok()?, minor.parse().ok()?);
+        let scope = scope.map(str::to_owned);
+        Some(Gone { name: plain(name).to_owned(), scope, since, remark: remark.trim().to_owned() })
+    };
+    parts().ok_or_else(|| "`gone` needs `NAME since VERSION = REMARK`".to_owned())
 }
 
 impl Aliases {
@@ -116,6 +133,7 @@ mod tests {
             ("doc x", "t:1: `doc` before the first `lock`"),
             ("\nlock", "t:2: a lock without a name"),
             ("lock a\ndocs b", "t:2: unknown word `docs`"),
+            ("gone a = b", "t:1: `gone` needs `NAME since VERSION = REMARK`"),
             ("lock a\nold b", "t:2: `old` needs `NAME = REMARK`"),
             ("lock a\nclass b if near c", "t:2: `if near`: known are `if before` and `if after`"),
         ] {

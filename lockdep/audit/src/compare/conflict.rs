@@ -58,7 +58,7 @@ impl Rules {
 /// What a document says against itself.
 pub(super) fn within(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Conflict> {
     let rules = Rules::of(document, aliases);
-    let mut conflicts = find(&rules, &rules, seen);
+    let mut conflicts = opposite(&rules, &rules, seen);
     // Each is found from both sides.
     conflicts.retain(|conflict| conflict.first.after.site.line < conflict.second.after.site.line);
     conflicts
@@ -69,10 +69,15 @@ pub(super) fn between(documents: &[Document], seen: &Seen<'_>, aliases: &Aliases
     let rules: Vec<Rules> = documents.iter().map(|document| Rules::of(document, aliases)).collect();
     let pairs =
         rules.iter().enumerate().flat_map(|(at, first)| rules[at + 1..].iter().map(move |second| (first, second)));
-    pairs.flat_map(|(first, second)| find(first, second, seen)).collect()
+    pairs.flat_map(|(first, second)| opposite(first, second, seen)).collect()
 }
 
-fn find(first: &Rules, second: &Rules, seen: &Seen<'_>) -> Vec<Conflict> {
+/// What one document says against another.
+pub(super) fn find(first: &Document, second: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Conflict> {
+    opposite(&Rules::of(first, aliases), &Rules::of(second, aliases), seen)
+}
+
+fn opposite(first: &Rules, second: &Rules, seen: &Seen<'_>) -> Vec<Conflict> {
     let conflict = |(before, after, rule): &(String, String, Rule)| {
         let opposite = second.reversed(before, after)?;
         (before != after).then(|| Conflict {

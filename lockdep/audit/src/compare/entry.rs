@@ -29,7 +29,9 @@ pub struct EntryAudit {
 /// The lines of a document with their verdicts.
 pub(super) fn judge_all(document: &Document, rules: &[RuleAudit], aliases: &Aliases) -> Vec<EntryAudit> {
     let groups = document.groups.iter().enumerate();
-    groups.flat_map(|(at, group)| (0..group.entries.len()).map(move |entry| judge(at, group, entry, rules, aliases))).collect()
+    groups
+        .flat_map(|(at, group)| (0..group.entries.len()).map(move |entry| judge(at, group, entry, rules, aliases)))
+        .collect()
 }
 
 fn judge(number: usize, group: &Group, at: usize, rules: &[RuleAudit], aliases: &Aliases) -> EntryAudit {

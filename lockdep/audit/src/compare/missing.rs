@@ -2,7 +2,8 @@
 //!
 //! The place is found by trying all: below every entry of the unscoped groups, with the entry's children moved below
 //! the new line or left beside it. The place with the fewest rules against the observations wins, then one with rules
-//! for it on both sides, then the one with the most, then the outermost.
+//! for it on both sides, then the one with the most of them, then the one with
+//! the fewest of which nothing is known, then the outermost.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -47,13 +48,15 @@ pub struct Place {
 pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Missing> {
     let closure = Closure::of(document, aliases);
     let direct = seen.direct();
-    let neighbours = |lock: &str| {
+    let lacks = |lock: &str| !closure.has(lock) && aliases.info(lock).is_some_and(|info| info.is_core);
+    // A lock counts whose neighbours are documented, or ought to be: what is found must not depend on what is added first.
+    let is_missing = |lock: &str| {
         let outer = direct.iter().filter(|(_, inner)| *inner == lock).map(|(outer, _)| *outer);
         let inner = direct.iter().filter(|(outer, _)| *outer == lock).map(|(_, inner)| *inner);
-        outer.chain(inner).filter(|other| closure.has(other)).collect::<BTreeSet<_>>().len()
+        let near: BTreeSet<&str> = outer.chain(inner).filter(|other| closure.has(other) || lacks(other)).collect();
+        near.len() >= 2 && near.iter().any(|other| closure.has(other))
     };
-    let core = aliases.locks().iter().filter(|info| info.is_core && !closure.has(&info.name));
-    let missing = core.filter(|info| neighbours(&info.name) >= 2);
+    let missing = aliases.locks().iter().filter(|info| lacks(&info.name) && is_missing(&info.name));
     missing.filter_map(|info| Search::new(document, seen, aliases, &info.name).missing(info)).collect()
 }
 
@@ -65,8 +68,16 @@ pub(crate) struct Search<'a> {
     sides: HashMap<String, (Option<Evidence>, Option<Evidence>)>,
 }
 
-/// How good a place is; the least is the best: rules against, not enclosed by rules for it, rules for it, depth.
-type Score = (usize, bool, std::cmp::Reverse<usize>, usize);
+/// How good a place is; the least is the best: rules against, not enclosed by rules for it, rules for it (those that
+/// were seen directly count twice), rules of which nothing is known, depth.
+type Score = (usize, bool, std::cmp::Reverse<usize>, usize, usize);
+
+#[derive(Default)]
+struct Tally {
+    good: usize,
+    bad: usize,
+    unknown: usize,
+}
 
 impl<'a> Search<'a> {
     pub(crate) fn new(document: &'a Document, seen: &Seen<'_>, aliases: &'a Aliases, lock: &str) -> Self {
@@ -109,15 +120,26 @@ impl<'a> Search<'a> {
     fn score(&self, at: usize, parent: Option<usize>, adopts: bool) -> Score {
         let group = &self.document.groups[at];
         let (outside, inside) = surroundings(group, parent, adopts);
-        let count = |entries: &[usize], is_outside: bool| {
-            let sides = self.locks(group, entries).map(|lock| (self.sides[lock].0.is_some(), self.sides[lock].1.is_some()));
-            let sides: Vec<bool> = sides.filter(|(before, after)| before != after).map(|(before, _)| before).collect();
-            let good = sides.iter().filter(|&&before| before == is_outside).count();
-            (good, sides.len() - good)
-        };
-        let ((outer, outer_bad), (inner, inner_bad)) = (count(&outside, true), count(&inside, false));
-        let is_enclosed = outer > 0 && inner > 0;
-        (outer_bad + inner_bad, !is_enclosed, std::cmp::Reverse(outer + inner), outside.len())
+        let (outer, inner) = (self.tally(group, &outside, true), self.tally(group, &inside, false));
+        let is_enclosed = outer.good > 0 && inner.good > 0;
+        let good = std::cmp::Reverse(outer.good + inner.good);
+        (outer.bad + inner.bad, !is_enclosed, good, outer.unknown + inner.unknown, outside.len())
+    }
+
+    /// Counts what is known of a lock's order to those of some entries, which are outside of it, or inside.
+    fn tally(&self, group: &Group, entries: &[usize], is_outside: bool) -> Tally {
+        let mut tally = Tally::default();
+        for lock in self.locks(group, entries) {
+            let (before, after) = &self.sides[lock];
+            let (wanted, other) = if is_outside { (before, after) } else { (after, before) };
+            match (wanted, other) {
+                (Some(evidence), None) => tally.good += if evidence.is_direct() { 2 } else { 1 },
+                (None, Some(_)) => tally.bad += 1,
+                (None, None) => tally.unknown += 1,
+                (Some(_), Some(_)) => {}
+            }
+        }
+        tally
     }
 
     fn place(&self, at: usize, parent: Option<usize>, adopts: bool) -> Place {

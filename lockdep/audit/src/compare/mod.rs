@@ -9,6 +9,7 @@ mod dependency;
 mod entry;
 mod evidence;
 mod finding;
+mod history;
 mod missing;
 mod nesting;
 mod rule;
@@ -20,6 +21,7 @@ pub use dependency::{DependencyAudit, DependencyVerdict};
 pub use entry::EntryAudit;
 pub use evidence::{Evidence, Step, Together};
 pub use finding::{EdgeAudit, EdgeVerdict, FindingAudit};
+pub use history::History;
 pub(crate) use missing::Search;
 pub use missing::{Missing, Place};
 pub use nesting::Nesting;
@@ -39,6 +41,8 @@ pub struct Audit {
     pub documents: Vec<DocumentAudit>,
     /// What two documents say against each other.
     pub conflicts: Vec<Conflict>,
+    /// Documents held against older versions of themselves.
+    pub histories: Vec<History>,
     /// How many findings of validators the observations have, doubtful ones left out.
     pub reported: usize,
     /// What is remarkable about the observed files.
@@ -122,23 +126,30 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
     let of_one = |document: &Document| {
         let rules = rule::judge_all(document, &seen, aliases);
         DocumentAudit {
-        name: document.name.clone(),
-        entries: entry::judge_all(document, &rules, aliases),
-        rules,
-        dependencies: dependency::judge_all(document, &seen, aliases),
-        is_whole: document.is_whole(),
-        nestings: nesting::find(document, &seen, aliases),
-        missing: missing::find(document, &seen, aliases),
-        conflicts: conflict::within(document, &seen, aliases),
-        stale: stale::find(document, &seen, aliases),
-        findings: finding::judge_all(document, observations, aliases),
-        notes: document.notes.clone(),
-    }};
+            name: document.name.clone(),
+            entries: entry::judge_all(document, &rules, aliases),
+            rules,
+            dependencies: dependency::judge_all(document, &seen, aliases),
+            is_whole: document.is_whole(),
+            nestings: nesting::find(document, &seen, aliases),
+            missing: missing::find(document, &seen, aliases),
+            conflicts: conflict::within(document, &seen, aliases),
+            stale: stale::find(document, &seen, aliases),
+            findings: finding::judge_all(document, observations, aliases),
+            notes: document.notes.clone(),
+        }
+    };
     Audit {
         observations: observations.iter().map(|observation| observation.name().to_owned()).collect(),
         documents: documents.iter().map(of_one).collect(),
         conflicts: conflict::between(documents, &seen, aliases),
+        histories: Vec::new(),
         reported: observations.iter().flat_map(|o| &o.findings).filter(|finding| !finding.is_doubtful).count(),
         notes: observations.iter().flat_map(|observation| observation.notes.clone()).collect(),
     }
+}
+
+/// Holds a document against an older version of itself, for [`Audit::histories`].
+pub fn history(older: &Document, newer: &Document, observations: &[Observation], aliases: &Aliases) -> History {
+    history::compare(older, newer, &Seen::new(observations, aliases), aliases)
 }

@@ -71,6 +71,10 @@ pub struct RuleAudit {
     /// What speaks against it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_against: Option<Evidence>,
+    /// Of an unobserved rule between neighbouring lines: the nearest lock around them under which the inner one was seen
+    /// all the same, so that it may belong beside the outer one instead of below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead: Option<(String, Evidence)>,
     /// How the locks were held together as documented, where no dependency tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub together: Option<Together>,
@@ -81,7 +85,25 @@ pub struct RuleAudit {
 
 pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<RuleAudit> {
     let orders = document.rules().into_iter().filter_map(|rule| judge(rule, seen, aliases));
-    orders.chain(document.trylock_rules().into_iter().map(|rule| judge_trylock(rule, seen, aliases))).collect()
+    let mut orders: Vec<RuleAudit> = orders.collect();
+    for at in 0..orders.len() {
+        orders[at].instead = instead(&orders, at).filter(|(_, evidence)| evidence.is_direct());
+    }
+    orders
+        .into_iter()
+        .chain(document.trylock_rules().into_iter().map(|rule| judge_trylock(rule, seen, aliases)))
+        .collect()
+}
+
+/// The nearest confirmed rule of the same inner lock, of a rule that was never observed although both locks were seen.
+fn instead(rules: &[RuleAudit], at: usize) -> Option<(String, Evidence)> {
+    let unobserved = &rules[at];
+    if unobserved.verdict != Verdict::Unobserved || !unobserved.rule.adjacent {
+        return None;
+    }
+    let same = |audit: &&RuleAudit| audit.rule.after == unobserved.rule.after && audit.verdict == Verdict::Confirmed;
+    let nearest = rules[at..].iter().take_while(|audit| audit.rule.after == unobserved.rule.after).find(same)?;
+    Some((nearest.rule.before.name.clone(), nearest.evidence_for.clone()?))
 }
 
 /// Judges a rule that forbids to wait: a dependency breaks it, a trylock confirms it.
@@ -98,7 +120,18 @@ fn judge_trylock(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> RuleAudit {
         (None, None) => Verdict::Unobserved,
     };
     let (evidence_for, together_reversed, is_trylock_only) = (None, None, true);
-    RuleAudit { rule, before, after, verdict, is_trylock_only, evidence_for, evidence_against, together, together_reversed }
+    RuleAudit {
+        rule,
+        before,
+        after,
+        verdict,
+        is_trylock_only,
+        evidence_for,
+        evidence_against,
+        instead: None,
+        together,
+        together_reversed,
+    }
 }
 
 /// Whether evidence is about a lock held in this mode, as far as it tells.
@@ -133,5 +166,16 @@ fn judge(rule: Rule, seen: &Seen<'_>, aliases: &Aliases) -> Option<RuleAudit> {
         _ => Verdict::Ambiguous,
     };
     let is_trylock_only = false;
-    Some(RuleAudit { rule, before, after, verdict, is_trylock_only, evidence_for, evidence_against, together, together_reversed })
+    Some(RuleAudit {
+        rule,
+        before,
+        after,
+        verdict,
+        is_trylock_only,
+        evidence_for,
+        evidence_against,
+        instead: None,
+        together,
+        together_reversed,
+    })
 }

@@ -50,14 +50,17 @@ pub(super) fn parse(name: &str, lines: &[(usize, &str)]) -> Result<Document, Inp
 /// Adds a chain `a -> b or c -> d  (trylock only)`.
 pub(super) fn chain(document: &mut Document, number: usize, text: &str) -> Result<(), InputError> {
     let (chain, remark) = match text.split_once("  (").or_else(|| text.rsplit_once(" (")) {
-        Some((chain, remark)) if remark.trim_end().ends_with(')') => (chain, Some(remark.trim_end().trim_end_matches(')'))),
+        Some((chain, remark)) if remark.trim_end().ends_with(')') => {
+            (chain, Some(remark.trim_end().trim_end_matches(')')))
+        }
         _ => (text, None),
     };
     let mut group = Group { is_trylock_only: remark == Some("trylock only"), ..Group::default() };
     for (depth, part) in chain.split(" -> ").enumerate() {
         let (part, mode) = mode(part.trim().trim_end_matches("*/").trim());
         let locks = line::locks(part).filter(|locks| locks.iter().flatten().all(|name| !name.is_empty()));
-        let locks = locks.ok_or_else(|| InputError::at(&document.name, number, format!("not a lock's name: `{part}`")))?;
+        let locks =
+            locks.ok_or_else(|| InputError::at(&document.name, number, format!("not a lock's name: `{part}`")))?;
         let site = document.site(number);
         let last_line = site.line;
         let (annotation, parent) = (remark.map(str::to_owned), depth.checked_sub(1));
@@ -114,9 +117,18 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        assert_eq!(parsed("a\n").unwrap_err(), "lockdep.order:1: not a declaration: known are `a -> b`, `scope`, `same-class` and `ignore`");
-        assert_eq!(parsed("\na -> some words here. -> b\n").unwrap_err(), "lockdep.order:2: not a lock's name: `some words here.`");
+        assert_eq!(
+            parsed("a\n").unwrap_err(),
+            "lockdep.order:1: not a declaration: known are `a -> b`, `scope`, `same-class` and `ignore`"
+        );
+        assert_eq!(
+            parsed("\na -> some words here. -> b\n").unwrap_err(),
+            "lockdep.order:2: not a lock's name: `some words here.`"
+        );
         assert_eq!(parsed("# nothing\n").unwrap_err(), "lockdep.order: no lock order: a line `a -> b` declares one");
-        assert_eq!(parsed("same-class a by luck\n").unwrap_err(), "lockdep.order:1: `same-class ... by`: known are `address`, `key` and `nesting`");
+        assert_eq!(
+            parsed("same-class a by luck\n").unwrap_err(),
+            "lockdep.order:1: `same-class ... by`: known are `address`, `key` and `nesting`"
+        );
     }
 }

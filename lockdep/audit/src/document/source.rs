@@ -43,8 +43,10 @@ fn section<'a>(lines: &[(usize, &'a str)]) -> Option<Block<'a>> {
         let sign = text.chars().next().filter(char::is_ascii_punctuation);
         text.len() > 3 && sign.is_some_and(|sign| text.chars().all(|c| c == sign))
     };
-    let is_title = |at: usize| lines.get(at + 1).is_some_and(|(_, next)| is_rule(next)) && !lines[at].1.trim().is_empty();
-    let start = (0..lines.len()).find(|&at| is_title(at) && lines[at].1.trim().eq_ignore_ascii_case("lock ordering"))?;
+    let is_title =
+        |at: usize| lines.get(at + 1).is_some_and(|(_, next)| is_rule(next)) && !lines[at].1.trim().is_empty();
+    let start =
+        (0..lines.len()).find(|&at| is_title(at) && lines[at].1.trim().eq_ignore_ascii_case("lock ordering"))?;
     let end = (start + 2..lines.len()).find(|&at| is_title(at)).unwrap_or(lines.len());
     let (mut body, mut in_code) = (Vec::new(), false);
     for &(number, line) in &lines[start + 2..end] {
@@ -66,7 +68,8 @@ pub(super) fn declarations<'a>(lines: &[(usize, &'a str)]) -> Vec<(usize, &'a st
     let declaration = |&(number, line): &(usize, &'a str)| {
         let text = strip(line).trim();
         let (head, chain) = text.split_at_checked(text.find(':')? + 1)?;
-        let is_declared = ["lock order:", "locking order:", "lock ordering:"].contains(&head.to_ascii_lowercase().as_str());
+        let is_declared =
+            ["lock order:", "locking order:", "lock ordering:"].contains(&head.to_ascii_lowercase().as_str());
         (is_declared && chain.contains(" -> ") && is_comment(line)).then(|| (number, chain.trim()))
     };
     lines.iter().filter_map(declaration).collect()

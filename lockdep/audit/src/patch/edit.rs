@@ -27,6 +27,12 @@ impl Line {
     }
 }
 
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.first().map_or("", String::as_str))
+    }
+}
+
 impl<'a> Text<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { lines: text.split_inclusive('\n').collect() }
@@ -50,11 +56,13 @@ impl<'a> Text<'a> {
         let below = descendants(group, entry);
         let shift = below.first().map_or(0, |&child| group.entries[child].indent.saturating_sub(taken.indent));
         let own = self.range(taken)?;
-        let line = self.lines[own.clone()].iter().map(|line| split(line, taken.indent).map(|(_, text)| text.to_owned()));
+        let line =
+            self.lines[own.clone()].iter().map(|line| split(line, taken.indent).map(|(_, text)| text.to_owned()));
         let line = Line(line.collect::<Option<_>>()?);
         let mut out = String::new();
         for (at, text) in self.lines.iter().enumerate() {
-            let is_below = below.iter().any(|&child| self.range(&group.entries[child]).is_some_and(|r| r.contains(&at)));
+            let is_below =
+                below.iter().any(|&child| self.range(&group.entries[child]).is_some_and(|r| r.contains(&at)));
             match (own.contains(&at), is_below) {
                 (true, _) => {}
                 (_, true) => out.push_str(&outdented(text, shift)?),
@@ -81,14 +89,15 @@ impl<'a> Text<'a> {
         let at = if place.parent.is_some() { range.end } else { range.start };
         let (prefix, _) = split(self.lines[range.start], model.indent)?;
         let new = line.0.iter().map(|text| format!("{prefix}{}{}\n", " ".repeat(indent), text.trim_end()));
-        let adopted: &[usize] = if place.adopts { &children } else { &[] };
+        let shifted = if place.adopts { shifted(group, place.parent, indent) } else { Vec::new() };
         let mut out = String::new();
         for (index, text) in self.lines.iter().enumerate() {
             if index == at {
                 out.extend(new.clone());
             }
-            let is_adopted = adopted.iter().any(|&child| self.range(&group.entries[child]).is_some_and(|r| r.contains(&index)));
-            match is_adopted {
+            let is_shifted =
+                shifted.iter().any(|&child| self.range(&group.entries[child]).is_some_and(|r| r.contains(&index)));
+            match is_shifted {
                 true => out.push_str(&indented(text, prefix)),
                 false => out.push_str(text),
             }
@@ -131,4 +140,20 @@ fn outdented(line: &str, shift: usize) -> Option<String> {
 /// Everything nested in an entry, in the order of the text.
 fn descendants(group: &Group, entry: usize) -> Vec<usize> {
     (0..group.entries.len()).filter(|&at| group.ancestors(at).any(|outer| outer == entry)).collect()
+}
+
+/// The entries below a new one at `indent` that must move in. Where the text has a gap, what is below stays.
+fn shifted(group: &Group, parent: Option<usize>, indent: usize) -> Vec<usize> {
+    let mut shifted: Vec<usize> = Vec::new();
+    for (at, entry) in group.entries.iter().enumerate() {
+        let outer = match entry.parent {
+            outer if outer == parent => indent,
+            Some(outer) if shifted.contains(&outer) => group.entries[outer].indent + STEP,
+            _ => continue,
+        };
+        if entry.indent < outer + STEP {
+            shifted.push(at);
+        }
+    }
+    shifted
 }

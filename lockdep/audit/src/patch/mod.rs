@@ -60,12 +60,7 @@ impl Patch {
 /// assert_eq!(patch.text, "/*\n * Lock ordering:\n *\n * a\n *   c\n *     b\n */\n");
 /// assert!(patch.diff("x.c").starts_with("--- a/x.c\n+++ b/x.c\n@@ "));
 /// ```
-pub fn propose(
-    name: &str,
-    text: &str,
-    observations: &[Observation],
-    aliases: &Aliases,
-) -> Result<Patch, InputError> {
+pub fn propose(name: &str, text: &str, observations: &[Observation], aliases: &Aliases) -> Result<Patch, InputError> {
     let mut state = State::new(name, text.to_owned(), observations, aliases)?;
     let mut steps = Vec::new();
     while steps.len() < STEPS_MAX {
@@ -151,7 +146,7 @@ impl<'a> State<'a> {
             let about = self.aliases.info(&missing.lock).and_then(|info| info.about.as_ref());
             let about = about.map(|about| format!(" ({about})")).unwrap_or_default();
             let line = Line::new(&self.document, &missing.lock, &missing.name, &about);
-            Some((format!("add `{}`", missing.name), self.placed(&missing.lock, &line)?))
+            Some((format!("add `{line}`"), self.placed(&missing.lock, &line)?))
         });
         added.collect()
     }

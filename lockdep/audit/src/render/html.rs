@@ -43,16 +43,15 @@ pub fn html(audit: &Audit) -> String {
         }
         out.push_str("</ul>\n");
     }
-    let verdict = if audit.has_findings() { "<b class=\"bad\">The documents need a change.</b>" } else { "Nothing to change." };
+    let verdict =
+        if audit.has_findings() { "<b class=\"bad\">The documents need a change.</b>" } else { "Nothing to change." };
     let _ = writeln!(out, "<p>{verdict}</p>\n</body></html>");
     out
 }
 
 fn section(out: &mut String, document: &DocumentAudit) {
-    let counts: Vec<String> = Verdict::ALL
-        .iter()
-        .map(|&verdict| format!("{} {verdict}", document.with_verdict(verdict).count()))
-        .collect();
+    let counts: Vec<String> =
+        Verdict::ALL.iter().map(|&verdict| format!("{} {verdict}", document.with_verdict(verdict).count())).collect();
     let _ = writeln!(out, "<h2>{}</h2>\n<p>{}</p>", escape(&document.name), counts.join(", "));
     out.push_str("<div class=\"scroll\">\n");
     graph(out, document);
@@ -93,11 +92,15 @@ fn graph(out: &mut String, document: &DocumentAudit) {
     let arcs = arcs(document);
     let reach = arcs.iter().map(|arc| arc.from.abs_diff(arc.to)).max().unwrap_or(1);
     let (width, height) = (text_width + 40 + bulge(reach), ROW * (rows.len() + 1));
-    let _ = writeln!(out, "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\" aria-label=\"documented lines and observed dependencies\">");
+    let _ = writeln!(
+        out,
+        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\" aria-label=\"documented lines and observed dependencies\">"
+    );
     for (at, row) in rows.iter().enumerate() {
         let y = ROW * (at + 1);
         let verdict = row.verdict.map_or("", Verdict::as_str);
-        let scope = row.scope.as_ref().filter(|_| row.depth == 0).map(|scope| format!(" [{scope}]")).unwrap_or_default();
+        let scope =
+            row.scope.as_ref().filter(|_| row.depth == 0).map(|scope| format!(" [{scope}]")).unwrap_or_default();
         let _ = writeln!(
             out,
             "<text class=\"dim\" x=\"34\" y=\"{y}\" text-anchor=\"end\">{}</text><text class=\"{verdict}\" x=\"44\" y=\"{y}\">{verdict}</text><text class=\"{}\" x=\"{}\" y=\"{y}\">{}{scope}</text>",
@@ -145,14 +148,23 @@ fn arcs(document: &DocumentAudit) -> Vec<Arc> {
     });
     let indirect = document.with_verdict(Verdict::Contradicted).filter_map(|audit| {
         let evidence = audit.evidence_against.as_ref().filter(|evidence| !evidence.is_direct())?;
-        Some(Arc { from: row(&audit.after)?, to: row(&audit.before)?, class: "contradicts", title: evidence.to_string() })
+        Some(Arc {
+            from: row(&audit.after)?,
+            to: row(&audit.before)?,
+            class: "contradicts",
+            title: evidence.to_string(),
+        })
     });
     direct.chain(indirect).collect()
 }
 
 fn steps(evidence: &Evidence) -> String {
     let step = |step: &crate::compare::Step| {
-        let at = step.at.as_ref().or(step.inner_site.as_ref()).map(|at| format!(" <span class=\"dim\">{}</span>", escape(&at.to_string())));
+        let at = step
+            .at
+            .as_ref()
+            .or(step.inner_site.as_ref())
+            .map(|at| format!(" <span class=\"dim\">{}</span>", escape(&at.to_string())));
         format!("<code>{}</code>{}", escape(&step.to_string()), at.unwrap_or_default())
     };
     evidence.steps.iter().map(step).collect::<Vec<_>>().join("; ")

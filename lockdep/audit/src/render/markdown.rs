@@ -160,7 +160,12 @@ pub(super) fn statement(rule: &Rule) -> String {
 }
 
 fn path(evidence: &Evidence) -> String {
-    let at: Vec<String> = evidence.steps.iter().filter_map(|step| step.at.as_ref().or(step.inner_site.as_ref())).map(|site| format!("`{site}`")).collect();
+    let at: Vec<String> = evidence
+        .steps
+        .iter()
+        .filter_map(|step| step.at.as_ref().or(step.inner_site.as_ref()))
+        .map(|site| format!("`{site}`"))
+        .collect();
     let doubt = if evidence.is_doubtful { " (the name may be another lock's)" } else { "" };
     let place = if at.is_empty() { String::new() } else { format!(" at {}", at.join(", ")) };
     format!("{}{place}{doubt}", code(&evidence.to_string()))

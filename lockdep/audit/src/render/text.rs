@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     Audit, DocumentAudit, Verdict,
-    compare::{Conflict, EdgeVerdict, Evidence, FindingAudit, Missing, Step, Together},
+    compare::{Conflict, EdgeVerdict, Evidence, FindingAudit, History, Missing, Step, Together},
     document::Rule,
 };
 
@@ -17,6 +17,7 @@ pub fn text(audit: &Audit) -> String {
         out.document(document);
     }
     out.conflicts("documents against each other", &audit.conflicts);
+    audit.histories.iter().for_each(|history| out.history(history));
     for note in &audit.notes {
         out.line(0, &format!("note: {}: {}", note.site, note.text));
     }
@@ -68,6 +69,7 @@ impl Text {
         self.stale(document);
         self.findings(document);
         self.table(document);
+        self.instead(document);
         self.undocumented(document);
         self.trylocks(document);
         for note in &document.notes {
@@ -198,6 +200,20 @@ impl Text {
         self.blank();
     }
 
+    fn history(&mut self, history: &History) {
+        self.line(0, &format!("{} since {}", history.newer, history.older));
+        for (word, locks) in [("came", &history.came), ("went", &history.went)] {
+            if !locks.is_empty() {
+                self.line(2, &format!("{word}: {}", locks.join(", ")));
+            }
+        }
+        for (lock, older, newer) in &history.renamed {
+            self.line(2, &format!("renamed: {lock} from {} to {}", older.join(", "), newer.join(", ")));
+        }
+        self.blank();
+        self.conflicts("turned round", &history.turned);
+    }
+
     fn stale(&mut self, document: &DocumentAudit) {
         if document.stale.is_empty() {
             return;
@@ -227,7 +243,14 @@ impl Text {
     fn undocumented(&mut self, document: &DocumentAudit) {
         let mut dependencies = document.undocumented().peekable();
         if dependencies.peek().is_some() {
-            self.line(0, if document.is_whole { "seen, and not declared" } else { "seen between documented locks, and not documented" });
+            self.line(
+                0,
+                if document.is_whole {
+                    "seen, and not declared"
+                } else {
+                    "seen between documented locks, and not documented"
+                },
+            );
             for audit in dependencies {
                 self.line(2, &format!("{} -> {}", audit.outer, audit.inner));
                 self.line(6, &source(&audit.evidence.steps[0], &audit.evidence.observation));
@@ -243,6 +266,20 @@ impl Text {
             }
             self.blank();
         }
+    }
+
+    fn instead(&mut self, document: &DocumentAudit) {
+        let beside: Vec<_> =
+            document.rules.iter().filter_map(|audit| Some((&audit.rule, audit.instead.as_ref()?))).collect();
+        if beside.is_empty() {
+            return;
+        }
+        self.line(0, "never seen below the line above, but directly below one further out");
+        for (rule, (outer, evidence)) in beside {
+            let (before, after, line) = (&rule.before.name, &rule.after.name, rule.after.site.line);
+            self.line(2, &format!("{after} (line {line}) below {outer}, not below {before}: {evidence}"));
+        }
+        self.blank();
     }
 
     fn trylocks(&mut self, document: &DocumentAudit) {
@@ -290,7 +327,8 @@ fn summary(document: &DocumentAudit) -> String {
         1 => "; 1 lock missing".to_owned(),
         n => format!("; {n} locks missing"),
     };
-    let share = (document.with_verdict(Verdict::Confirmed).count() * 100).checked_div(document.rules.len()).unwrap_or(0);
+    let share =
+        (document.with_verdict(Verdict::Confirmed).count() * 100).checked_div(document.rules.len()).unwrap_or(0);
     let all = document.rules.len();
     format!("{}: {all} rules: {}, so {share}% confirmed{missing}", document.name, rules.join(", "))
 }
@@ -300,7 +338,6 @@ fn statement(rule: &Rule) -> String {
     let term = |term: &crate::document::Term| format!("{} (line {})", term.name, term.site.line);
     format!("{} before {}{scope}", term(&rule.before), term(&rule.after))
 }
-
 
 fn ring(finding: &FindingAudit) -> String {
     let at = finding.at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
