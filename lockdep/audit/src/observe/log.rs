@@ -85,6 +85,12 @@ fn class_name(text: &str) -> Option<&str> {
     text.get(start..end).filter(|name| !name.is_empty())
 }
 
+/// The name in ` -> (&o->m){+.+.}-{4:4} ops: 2 {`.
+fn tree_class(text: &str) -> Option<&str> {
+    let rest = text.trim_start().strip_prefix("-> (").filter(|rest| rest.contains(" ops: "))?;
+    Some(&rest[..rest.rfind("){")?])
+}
+
 /// The function in `  mutex_lock_nested+0x1a/0x20`.
 fn function(text: &str) -> Option<&str> {
     let text = text.trim();
@@ -136,12 +142,10 @@ impl Splat<'_> {
         let mut links: Vec<Link> = Vec::new();
         let mut open = false;
         for &(line, text) in lines {
-            if text.starts_with("-> #") {
-                if let Some(name) = class_name(text) {
-                    links.push(Link { class: self.observation.add_class(name), stack: Vec::new(), line });
-                    open = true;
-                    continue;
-                }
+            if let Some(name) = class_name(text).filter(|_| text.starts_with("-> #")) {
+                links.push(Link { class: self.observation.add_class(name), stack: Vec::new(), line });
+                open = true;
+                continue;
             }
             match function(text) {
                 Some(function) if open => {
@@ -198,10 +202,8 @@ impl Splat<'_> {
             if text.starts_with("the dependencies between") || text.starts_with("the shortest dependencies between") {
                 paths.push((inwards, std::mem::take(&mut path)));
                 inwards = text.contains("the holding lock");
-            } else if let Some(rest) = text.trim_start().strip_prefix("-> (").filter(|rest| rest.contains(" ops: ")) {
-                if let Some(end) = rest.rfind("){") {
-                    path.push((self.observation.add_class(&rest[..end]), line));
-                }
+            } else if let Some(name) = tree_class(text) {
+                path.push((self.observation.add_class(name), line));
             }
         }
         paths.push((inwards, path));
