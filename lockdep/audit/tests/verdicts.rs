@@ -216,7 +216,7 @@ fn a_declared_order_knows_what_is_undeclared_nested_and_trylocked() {
     assert_eq!(nestings, [("a", Some("nesting")), ("b", None)]);
     assert!(audit.has_findings());
     assert!(part.rules.iter().any(|rule| rule.is_trylock_only && rule.verdict == Verdict::Unobserved));
-    assert!(render::text(&audit).contains("seen, and not declared\n  b -> d\n"));
+    assert!(render::text(&audit).contains("seen, and not declared\n  b -> d: would belong below line 1\n"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn findings_are_100_and_clean_is_0_by_either_name() {
         let clean = scratch.run(&format!("{words} --order lockdep.order --observed run.jsonl"));
         assert_eq!((clean.code, clean.stderr.as_str()), (Some(0), ""));
         assert!(
-            clean.stdout.starts_with("lockdep.order: 1 rules: 1 confirmed, so 100% confirmed\n"),
+            clean.stdout.starts_with("lockdep.order: 1 rule: 1 confirmed, so 100% confirmed\n"),
             "{}",
             clean.stdout
         );
@@ -130,7 +130,7 @@ fn a_project_is_searched_for_its_declarations() {
         .write("run.jsonl", JOURNAL);
     let run = scratch.run("audit --order . --observed run.jsonl");
     assert_eq!(run.code, Some(100));
-    assert!(run.stdout.starts_with("./src/bank.rs: 1 rules: 1 contradicted"), "{}", run.stdout);
+    assert!(run.stdout.starts_with("./src/bank.rs: 1 rule: 1 contradicted"), "{}", run.stdout);
     assert!(!run.stdout.contains("target"), "{}", run.stdout);
 }
 
@@ -193,4 +193,38 @@ fn a_tarball_is_a_kernel_tree() {
     let cut = scratch.run("audit --kernel-tree cut.tar.xz");
     assert_eq!(cut.code, Some(101));
     assert_eq!(cut.stderr.matches('\n').count(), 1, "{}", cut.stderr);
+}
+
+#[test]
+fn a_journals_findings_are_reported_once_each() {
+    let class = |name: &str| {
+        format!("{{\"class\":\"{name}\",\"mode\":\"exclusive\",\"site\":{{\"file\":\"src/bank.rs\",\"line\":7}}}}")
+    };
+    let (a, b) = (class("accounts"), class("ledger"));
+    let edge = |outer: &str, inner: &str| {
+        format!(
+            "{{\"outer\":{outer},\"inner\":{inner},\"kind\":{{\"hold\":\"exclusive\",\"wait\":\"normal\"}},\"thread\":\"main\"}}"
+        )
+    };
+    let finding = format!(
+        "{{\"type\":\"report\",\"code\":\"circular-dependency\",\"fingerprint\":\"00000000000000aa\",\"thread\":\"main\",\
+         \"wanted\":{a},\"cycle\":[{},{}],\"held\":[{b}]}}\n",
+        edge(&b, &a),
+        edge(&a, &b)
+    );
+    let scratch = scratch("report");
+    scratch.write("found.jsonl", format!("{JOURNAL}{finding}{finding}"));
+    let text = scratch.run("report found.jsonl found.jsonl");
+    assert_eq!((text.code, text.stderr.as_str()), (Some(100), ""));
+    assert_eq!(text.stdout.matches("possible circular locking dependency detected").count(), 1, "{}", text.stdout);
+    let json = scratch.run("report found.jsonl --format json");
+    assert_eq!(json.code, Some(100));
+    assert!(json.stdout.contains("\"code\": \"circular-dependency\""), "{}", json.stdout);
+    let audit = scratch.run("audit --order lockdep.order --observed found.jsonl");
+    assert_eq!(audit.code, Some(100));
+    assert!(
+        audit.stdout.contains("=> the new acquisition breaks the documented order: it is likely wrong"),
+        "{}",
+        audit.stdout
+    );
 }

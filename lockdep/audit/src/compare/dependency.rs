@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockdep_core::Site;
 use serde::Serialize;
 
 use super::{Evidence, Seen};
-use crate::{Aliases, Document};
+use crate::{
+    Aliases, Document,
+    document::{Entry, Group},
+};
 
 /// What a document says of an observed dependency `outer -> inner`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -28,6 +32,9 @@ pub struct DependencyAudit {
     pub inner: String,
     /// What the document says.
     pub verdict: DependencyVerdict,
+    /// Of an undocumented dependency: the line below which the inner lock would belong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<Site>,
     /// The dependency.
     pub evidence: Evidence,
 }
@@ -82,7 +89,12 @@ pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases)
             (false, true) => DependencyVerdict::Contradicts,
             (false, false) => DependencyVerdict::Undocumented,
         };
-        Some(DependencyAudit { outer: outer.to_owned(), inner: inner.to_owned(), verdict, evidence })
+        let is_outer = |(group, entry): &(&Group, &Entry)| {
+            entry.names().any(|name| aliases.of_document(name, group.scope.as_deref()) == outer)
+        };
+        let line = document.entries().find(is_outer).map(|(_, entry)| entry.site.clone());
+        let below = line.filter(|_| verdict == DependencyVerdict::Undocumented);
+        Some(DependencyAudit { outer: outer.to_owned(), inner: inner.to_owned(), verdict, below, evidence })
     };
     known.filter_map(judge).collect()
 }

@@ -95,7 +95,8 @@ impl<'a> Part<'a> {
         let locks: Vec<_> = (0..observation.classes().len())
             .map(|class| {
                 let (lock, by_condition) = aliases.of_class(observation, class);
-                (lock, by_condition && !observation.source().has_numbered_names())
+                let is_doubtful = by_condition && !observation.source().has_numbered_names();
+                (lock, is_doubtful || observation.lacks_contexts)
             })
             .collect();
         let mut by_lock: HashMap<&str, Vec<usize>> = HashMap::new();

@@ -20,7 +20,7 @@ pub enum Source {
     ProcLockdepChains,
     /// ftrace text of the `lock:*` events: names without numbers.
     Trace,
-    /// `perf script` of the same events: without interrupt contexts, too.
+    /// `perf script` of the same events: interrupt contexts show in the stacks only.
     Perf,
     /// A kernel log with reports of lockdep.
     Log,
@@ -91,6 +91,8 @@ pub struct Observation {
     pub chains: Option<Chains>,
     /// What a validator has reported.
     pub findings: Vec<Finding>,
+    /// Whether interrupts cannot be told from the threads that they interrupt, so that each dependency is doubtful.
+    pub lacks_contexts: bool,
     /// What is remarkable about the source.
     pub notes: Vec<Note>,
 }
@@ -107,6 +109,7 @@ impl Observation {
             outer: Vec::new(),
             chains: None,
             findings: Vec::new(),
+            lacks_contexts: false,
             notes: Vec::new(),
         }
     }

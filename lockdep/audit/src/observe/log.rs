@@ -8,7 +8,7 @@
 use lockdep_core::{Frame, Site};
 
 use super::{Edge, Finding, Observation, Source, Witness};
-use crate::InputError;
+use crate::{InputError, document::Note};
 
 /// The titles, by a part that occurs in no other line.
 const TITLES: [&str; 24] = [
@@ -51,6 +51,11 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Observation, InputError> {
         return Err(InputError::at(file, lines.len().max(1), "no report of lockdep in this log"));
     }
     let mut observation = Observation::new(file, Source::Log);
+    if let Some(line) = clock_goes_back(text) {
+        let site = Site { file: file.to_owned(), line: u32::try_from(line).unwrap_or(u32::MAX), column: 0 };
+        let text = "the clock goes back: another boot begins here, in which `#2` may be another class";
+        observation.notes.push(Note { site, text: text.to_owned() });
+    }
     for (at, &start) in starts.iter().enumerate() {
         let end = starts.get(at + 1).copied().unwrap_or(lines.len());
         Splat { file, observation: &mut observation }.read(&lines[start..end])?;
@@ -76,6 +81,18 @@ fn message(line: &str) -> &str {
         text = rest.strip_prefix(' ').unwrap_or(rest);
     }
     text
+}
+
+/// The first line whose timestamp is far below the one before.
+fn clock_goes_back(text: &str) -> Option<usize> {
+    let time = |line: &str| line.split_once('[')?.1.split_once(']')?.0.trim().parse::<f64>().ok();
+    let mut last = 0.0;
+    text.lines().enumerate().find_map(|(index, line)| {
+        let time = time(line)?;
+        let goes_back = time + 1.0 < last;
+        last = time;
+        goes_back.then_some(index + 1)
+    })
 }
 
 /// The name in `ffff888100c4ec70 (&o->m){+.+.}-{4:4}, at: ...`.
@@ -238,4 +255,59 @@ fn thread(line: &str) -> Option<String> {
     let at = verbs.iter().filter_map(|verb| line.find(verb)).min()?;
     let task = line[..at].trim();
     (task.contains('/') && !task.contains(' ')).then(|| task.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dress_of_a_line_is_taken_off() {
+        for line in [
+            "hello",
+            "[   10.5] hello",
+            "<4>[   10.5] hello",
+            "[   10.5] [  T123] hello",
+            "[   10.5][   C0] hello",
+            "Nov 23 10:00:01 host kernel: [   10.5] hello",
+            "Nov 23 10:00:01 host kernel: hello",
+        ] {
+            assert_eq!(message(line), "hello", "{line}");
+        }
+        assert_eq!(message("[ BUG: Invalid wait context ]"), "[ BUG: Invalid wait context ]");
+    }
+
+    #[test]
+    fn names_with_parentheses_are_whole() {
+        let line = "ffff888100c4ec70 (&(ei->i_block)){+.+.}-{4:4}, at: f+0x2f/0x50";
+        assert_eq!(class_name(line), Some("&(ei->i_block)"));
+        assert_eq!(tree_class(" -> (&(ei->i_block)){+.+.}-{4:4} ops: 2 {"), Some("&(ei->i_block)"));
+        assert_eq!(function("   mutex_lock+0x1/0x20"), Some("mutex_lock"));
+        assert_eq!(function(" ? mutex_lock+0x1/0x20"), None, "a guess of the unwinder");
+    }
+
+    #[test]
+    fn a_second_boot_in_a_log_is_told() {
+        let boot = "[   50.0] WARNING: held lock freed!\n";
+        assert_eq!(clock_goes_back(&boot.repeat(2)), None);
+        assert_eq!(clock_goes_back(&format!("{boot}{}", boot.replace("50", "3"))), Some(2));
+        assert_eq!(parse("f", &format!("{boot}{}", boot.replace("50", "3"))).unwrap().notes.len(), 1);
+    }
+
+    #[test]
+    fn the_trees_of_the_interrupt_rules_run_both_ways() {
+        let text = "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected\n\
+            which would create a new lock dependency:\n (b){....}-{3:3} -> (c){+.+.}-{3:3}\n\
+            the dependencies between HARDIRQ-irq-safe lock and the holding lock:\n\
+            \x20-> (a){-.-.}-{3:3} ops: 44 {\n }\n-> (b){....}-{3:3} ops: 5 {\n }\n\
+            the dependencies between the lock to be acquired\n and HARDIRQ-irq-unsafe lock:\n\
+            \x20-> (d){+.+.}-{3:3} ops: 8 {\n }\n-> (c){+.+.}-{3:3} ops: 8 {\n }\n";
+        let seen = parse("f", text).unwrap();
+        let name = |class: usize| seen.classes()[class].name.to_string();
+        let mut known: Vec<_> = seen.dependencies().map(|(o, i, _)| (name(o), name(i))).collect();
+        known.sort_unstable();
+        assert_eq!(known, [("a".to_owned(), "b".to_owned()), ("c".to_owned(), "d".to_owned())]);
+        let new = &seen.findings[0].edges[0];
+        assert_eq!((name(new.outer), name(new.inner)), ("b".to_owned(), "c".to_owned()));
+    }
 }

@@ -125,6 +125,14 @@ impl Replay {
         self.observation.notes.push(Note { site, text });
     }
 
+    /// Records that the recording does not tell interrupts from threads.
+    pub(super) fn lacks_contexts(&mut self, line: usize) {
+        self.observation.lacks_contexts = true;
+        let text =
+            "no stacks, so interrupts are not told from threads and every dependency is doubtful: record with -g";
+        self.note(line, text.to_owned());
+    }
+
     /// The observation, at the end of the recording.
     pub(super) fn finish(mut self, last_line: usize) -> Observation {
         if self.unknown_releases > 0 {

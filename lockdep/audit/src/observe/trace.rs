@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The first has a column of flags, of which the third letter tells the interrupt context; an interrupt's locks are
-//! not nested in those of the thread below it. The second has none. Names have neither number nor subclass; `read`
+//! not nested in those of the thread below it. In the second the stacks tell, if they were recorded. Names have neither number nor subclass; `read`
 //! stands for both sorts of reader. Lines of other events are skipped.
 
 use lockdep_core::Mode;
@@ -21,6 +21,7 @@ use crate::InputError;
 struct Event<'a> {
     thread: &'a str,
     flow: Flow,
+    cpu: u32,
     is_acquire: bool,
     rest: &'a str,
 }
@@ -38,19 +39,25 @@ pub(super) fn is_perf(line: &str) -> bool {
 /// Reads the file.
 pub(super) fn parse(file: &str, text: &str, source: Source) -> Result<Observation, InputError> {
     let mut replay = Replay::new(file, source);
-    let (mut last, mut events) = (0, 0u64);
-    for (index, line) in text.lines().enumerate() {
+    let (mut last, mut events, mut has_stacks) = (0, 0u64, source != Source::Perf);
+    let lines: Vec<&str> = text.lines().collect();
+    for (index, &line) in lines.iter().enumerate() {
         last = index + 1;
         if line.contains("LOST") && line.contains("EVENTS") {
             replay.lose(last, line);
             continue;
         }
-        let Some(event) = event(line) else { continue };
+        let Some(mut event) = event(line) else { continue };
+        if source == Source::Perf {
+            let stack = lines[last..].iter().take_while(|line| is_frame(line));
+            has_stacks |= lines.get(last).is_some_and(|line| is_frame(line));
+            event.flow = stack.fold(event.flow, |flow, line| interrupt(line, event.cpu).unwrap_or(flow));
+        }
         let fields =
             Fields::read(event.rest).ok_or_else(|| InputError::at(file, last, "a lock event without its lock: cut?"));
         let fields = match fields {
             // A recording that was cut loses its last line.
-            Err(_) if !text.ends_with('\n') && text.lines().count() == last => {
+            Err(_) if !text.ends_with('\n') && lines.len() == last => {
                 replay.note(last, "the last line was cut and is left out".to_owned());
                 break;
             }
@@ -68,7 +75,29 @@ pub(super) fn parse(file: &str, text: &str, source: Source) -> Result<Observatio
     if events == 0 {
         return Err(InputError::at(file, last.max(1), "no lock event: record with `-e lock:*`"));
     }
+    if !has_stacks {
+        replay.lacks_contexts(last);
+    }
     Ok(replay.finish(last))
+}
+
+/// Whether a line is a function of a stack that perf prints: `ffffffff81 lock_acquire+0x1 ([kernel])`.
+fn is_frame(line: &str) -> bool {
+    let address = line.trim_start().split(' ').next().unwrap_or("");
+    line.starts_with([' ', '\t']) && address.len() > 3 && address.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// The interrupt that a function of a stack belongs to; the outermost of a stack decides.
+fn interrupt(frame: &str, cpu: u32) -> Option<Flow> {
+    let is_hard =
+        ["sysvec_", "common_interrupt", "handle_irq", "el1_interrupt"].iter().any(|part| frame.contains(part));
+    let is_soft = frame.contains("do_softirq") || frame.contains("handle_softirqs");
+    match (frame.contains("exc_nmi"), is_soft, is_hard) {
+        (true, ..) => Some(Flow::Nmi(cpu)),
+        (_, true, _) => Some(Flow::SoftIrq(cpu)),
+        (_, _, true) => Some(Flow::HardIrq(cpu)),
+        _ => None,
+    }
 }
 
 /// What stands behind an event's name.
@@ -113,7 +142,7 @@ fn event(line: &str) -> Option<Event<'_>> {
     let thread = head[..open].trim();
     let pid: u32 = thread.rsplit(['-', ' ']).next()?.split('/').next_back()?.parse().ok()?;
     let flags = head[close + 1..].trim_start().split(' ').next()?;
-    Some(Event { thread, flow: flow(flags, pid, cpu), is_acquire, rest })
+    Some(Event { thread, flow: flow(flags, pid, cpu), cpu, is_acquire, rest })
 }
 
 /// Splits at the event's name.
@@ -184,6 +213,23 @@ mod tests {
                     mmx   789/790 [003]   273.477566: lock:lock_acquire: 0x00b2 b\n";
         assert!(is_perf(text.lines().next().unwrap()));
         assert_eq!(dependencies(text), ["a -> b x1"]);
+    }
+
+    #[test]
+    fn an_interrupt_shows_in_the_stacks_of_perf() {
+        let event = |at: &str, stack: &str| format!("mmx 789 [002] 273.4{at}\n{stack}\n");
+        let recording = |stack: &str| {
+            event("1: lock:lock_acquire: 0x00a1 a", "\tffffffff81 lock_acquire+0x1 ([kernel])\n")
+                + &event("2: lock:lock_acquire: 0x00b2 b", stack)
+        };
+        let parse = |text: String| parse("t", &text, Source::Perf).unwrap();
+        let thread = parse(recording("\tffffffff82 mutex_lock+0x1 ([kernel])\n"));
+        assert_eq!((thread.dependencies().count(), thread.lacks_contexts), (1, false));
+        let stack =
+            "\tffffffff82 lock_acquire+0x1 ([kernel])\n\tffffffff83 sysvec_apic_timer_interrupt+0x6c ([kernel])\n";
+        assert_eq!(parse(recording(stack)).dependencies().count(), 0);
+        let bare = "mmx 789 [002] 273.1: lock:lock_acquire: 0x00a1 a\n";
+        assert!(parse(bare.to_owned()).lacks_contexts);
     }
 
     #[test]

@@ -84,9 +84,11 @@ impl Text {
         }
         self.line(0, title);
         for audit in rules {
-            self.line(2, &statement(&audit.rule));
+            let only = if audit.is_trylock_only { ": by trylock only, and it was waited for" } else { "" };
+            self.line(2, &format!("{}{only}", statement(&audit.rule)));
             if let Some(evidence) = &audit.evidence_against {
-                self.evidence("seen the other way round", evidence);
+                let what = if audit.is_trylock_only { "seen" } else { "seen the other way round" };
+                self.evidence(what, evidence);
             }
             if let Some(evidence) = audit.evidence_for.as_ref() {
                 self.evidence("seen as documented", evidence);
@@ -252,7 +254,8 @@ impl Text {
                 },
             );
             for audit in dependencies {
-                self.line(2, &format!("{} -> {}", audit.outer, audit.inner));
+                let below = audit.below.as_ref().map(|site| format!(": would belong below line {}", site.line));
+                self.line(2, &format!("{} -> {}{}", audit.outer, audit.inner, below.unwrap_or_default()));
                 self.line(6, &source(&audit.evidence.steps[0], &audit.evidence.observation));
             }
             self.blank();
@@ -330,7 +333,8 @@ fn summary(document: &DocumentAudit) -> String {
     let share =
         (document.with_verdict(Verdict::Confirmed).count() * 100).checked_div(document.rules.len()).unwrap_or(0);
     let all = document.rules.len();
-    format!("{}: {all} rules: {}, so {share}% confirmed{missing}", document.name, rules.join(", "))
+    let word = if all == 1 { "rule" } else { "rules" };
+    format!("{}: {all} {word}: {}, so {share}% confirmed{missing}", document.name, rules.join(", "))
 }
 
 fn statement(rule: &Rule) -> String {
