@@ -112,6 +112,12 @@ impl LockMap {
         hooks::release(&self.record, Location::caller());
     }
 
+    /// Records that the lock is free although another thread acquired it: ownership was handed over.
+    #[inline]
+    pub fn release_transferred(&self) {
+        hooks::release_transferred(&self.record);
+    }
+
     /// Records that this thread, which holds the lock, holds it in another mode from now on without having waited, such
     /// as a writer that has become a reader.
     #[inline]

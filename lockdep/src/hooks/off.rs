@@ -94,6 +94,9 @@ pub(crate) fn acquire(_record: &Record, _how: Acquire, _site: &'static Location<
 pub(crate) fn release(_record: &Record, _site: &'static Location<'static>) {}
 
 #[inline(always)]
+pub(crate) fn release_transferred(_record: &Record) {}
+
+#[inline(always)]
 pub(crate) fn set_mode(_record: &Record, _mode: Mode) {}
 
 #[inline(always)]

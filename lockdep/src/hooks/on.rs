@@ -152,6 +152,11 @@ pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
     thread::release(record, site);
 }
 
+#[inline]
+pub(crate) fn release_transferred(record: &Record) {
+    thread::release_guard(record);
+}
+
 pub(crate) fn set_mode(record: &Record, mode: Mode) {
     thread::set_mode(record, mode);
 }
