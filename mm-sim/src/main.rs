@@ -11,7 +11,7 @@ fn main() {
             let o = run(s, p, seed);
             println!("{} {} {} {} | {} | {} steps {:?} {:?}", if o.is_expected {"ok "} else {"BAD"}, o.scenario, o.protocol, seed, o.verdict, o.steps, t.elapsed(), o.stats);
             for f in o.findings.iter().take(5) { println!("   {f:?}"); }
-            if let Some(d) = &o.deadlock { println!("{d}"); }
+            if let Some(d) = o.deadlock.as_ref().filter(|_| std::env::var("DL").is_ok()) { println!("{d}"); }
             if std::env::var("SHOW").is_ok() { for r in &o.reports { println!("{}", lockdep_report::text::render(r)); } }
         }
     }

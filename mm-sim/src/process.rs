@@ -56,9 +56,9 @@ impl World {
         op::collapse::collapse_file(&self.machine, &file.0, start)
     }
 
-    /// kswapd tries to free `pages` pages.
-    pub fn reclaim(&self, pages: u64) {
-        op::reclaim::balance_pgdat(&self.machine, pages);
+    /// kswapd tries to free `pages` pages. Returns whether it had to unmap one for that.
+    pub fn reclaim(&self, pages: u64) -> bool {
+        op::reclaim::balance_pgdat(&self.machine, pages)
     }
 
     /// Returns how many pages of memory are free.

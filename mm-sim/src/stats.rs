@@ -16,7 +16,7 @@ macro_rules! stats {
         impl Stats {
             /// Returns the counts that are not zero, by name.
             pub(crate) fn to_map(&self) -> BTreeMap<&'static str, u64> {
-                let all = [$((stringify!($name), self.$name.0.load(Relaxed))),*];
+                let all = [$((stringify!($name), self.$name.get())),*];
                 all.into_iter().filter(|(_, count)| *count > 0).collect()
             }
         }
@@ -30,6 +30,10 @@ pub(crate) struct Count(AtomicU64);
 impl Count {
     pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! khugepaged makes one huge folio of 512 cached pages of a file.
 //!
-//! Lock order: `-> fs_reclaim` for the huge folio, without locks; then
+//! Lock order: `-> fs_reclaim` for the huge folio, without locks; `invalidate_lock (read) -> i_pages` to read ahead; then
 //! `folio_lock (the new one) -> i_pages -> folio_lock (each old one, trylock)`, per old folio
 //! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, `-> i_pages` to replace them all; and still under the new folio's
 //! lock, so that no fault maps it in between, `retract_page_tables`.
@@ -26,6 +26,7 @@ type Isolated = Vec<(Arc<Folio>, FolioGuard)>;
 pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
     let _scope = sched::scope("collapse_file");
     let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES, Gfp::Kernel) else { return false };
+    read_ahead(m, file, start);
     let locked = huge.lock.try_lock();
     let done = collapse_into(m, file, start, &huge);
     if done {
@@ -46,7 +47,7 @@ fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) 
     for index in start..start + HUGE_PAGES {
         all = all && isolate(m, file, index, &mut old);
     }
-    if !all || !freeze_all(m, &old) {
+    if !all || !freeze_all(&old) {
         putback(m, old);
         return false;
     }
@@ -54,11 +55,8 @@ fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) 
     true
 }
 
-/// Locks the folio of a page, reading it in if need be, and takes it off the LRU and out of all page tables.
+/// Locks the folio of a page and takes it off the LRU and out of all page tables.
 fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bool {
-    if file.mapping.peek(index).is_none() && !read_ahead(m, file, index) {
-        return false;
-    }
     let found = {
         let _i_pages = file.mapping.i_pages.lock();
         let folio = file.mapping.get(index);
@@ -89,29 +87,26 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
     usable
 }
 
-/// Brings a page into the cache.
-fn read_ahead(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
+/// Brings the range into the cache, before any folio is locked: truncation locks folios under the invalidate lock.
+#[inline(never)]
+fn read_ahead(m: &Machine, file: &Arc<Inode>, start: u64) {
     let _invalidate = file.mapping.invalidate_lock.read();
-    if index >= file.size() {
-        return false;
-    }
-    match filemap::add_folio(m, file, index) {
-        Ok(folio) => {
-            m.put_folio(&folio, 1);
-            true
+    for index in start..(start + HUGE_PAGES).min(file.size()) {
+        if file.mapping.peek(index).is_some() {
+            continue;
         }
-        Err(_) => false,
+        let Ok(folio) = filemap::add_folio(m, file, index) else { return };
+        m.put_folio(&folio, 1);
     }
 }
 
 /// Takes all references of all folios, if nobody else has one.
-fn freeze_all(m: &Machine, old: &Isolated) -> bool {
+fn freeze_all(old: &Isolated) -> bool {
     sched::step();
     let frozen = old.iter().take_while(|(folio, _)| folio.maps() == 0 && folio.freeze(EXPECTED_REFS)).count();
     if frozen < old.len() {
         old[..frozen].iter().for_each(|(folio, _)| folio.unfreeze(EXPECTED_REFS));
     }
-    let _ = m;
     frozen == old.len()
 }
 

@@ -30,11 +30,13 @@ pub(crate) fn try_to_free_pages(m: &Machine, pages: u64) {
     do_reclaim(m, pages);
 }
 
-/// One round of the kernel thread that keeps memory free.
+/// One round of the kernel thread that keeps memory free. Returns whether it has unmapped anything.
 #[inline(never)]
-pub(crate) fn balance_pgdat(m: &Machine, pages: u64) {
+pub(crate) fn balance_pgdat(m: &Machine, pages: u64) -> bool {
     let _scope = sched::scope("kswapd");
+    let before = m.stats.unmapped.get();
     do_reclaim(m, pages);
+    m.stats.unmapped.get() > before
 }
 
 #[inline(always)]
