@@ -69,7 +69,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::held::ChainKey;
+    use crate::{
+        class::ClassId,
+        held::{Acquired, ChainKey},
+        mode::Mode,
+    };
 
     proptest! {
         /// The twin is a set: what the cache contains, the set contains; what was inserted last is in both.
@@ -90,5 +94,12 @@ mod tests {
             cache.clear();
             prop_assert!(set.iter().all(|point| !cache.contains(*point)));
         }
+    }
+
+    #[test]
+    fn no_acquisition_is_invisible_to_the_key() {
+        let first_class = Acquired::new(ClassId::new(0), Mode::Exclusive, false);
+        let keys = [0, 1, 2, 3].map(|depth| (0..depth).fold(ChainKey::EMPTY, |key, _| key.then(first_class)));
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 4, "each depth has a key of its own");
     }
 }

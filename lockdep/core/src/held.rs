@@ -68,12 +68,14 @@ pub struct Acquired(u64);
 
 const MODE_SHIFT: u32 = 32;
 const TRYLOCK: u64 = 1 << 34;
+/// Always set: an acquisition that is zero would not change the key, and a sequence of them would look like one.
+const PRESENT: u64 = 1 << 63;
 
 impl Acquired {
     /// Packs class, mode and trylock.
     #[inline]
     pub const fn new(class: ClassId, mode: Mode, trylock: bool) -> Self {
-        Self(class.as_u32() as u64 | (mode as u64) << MODE_SHIFT | if trylock { TRYLOCK } else { 0 })
+        Self(PRESENT | class.as_u32() as u64 | (mode as u64) << MODE_SHIFT | if trylock { TRYLOCK } else { 0 })
     }
 
     /// Returns the class.

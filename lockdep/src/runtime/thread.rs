@@ -94,9 +94,7 @@ pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
 /// Takes the lock off the stack; returns its identity if it is not there.
 #[inline]
 fn release_held(record: &Record) -> Option<u64> {
-    if state::load() == state::OFF {
-        return None;
-    }
+    // With checking off, no lock ever got an identity.
     let instance = record.known_id()?.instance();
     with(|cell| {
         let mut thread = cell.try_borrow_mut().ok()?;
