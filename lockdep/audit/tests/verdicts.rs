@@ -255,3 +255,26 @@ fn every_text_fits_100_columns_and_every_page_is_escaped() {
     let json: serde_json::Value = serde_json::from_str(&render::json(&audit)).unwrap();
     assert_eq!(json["documents"][0]["rules"][0]["verdict"], "ambiguous");
 }
+
+#[test]
+fn the_folio_lock_is_judged_where_it_is_seen() {
+    let mut seen = Observation::new("sim", observe::Source::Journal);
+    let vma = seen.add_class("vma->vm_lock");
+    let folio = seen.add_class("folio_lock(file)");
+    seen.add_dependency(vma, folio, observe::Witness::default());
+    let audit = audited("order-6.12.c", &[seen]);
+    assert_eq!(verdict(&audit, "folio_lock", "vma_start_write"), Verdict::Contradicted);
+    assert_eq!(
+        verdict(&audit, "mapping->invalidate_lock", "folio_lock"),
+        Verdict::Unobserved,
+        "seen, so not invisible"
+    );
+}
+
+#[test]
+fn an_empty_observation_is_told() {
+    let audit = audited("order-6.12.c", &[Observation::new("sim", observe::Source::Journal)]);
+    let notes: Vec<_> = audit.notes.iter().map(|note| note.text.as_str()).collect();
+    assert_eq!(notes, ["no dependency was observed, so nothing can be said about any rule"]);
+    assert_eq!(audited("order-6.12.c", &observed(&["lockdep.txt"])).notes, []);
+}
