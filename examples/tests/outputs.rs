@@ -54,3 +54,15 @@ examples! {
     condvar: ["1 finding(s)", "queue --> log", "exit code 0"];
     drop_in: ["numbers, all taken: 500500", "0 finding(s)", "exit code 0"];
 }
+
+/// The README shows the first example and what it prints: both must be the real ones.
+#[test]
+fn the_readme_shows_the_real_thing() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path);
+    let (readme, source, printed) =
+        (read("../README.md"), read("inversion.rs"), read("../reports/examples/inversion.txt"));
+    let code = &source[source.find("struct Bank").expect("the example has a bank")..];
+    let report = printed.rsplit_once("exit code").expect("the exit code is last").0;
+    assert!(readme.contains(code.trim_end()), "the README's code is not that of examples/inversion.rs");
+    assert!(readme.contains(report.trim_end()), "the README's report is not that of reports/examples/inversion.txt");
+}
