@@ -170,12 +170,21 @@ fn the_patch_of_6_12_moves_one_line() {
 
 #[test]
 fn a_gap_in_the_indentation_takes_a_line_without_moving_what_is_below() {
-    let journal = "all lock classes:\n00000001 FD: 3 BD: 1 ....: a\n -> [00000002] vm_lock\n -> [00000003] b\n\n\
-                   00000002 FD: 2 BD: 2 ....: vm_lock\n -> [00000003] b\n\n00000003 FD: 1 BD: 3 ....: b\n\n";
-    let seen = [Observation::parse("d", journal.as_bytes()).unwrap()];
-    let text = "/*\n * Lock ordering:\n * a\n *     b\n *       c\n */\n";
+    let dump = "all lock classes:\n00000001 FD: 3 BD: 1 ....: &mm->mmap_lock\n -> [00000002] vm_lock\n\n\
+                00000002 FD: 2 BD: 2 ....: vm_lock\n -> [00000003] &mapping->i_mmap_rwsem\n\n\
+                00000003 FD: 1 BD: 3 ....: &mapping->i_mmap_rwsem\n\n";
+    let seen = [Observation::parse("d", dump.as_bytes()).unwrap()];
+    let text = "/*\n * Lock ordering:\n * mmap_lock\n *     i_mmap_rwsem\n *       anon_vma->rwsem\n */\n";
     let patch = patch::propose("f.c", text, &seen, &Aliases::builtin()).unwrap();
-    assert_eq!(patch.text, "/*\n * Lock ordering:\n * a\n *     vma_start_write\n *       b\n *         c\n */\n");
+    let expected = text.replace(" * mmap_lock\n", " * mmap_lock\n *   vma_start_write\n");
+    assert_eq!(patch.text, expected);
+}
+
+#[test]
+fn a_document_on_another_subject_lacks_nothing() {
+    let document = Document::parse("f", b"Lock ordering:\nmmap_lock\n  my_driver_lock\n").unwrap();
+    let audit = audit(&[document], &observed(&["lockdep.txt"]), &Aliases::builtin());
+    assert_eq!(audit.documents[0].missing, []);
 }
 
 #[test]
