@@ -133,6 +133,29 @@ fn a_report_is_judged_edge_by_edge() {
 }
 
 #[test]
+fn an_edge_that_is_seen_elsewhere_speaks_against_the_document() {
+    let order = b"/*\n * Lock ordering:\n * mapping->i_mmap_rwsem\n *   vma_start_write\n */\n";
+    let document = || Document::parse("f.c", order).unwrap();
+    let judged = |files: &[&str]| {
+        let audit = audit(&[document()], &observed(files), &Aliases::builtin());
+        audit.documents[0].findings[0].conclusion.clone()
+    };
+    assert_eq!(
+        judged(&["dmesg.txt"]),
+        "what was known before breaks the documented order: that code, or the document, is likely wrong"
+    );
+    // The dump has no such dependency of its own; the recording does.
+    assert_eq!(judged(&["dmesg.txt", "lockdep.txt"]), judged(&["dmesg.txt"]));
+    let elsewhere = fixture("trace.txt");
+    let elsewhere = String::from_utf8(elsewhere).unwrap().replace("mapping.invalidate_lock", "&mapping->i_mmap_rwsem");
+    let mut seen = observed(&["dmesg.txt"]);
+    seen.push(Observation::parse("t", elsewhere.as_bytes()).unwrap());
+    let audit = audit(&[document()], &seen, &Aliases::builtin());
+    let conclusion = &audit.documents[0].findings[0].conclusion;
+    assert!(conclusion.ends_with("and was seen elsewhere, too: the document is likely wrong"), "{conclusion}");
+}
+
+#[test]
 fn a_log_that_is_cut_in_a_chain_is_refused() {
     let text = fixture("dmesg.txt");
     let cut = text.iter().take(600).copied().collect::<Vec<_>>();
