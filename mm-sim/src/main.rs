@@ -3,6 +3,7 @@ use mm_sim::*;
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let s = scenario::named(a.get(1).map_or("mail", |s| s)).unwrap();
+    let s = &s.with_memory(std::env::var("MEM").map_or(s.memory, |m| m.parse().unwrap()));
     let n: u64 = a.get(3).map_or(1, |s| s.parse().unwrap());
     for p in Protocol::ALL {
         if a.get(2).is_some_and(|w| w != "all" && w != p.name) { continue }

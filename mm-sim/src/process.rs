@@ -61,6 +61,11 @@ impl World {
         op::reclaim::balance_pgdat(&self.machine, pages)
     }
 
+    /// User code computes for `steps` steps, during which others may run.
+    pub fn compute(&self, steps: u32) {
+        (0..steps).for_each(|_| crate::sched::step());
+    }
+
     /// Returns how many pages of memory are free.
     pub fn free_pages(&self) -> u64 {
         self.machine.memory.free_pages().max(0) as u64

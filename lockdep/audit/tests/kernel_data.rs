@@ -32,6 +32,9 @@ fn the_place_of_the_vma_lock_is_contradicted() {
         rmap.with_verdict(Verdict::Contradicted).map(|a| (a.before.as_str(), a.after.as_str())).collect();
     let expected = [("hugetlbfs_i_mmap_rwsem_key", "vma->vm_lock"), ("mapping->invalidate_lock", "vma->vm_lock")];
     assert_eq!(contradicted, expected, "these and no others");
+    let several: Vec<_> = rmap.against_several().map(|d| (d.outer.as_str(), d.inner.as_str())).collect();
+    let hugetlb = [("vma->vm_lock", "hugetlb vma_lock"), ("vma->vm_lock", "hugetlb_fault_mutex")];
+    assert_eq!(several, hugetlb, "the hugetlb part and the main part together put the VMA lock innermost");
     let direct = rmap.rule("mapping->invalidate_lock", "vma_start_write").unwrap().evidence_against.as_ref().unwrap();
     assert!(direct.is_direct());
     assert_eq!(rmap.rule("folio_lock", "vma_start_write").unwrap().verdict, Verdict::Invisible);

@@ -133,6 +133,29 @@ fn a_report_is_judged_edge_by_edge() {
 }
 
 #[test]
+fn an_edge_that_is_seen_elsewhere_speaks_against_the_document() {
+    let order = b"/*\n * Lock ordering:\n * mapping->i_mmap_rwsem\n *   vma_start_write\n */\n";
+    let document = || Document::parse("f.c", order).unwrap();
+    let judged = |files: &[&str]| {
+        let audit = audit(&[document()], &observed(files), &Aliases::builtin());
+        audit.documents[0].findings[0].conclusion.clone()
+    };
+    assert_eq!(
+        judged(&["dmesg.txt"]),
+        "what was known before breaks the documented order: that code, or the document, is likely wrong"
+    );
+    // The dump has no such dependency of its own; the recording does.
+    assert_eq!(judged(&["dmesg.txt", "lockdep.txt"]), judged(&["dmesg.txt"]));
+    let elsewhere = fixture("trace.txt");
+    let elsewhere = String::from_utf8(elsewhere).unwrap().replace("mapping.invalidate_lock", "&mapping->i_mmap_rwsem");
+    let mut seen = observed(&["dmesg.txt"]);
+    seen.push(Observation::parse("t", elsewhere.as_bytes()).unwrap());
+    let audit = audit(&[document()], &seen, &Aliases::builtin());
+    let conclusion = &audit.documents[0].findings[0].conclusion;
+    assert!(conclusion.ends_with("and was seen elsewhere, too: the document is likely wrong"), "{conclusion}");
+}
+
+#[test]
 fn a_log_that_is_cut_in_a_chain_is_refused() {
     let text = fixture("dmesg.txt");
     let cut = text.iter().take(600).copied().collect::<Vec<_>>();
@@ -170,12 +193,21 @@ fn the_patch_of_6_12_moves_one_line() {
 
 #[test]
 fn a_gap_in_the_indentation_takes_a_line_without_moving_what_is_below() {
-    let journal = "all lock classes:\n00000001 FD: 3 BD: 1 ....: a\n -> [00000002] vm_lock\n -> [00000003] b\n\n\
-                   00000002 FD: 2 BD: 2 ....: vm_lock\n -> [00000003] b\n\n00000003 FD: 1 BD: 3 ....: b\n\n";
-    let seen = [Observation::parse("d", journal.as_bytes()).unwrap()];
-    let text = "/*\n * Lock ordering:\n * a\n *     b\n *       c\n */\n";
+    let dump = "all lock classes:\n00000001 FD: 3 BD: 1 ....: &mm->mmap_lock\n -> [00000002] vm_lock\n\n\
+                00000002 FD: 2 BD: 2 ....: vm_lock\n -> [00000003] &mapping->i_mmap_rwsem\n\n\
+                00000003 FD: 1 BD: 3 ....: &mapping->i_mmap_rwsem\n\n";
+    let seen = [Observation::parse("d", dump.as_bytes()).unwrap()];
+    let text = "/*\n * Lock ordering:\n * mmap_lock\n *     i_mmap_rwsem\n *       anon_vma->rwsem\n */\n";
     let patch = patch::propose("f.c", text, &seen, &Aliases::builtin()).unwrap();
-    assert_eq!(patch.text, "/*\n * Lock ordering:\n * a\n *     vma_start_write\n *       b\n *         c\n */\n");
+    let expected = text.replace(" * mmap_lock\n", " * mmap_lock\n *   vma_start_write\n");
+    assert_eq!(patch.text, expected);
+}
+
+#[test]
+fn a_document_on_another_subject_lacks_nothing() {
+    let document = Document::parse("f", b"Lock ordering:\nmmap_lock\n  my_driver_lock\n").unwrap();
+    let audit = audit(&[document], &observed(&["lockdep.txt"]), &Aliases::builtin());
+    assert_eq!(audit.documents[0].missing, []);
 }
 
 #[test]
@@ -254,4 +286,27 @@ fn every_text_fits_100_columns_and_every_page_is_escaped() {
     );
     let json: serde_json::Value = serde_json::from_str(&render::json(&audit)).unwrap();
     assert_eq!(json["documents"][0]["rules"][0]["verdict"], "ambiguous");
+}
+
+#[test]
+fn the_folio_lock_is_judged_where_it_is_seen() {
+    let mut seen = Observation::new("sim", observe::Source::Journal);
+    let vma = seen.add_class("vma->vm_lock");
+    let folio = seen.add_class("folio_lock(file)");
+    seen.add_dependency(vma, folio, observe::Witness::default());
+    let audit = audited("order-6.12.c", &[seen]);
+    assert_eq!(verdict(&audit, "folio_lock", "vma_start_write"), Verdict::Contradicted);
+    assert_eq!(
+        verdict(&audit, "mapping->invalidate_lock", "folio_lock"),
+        Verdict::Unobserved,
+        "seen, so not invisible"
+    );
+}
+
+#[test]
+fn an_empty_observation_is_told() {
+    let audit = audited("order-6.12.c", &[Observation::new("sim", observe::Source::Journal)]);
+    let notes: Vec<_> = audit.notes.iter().map(|note| note.text.as_str()).collect();
+    assert_eq!(notes, ["no dependency was observed, so nothing can be said about any rule"]);
+    assert_eq!(audited("order-6.12.c", &observed(&["lockdep.txt"])).notes, []);
 }

@@ -146,7 +146,7 @@ fn a_patch_is_one_that_git_applies_and_leaves_nothing_to_change() {
     assert!(patch.stdout.starts_with("--- a/mm/rmap.c\n+++ b/mm/rmap.c\n@@ "), "{}", patch.stdout);
     scratch.write("linux/change.patch", &patch.stdout);
     let git = Command::new("git").args(["apply", "change.patch"]).current_dir(scratch.path().join("linux")).output();
-    let Ok(git) = git else { return eprintln!("SKIPPED: a_patch_is_one_that_git_applies: there is no git") };
+    let Ok(git) = git else { return common::skipped("a_patch_is_one_that_git_applies: there is no git") };
     assert!(git.status.success(), "{}", String::from_utf8_lossy(&git.stderr));
     for file in ["rmap", "filemap"] {
         let again = scratch.run(&format!("audit --order linux/mm/{file}.c --observed lockdep.txt"));

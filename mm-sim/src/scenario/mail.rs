@@ -44,11 +44,65 @@ pub(super) const FILE_FAULTS: Scenario = Scenario {
             of a file reclaims another page of the same file, for which it waits for i_mmap_rwsem while it\n\
             holds its VMA lock. khugepaged holds that i_mmap_rwsem and waits for that VMA lock.",
     source: "Jann Horn, 2023-01-17: \"might cause trouble later on\"",
-    memory: 1090,
+    memory: 1180,
     default_protocol: Protocol::JAN_2023_FILE,
     expect: expect_file_faults,
     build: |world| build(world, 6),
 };
+
+/// The deadlock itself, which the class cycle only promises.
+pub(super) const DEADLOCK: Scenario = Scenario {
+    id: "mail-deadlock",
+    title: "page faults on a file that is collapsed again and again, until two actors wait for each other",
+    story: "A file is mapped by many; khugepaged collapses it, it is dropped from the cache and collapsed again.\n\
+            One process reads it now and then, its page faults under the VMA lock. A fault that has its VMA lock waits for the folio\n\
+            that khugepaged has locked; khugepaged waits for that VMA lock. Under a series with a trylock, or\n\
+            without the VMA lock in retract_page_tables, nobody waits.",
+    source: "Jann Horn, 2023-01-17: \"might cause trouble later on\"",
+    memory: 4000,
+    default_protocol: Protocol::JAN_2023_FILE,
+    expect: expect_deadlock,
+    build: build_deadlock,
+};
+
+fn expect_deadlock(protocol: &Protocol) -> Expect {
+    match (protocol.retract, protocol.file_faults) {
+        (Retract::BlockingVmaLock, FileFaults::VmaLock) => CYCLES,
+        _ => Expect::Silent,
+    }
+}
+
+/// Many sleepers make retract_page_tables take long; the reader's VMA comes last, and it faults once in a while.
+fn build_deadlock(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let library = world.create(HUGE_PAGES);
+    let mut map = |world: &World| {
+        let process = world.spawn()?;
+        let code = process.map_file(&library, 0, HUGE_PAGES, true);
+        ignore(process.touch(code, 1));
+        plan.processes.push(process.clone());
+        Some((process, code))
+    };
+    (0..16).for_each(|_| drop(map(world)));
+    let reader = map(world);
+    let kernel = world.clone();
+    plan.actor("file-fault", move || {
+        let Some((process, code)) = reader else { return };
+        for round in 0..16 {
+            kernel.compute(1500);
+            ignore(process.load(code + round * 32 * PAGE_SIZE));
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("khugepaged", move || {
+        for _ in 0..8 {
+            let _collapsed = (0..COLLAPSE_ATTEMPTS).any(|_| kernel.collapse(&library, 0));
+            kernel.truncate(&library, 0);
+            kernel.truncate(&library, HUGE_PAGES);
+        }
+    });
+    plan
+}
 
 fn expect(protocol: &Protocol) -> Expect {
     match (protocol.retract, protocol.file_faults) {
@@ -156,9 +210,9 @@ fn fork_and_write(world: &World, data: &File, plan: &mut Plan) {
     let Some(process) = world.spawn() else { return };
     let heap = process.map_anon(12);
     let table = process.map_file(data, 0, 16, false);
-    (0..12).for_each(|page| ignore(process.store(heap + page * PAGE_SIZE, page)));
     plan.processes.push(process.clone());
     plan.actor("fork", move || {
+        (0..12).for_each(|page| ignore(process.store(heap + page * PAGE_SIZE, page)));
         for round in 0..4 {
             let Some(child) = process.fork() else { continue };
             write_both(&process, &child, heap, table, round);

@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// A scenario: a machine, what is on it, the actors, and the verdict that each protocol must give.
+#[derive(Clone, Copy)]
 pub struct Scenario {
     /// What the command line calls it.
     pub id: &'static str,
@@ -33,6 +34,14 @@ pub struct Scenario {
     pub(crate) build: fn(&World) -> Plan,
 }
 
+impl Scenario {
+    /// The same on a machine with `pages` pages of memory.
+    #[must_use]
+    pub const fn with_memory(self, pages: u64) -> Self {
+        Self { memory: pages, ..self }
+    }
+}
+
 /// What a built scenario does: its actors, and the processes that are ended when they are done.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -48,7 +57,7 @@ impl Plan {
 }
 
 /// All scenarios, in the order of `mm-sim list`.
-pub const ALL: &[Scenario] = &[mail::MAIL, mail::FILE_FAULTS];
+pub const ALL: &[Scenario] = &[mail::MAIL, mail::FILE_FAULTS, mail::DEADLOCK];
 
 /// Returns the scenario of this id.
 pub fn named(id: &str) -> Option<&'static Scenario> {

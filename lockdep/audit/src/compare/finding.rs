@@ -36,6 +36,9 @@ pub struct EdgeAudit {
     pub is_new: bool,
     /// What the document says.
     pub verdict: EdgeVerdict,
+    /// Whether another observation has a dependency between the same locks, so that it is no accident of this run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_seen_elsewhere: bool,
     /// The rule that it follows or breaks, where a single one says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
@@ -72,11 +75,13 @@ pub(super) fn judge_all(document: &Document, observations: &[Observation], alias
     let closure = Closure::of(document, aliases);
     let rules = document.rules();
     let all = observations.iter().flat_map(|seen| seen.findings.iter().map(move |finding| (seen, finding)));
-    all.map(|(seen, finding)| Judge { seen, aliases, closure: &closure, rules: &rules }.judge(finding)).collect()
+    let judge = |seen| Judge { seen, observations, aliases, closure: &closure, rules: &rules };
+    all.map(|(seen, finding)| judge(seen).judge(finding)).collect()
 }
 
 struct Judge<'a> {
     seen: &'a Observation,
+    observations: &'a [Observation],
     aliases: &'a Aliases,
     closure: &'a Closure,
     rules: &'a [Rule],
@@ -119,10 +124,18 @@ impl Judge<'_> {
             inner: self.class(edge.inner),
             is_new,
             verdict,
+            is_seen_elsewhere: verdict == EdgeVerdict::Breaks && self.is_elsewhere(outer, inner),
             rule: rule.cloned(),
             stack: edge.stack.clone(),
             at: edge.at.clone(),
         }
+    }
+
+    fn is_elsewhere(&self, outer: &str, inner: &str) -> bool {
+        let others = self.observations.iter().filter(|other| !std::ptr::eq(*other, self.seen));
+        let mut dependencies = others.flat_map(|other| other.dependencies().map(move |(o, i, _)| (other, o, i)));
+        let lock = |other, class| self.aliases.of_class(other, class).0;
+        dependencies.any(|(other, o, i)| lock(other, o) == outer && lock(other, i) == inner)
     }
 
     fn rule(&self, before: &str, after: &str) -> Option<&Rule> {
@@ -136,8 +149,17 @@ impl Judge<'_> {
 fn conclusion(edges: &[EdgeAudit]) -> &'static str {
     let breaks = |is_new: bool| edges.iter().any(|e| e.is_new == is_new && e.verdict == EdgeVerdict::Breaks);
     let is_silent = edges.iter().all(|edge| edge.verdict == EdgeVerdict::Silent);
+    let known = edges.iter().filter(|edge| !edge.is_new && edge.verdict == EdgeVerdict::Breaks);
+    let is_usual = known.clone().next().is_some() && known.clone().all(|edge| edge.is_seen_elsewhere);
     match (breaks(true), breaks(false)) {
         _ if edges.is_empty() => "not about an order",
+        (true, true) if is_usual => {
+            "the new acquisition breaks the documented order: it is likely wrong; what was known before was seen elsewhere, \
+             too: there the document is likely wrong"
+        }
+        (false, true) if is_usual => {
+            "what was known before breaks the documented order, and was seen elsewhere, too: the document is likely wrong"
+        }
         (true, false) => "the new acquisition breaks the documented order: it is likely wrong",
         (false, true) => {
             "what was known before breaks the documented order: that code, or the document, is likely wrong"

@@ -45,6 +45,9 @@ pub struct Place {
     pub inner: Option<(String, Site)>,
 }
 
+/// How many locks of the table a document has to name to be about their subject.
+const SUBJECT_MIN: usize = 3;
+
 pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Missing> {
     let closure = Closure::of(document, aliases);
     let direct = seen.direct();
@@ -56,6 +59,10 @@ pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> V
         let near: BTreeSet<&str> = outer.chain(inner).filter(|other| closure.has(other) || lacks(other)).collect();
         near.len() >= 2 && near.iter().any(|other| closure.has(other))
     };
+    let known = aliases.locks().iter().filter(|info| closure.has(&info.name)).count();
+    if known < SUBJECT_MIN {
+        return Vec::new();
+    }
     let missing = aliases.locks().iter().filter(|info| lacks(&info.name) && is_missing(&info.name));
     missing.filter_map(|info| Search::new(document, seen, aliases, &info.name).missing(info)).collect()
 }

@@ -22,6 +22,7 @@ pub use entry::EntryAudit;
 pub use evidence::{Evidence, Step, Together};
 pub use finding::{EdgeAudit, EdgeVerdict, FindingAudit};
 pub use history::History;
+use lockdep_core::Site;
 pub(crate) use missing::Search;
 pub use missing::{Missing, Place};
 pub use nesting::Nesting;
@@ -101,6 +102,12 @@ impl DocumentAudit {
         self.dependencies.iter().filter(|audit| audit.verdict == DependencyVerdict::Undocumented)
     }
 
+    /// Returns the observed dependencies that no single rule excludes, but several rules together do.
+    pub fn against_several(&self) -> impl Iterator<Item = &DependencyAudit> {
+        let against = self.dependencies.iter().filter(|audit| audit.verdict == DependencyVerdict::Contradicts);
+        against.filter(|audit| !self.rules.iter().any(|rule| rule.before == audit.inner && rule.after == audit.outer))
+    }
+
     /// Returns the nestings of one lock in itself that the document does not declare.
     pub fn undeclared_nestings(&self) -> impl Iterator<Item = &Nesting> {
         self.nestings.iter().filter(|nesting| nesting.declared.is_none())
@@ -145,8 +152,16 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
         conflicts: conflict::between(documents, &seen, aliases),
         histories: Vec::new(),
         reported: observations.iter().flat_map(|o| &o.findings).filter(|finding| !finding.is_doubtful).count(),
-        notes: observations.iter().flat_map(|observation| observation.notes.clone()).collect(),
+        notes: observations.iter().flat_map(notes).collect(),
     }
+}
+
+/// What is remarkable about an observation; that it is empty, too, since then nothing is contradicted.
+fn notes(observation: &Observation) -> Vec<Note> {
+    let is_empty = observation.dependencies().next().is_none() && observation.findings.is_empty();
+    let site = Site { file: observation.name().to_owned(), line: 1, column: 0 };
+    let text = "no dependency was observed, so nothing can be said about any rule".to_owned();
+    observation.notes.iter().cloned().chain(is_empty.then_some(Note { site, text })).collect()
 }
 
 /// Holds a document against an older version of itself, for [`Audit::histories`].

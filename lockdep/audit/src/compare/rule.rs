@@ -101,8 +101,10 @@ fn instead(rules: &[RuleAudit], at: usize) -> Option<(String, Evidence)> {
     if unobserved.verdict != Verdict::Unobserved || !unobserved.rule.adjacent {
         return None;
     }
-    let same = |audit: &&RuleAudit| audit.rule.after == unobserved.rule.after && audit.verdict == Verdict::Confirmed;
-    let nearest = rules[at..].iter().take_while(|audit| audit.rule.after == unobserved.rule.after).find(same)?;
+    let here: Vec<&RuleAudit> = rules.iter().filter(|audit| audit.rule.after == unobserved.rule.after).collect();
+    let mut confirmed = here.into_iter().filter(|audit| audit.verdict == Verdict::Confirmed);
+    // The nearest outer line comes first. If it is this one, an alternative on it does: `a or b`.
+    let nearest = confirmed.next().filter(|audit| audit.rule.before.site != unobserved.rule.before.site)?;
     Some((nearest.rule.before.name.clone(), nearest.evidence_for.clone()?))
 }
 

@@ -116,6 +116,16 @@ mod tests {
     }
 
     #[test]
+    fn a_declaration_in_a_source_that_is_not_understood_is_a_note() {
+        let text = "// Lock order: a -> b\n// Lock order: see the book. -> chapter 2 of it.\n";
+        let document = Document::parse("lib.rs", text.as_bytes()).unwrap();
+        assert_eq!((document.groups.len(), document.notes.len()), (1, 1));
+        let alone = text.lines().nth(1).unwrap();
+        let error = Document::parse("lib.rs", alone.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "lib.rs:1: not understood: not a lock's name: `see the book.`");
+    }
+
+    #[test]
     fn bad_lines_are_named() {
         assert_eq!(
             parsed("a\n").unwrap_err(),

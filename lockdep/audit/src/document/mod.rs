@@ -58,7 +58,13 @@ impl Document {
         }
         let mut document = Self::new(name, Style::Declared);
         for (line, chain) in declarations {
-            declared::chain(&mut document, line, chain)?;
+            if let Err(error) = declared::chain(&mut document, line, chain) {
+                let site = document.site(line);
+                document.notes.push(Note { site, text: format!("not understood: {}", error.reason) });
+            }
+        }
+        if let (None, [], [note, ..]) = (&block, document.groups.as_slice(), document.notes.as_slice()) {
+            return Err(InputError::at(name, note.site.line as usize, note.text.clone()));
         }
         if let Some(block) = block {
             let (groups, notes) = tree::build(name, &block);

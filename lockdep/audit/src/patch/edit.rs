@@ -82,6 +82,8 @@ impl<'a> Text<'a> {
         let model = place.parent.map_or(&group.entries[0], |parent| &group.entries[parent]);
         let first_child = children.first().map(|&child| group.entries[child].indent);
         let indent = match place.parent {
+            // A gap of two steps has room for the line.
+            Some(_) if place.adopts => first_child.map_or(model.indent + STEP, |child| child.min(model.indent + STEP)),
             Some(_) => first_child.unwrap_or(model.indent + STEP),
             None => model.indent,
         };

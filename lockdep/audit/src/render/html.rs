@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::markdown::statement;
 use crate::{
     Audit, DocumentAudit, Verdict,
-    compare::{DependencyVerdict, EntryAudit, Evidence},
+    compare::{DependencyAudit, DependencyVerdict, EntryAudit, Evidence},
 };
 
 const ROW: usize = 26;
@@ -19,7 +19,7 @@ code,svg text{font-family:ui-monospace,monospace;font-size:13px}svg{display:bloc
 svg text{fill:var(--ink)}svg .dim{fill:var(--dim)}svg .contradicted{fill:var(--bad);font-weight:600}
 svg .ambiguous{fill:var(--warn)}svg .confirmed{fill:var(--good)}
 path{fill:none;stroke:var(--dim);stroke-opacity:.45}path:hover{stroke-opacity:1;stroke-width:3}
-path.contradicts{stroke:var(--bad);stroke-width:2.5;stroke-opacity:1}path.undocumented{stroke:var(--warn);stroke-dasharray:4 3;stroke-opacity:1}
+path.contradicts{stroke:var(--bad);stroke-width:2.5;stroke-opacity:1}path.undocumented,path.ambiguous{stroke:var(--warn);stroke-dasharray:4 3;stroke-opacity:1}
 .scroll{overflow-x:auto}li{margin:.3rem 0}.bad{color:var(--bad)}.dim{color:var(--dim)}";
 
 /// Renders an audit.
@@ -141,6 +141,7 @@ fn arcs(document: &DocumentAudit) -> Vec<Arc> {
     let direct = document.dependencies.iter().filter_map(|audit| {
         let class = match audit.verdict {
             DependencyVerdict::Implied => "implied",
+            DependencyVerdict::Contradicts if is_ambiguous(document, audit) => "ambiguous",
             DependencyVerdict::Contradicts => "contradicts",
             DependencyVerdict::Undocumented => "undocumented",
         };
@@ -156,6 +157,12 @@ fn arcs(document: &DocumentAudit) -> Vec<Arc> {
         })
     });
     direct.chain(indirect).collect()
+}
+
+/// Whether the rule against a dependency is true of other classes.
+fn is_ambiguous(document: &DocumentAudit, audit: &DependencyAudit) -> bool {
+    let mut rules = document.with_verdict(Verdict::Ambiguous);
+    rules.any(|rule| rule.before == audit.inner && rule.after == audit.outer)
 }
 
 fn steps(evidence: &Evidence) -> String {

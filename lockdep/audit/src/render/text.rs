@@ -70,6 +70,7 @@ impl Text {
         self.findings(document);
         self.table(document);
         self.instead(document);
+        self.against_several(document);
         self.undocumented(document);
         self.trylocks(document);
         for note in &document.notes {
@@ -134,10 +135,7 @@ impl Text {
             };
             self.line(4, &format!("{word} {} -> {}", edge.outer, edge.inner));
             self.line(10, &verdict);
-            if !edge.stack.is_empty() {
-                let stack: Vec<_> = edge.stack.iter().filter(|f| !is_locking(f)).take(4).cloned().collect();
-                self.line(10, &format!("in {}", stack.join(" < ")));
-            }
+            self.stack(10, edge.stack.iter().map(String::as_str));
         }
         self.line(4, &format!("=> {}", finding.conclusion));
     }
@@ -147,12 +145,22 @@ impl Text {
         if let [step] = evidence.steps.as_slice() {
             self.line(4, &format!("{what}{doubt}: {step}"));
             self.line(6, &source(step, &evidence.observation));
+            self.stack(6, step.stack.iter().map(|frame| frame.function.as_str()));
             return;
         }
         self.line(4, &format!("{what}{doubt}, by way of others: whoever follows the rule closes a circle"));
         for step in &evidence.steps {
             self.line(6, &step.to_string());
             self.line(8, &source(step, &evidence.observation));
+            self.stack(8, step.stack.iter().map(|frame| frame.function.as_str()));
+        }
+    }
+
+    /// The first functions of a stack that are not the locking itself.
+    fn stack<'a>(&mut self, indent: usize, functions: impl Iterator<Item = &'a str>) {
+        let functions: Vec<_> = functions.filter(|function| !is_locking(function)).take(4).collect();
+        if !functions.is_empty() {
+            self.line(indent, &format!("in {}", functions.join(" < ")));
         }
     }
 
@@ -240,6 +248,17 @@ impl Text {
             self.line(2, &format!("{line:>5}  {verdict:<12}  {}{}", "  ".repeat(entry.depth), entry.label));
         }
         self.blank();
+    }
+
+    fn against_several(&mut self, document: &DocumentAudit) {
+        let mut dependencies = document.against_several().peekable();
+        if dependencies.peek().is_some() {
+            self.line(0, "seen against what follows from several rules together");
+            for audit in dependencies {
+                self.evidence("seen", &audit.evidence);
+            }
+            self.blank();
+        }
     }
 
     fn undocumented(&mut self, document: &DocumentAudit) {
