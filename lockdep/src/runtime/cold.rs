@@ -138,7 +138,8 @@ impl Attempt<'_> {
             return Verdict::GoOn;
         }
         let mut learnt = session.learnt.lock();
-        let (proven, verdict) = self.validate(thread, session, point, &mut learnt);
+        let (proven, news) = self.validate(thread, session, point, &mut learnt);
+        let policy = learnt.policy;
         drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
@@ -146,10 +147,11 @@ impl Attempt<'_> {
             }
             thread.cache.insert(point);
         }
-        verdict
+        // A subscriber may wait for other threads, so nothing is held here that those might wait for.
+        output::tell(&news, policy)
     }
 
-    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Verdict) {
+    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
         let request = Request {
             how: self.acquired,
             wait: self.wait,
@@ -164,39 +166,33 @@ impl Attempt<'_> {
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let verdict = report(&outcome, &request, &thread.held, session, learnt);
-        (outcome.proven, verdict)
+        let news = report(&outcome, &request, &thread.held, session, learnt);
+        (outcome.proven, news)
     }
 }
 
-/// Reports what an outcome broke, each finding once.
-fn report(outcome: &Outcome, request: &Request, held: &HeldStack, session: &Shared, learnt: &mut Learnt) -> Verdict {
-    let mut verdict = Verdict::GoOn;
+/// Keeps what an outcome broke, each finding once; returns what must be told.
+fn report(
+    outcome: &Outcome,
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    learnt: &mut Learnt,
+) -> Vec<Report> {
+    let mut news = Vec::new();
     for violation in &outcome.violations {
         let first = learnt.count(violation.fingerprint(session));
         // The thread would hang right here, so even a known one is told again.
         let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
         if first || told_again {
-            let report = violation.report(request, held, &learnt.validator, session);
-            verdict = worse(verdict, publish(report, first, learnt));
+            news.push(violation.report(request, held, &learnt.validator, session));
+        }
+        if first {
+            // Into the journal before anybody is told: the policy may be to abort.
+            learnt.keep(news[news.len() - 1].clone());
         }
     }
-    verdict
-}
-
-fn publish(report: Report, first: bool, learnt: &mut Learnt) -> Verdict {
-    if first {
-        // Into the journal first: the policy may be to abort.
-        learnt.keep(report.clone());
-    }
-    output::tell(&report, learnt.policy)
-}
-
-fn worse(first: Verdict, second: Verdict) -> Verdict {
-    match first {
-        Verdict::GoOn => second,
-        Verdict::Panic(_) => first,
-    }
+    news
 }
 
 /// Reports a release, by hand, of a lock that this thread does not hold.
@@ -208,7 +204,13 @@ pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Locati
         let place = Some(classes::site_of(site));
         let report = unheld_report(record.id().class(), place, thread_name(thread.number), &thread.held, shared);
         let mut learnt = shared.learnt.lock();
-        if learnt.count(report.fingerprint) { publish(report, true, &mut learnt) } else { Verdict::GoOn }
+        if !learnt.count(report.fingerprint) {
+            return Verdict::GoOn;
+        }
+        learnt.keep(report.clone());
+        let policy = learnt.policy;
+        drop(learnt);
+        output::tell(&[report], policy)
     })
 }
 
