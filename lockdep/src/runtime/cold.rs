@@ -128,10 +128,10 @@ impl Attempt<'_> {
         let point = self.point(&thread.held);
         // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
         let cacheable = self.wait != WaitKind::Upgrade;
-        let known = session.points.get(&point.as_u64()).map(|info| info.proven);
+        let known = session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number));
         if known.is_none() {
             let stack = session.stacks.lock().intern(stack::capture());
-            session.points.insert(point.as_u64(), PointInfo { location: self.site, stack, proven: false });
+            session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
         }
         if cacheable && known == Some(true) {
             thread.cache.insert(point);
@@ -142,7 +142,7 @@ impl Attempt<'_> {
         drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.proven = true;
+                info.prove(thread.number);
             }
             thread.cache.insert(point);
         }
@@ -151,13 +151,11 @@ impl Attempt<'_> {
 
     fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Verdict) {
         let request = Request {
-            how: self.acquired,
             wait: self.wait,
-            instance: self.record.id().instance(),
-            point,
             orders_instances: self.record.orders_instances(),
             thread: thread.number,
             span: session.intern_span(span::current()),
+            ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class());
         let outcome = learnt.validator.acquire(&thread.held, &request);
@@ -173,7 +171,7 @@ impl Attempt<'_> {
 fn report(outcome: &Outcome, request: &Request, held: &HeldStack, session: &Shared, learnt: &mut Learnt) -> Verdict {
     let mut verdict = Verdict::GoOn;
     for violation in &outcome.violations {
-        let first = learnt.count(violation.fingerprint(session));
+        let first = learnt.count(violation.fingerprint(request, session));
         // The thread would hang right here, so even a known one is told again.
         let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
         if first || told_again {
@@ -189,7 +187,11 @@ fn publish(report: Report, first: bool, learnt: &mut Learnt) -> Verdict {
         // Into the journal first: the policy may be to abort.
         learnt.keep(report.clone());
     }
-    output::tell(&report, learnt.policy)
+    let policy = match learnt.policy {
+        Policy::Panic | Policy::Abort if !learnt.fail_on.fails(report.grade) => Policy::Print,
+        policy => policy,
+    };
+    output::tell(&report, policy)
 }
 
 fn worse(first: Verdict, second: Verdict) -> Verdict {
