@@ -101,7 +101,4 @@ impl Findings {
         std::mem::take(&mut self.0.lock())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
-    }
 }

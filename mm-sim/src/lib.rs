@@ -5,6 +5,7 @@
 //! * [`Protocol`]: which kernel's rules are in force (`protocol`).
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
+//! * [`story`]: the main job.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
 //! * `model`, [`Finding`]: what must hold; `check`: the invariants of a machine at rest.
@@ -22,7 +23,9 @@ mod run;
 pub mod scenario;
 mod sched;
 mod stats;
+pub mod story;
 mod sync;
+mod tidy;
 
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};

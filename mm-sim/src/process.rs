@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone)]
 pub struct World {
     pub(crate) machine: Arc<Machine>,
+    /// The seed of the run, for scenarios that draw what they do.
+    pub(crate) seed: u64,
 }
 
 /// A file of the simulated machine.
@@ -21,8 +23,8 @@ pub struct File(pub(crate) Arc<Inode>);
 
 impl World {
     /// A machine with `pages` pages of memory under these rules.
-    pub fn new(protocol: Protocol, pages: u64) -> Self {
-        Self { machine: Machine::new(protocol, pages) }
+    pub(crate) fn new(protocol: Protocol, pages: u64, seed: u64) -> Self {
+        Self { machine: Machine::new(protocol, pages), seed }
     }
 
     /// Returns the rules.
@@ -94,12 +96,6 @@ impl Process {
 
     fn map(&self, request: Request) -> u64 {
         op::mmap::mmap(&self.machine, &self.mm, request).expect("a free place is free: one thread maps at a time")
-    }
-
-    /// Maps at a fixed place. Returns whether it was free.
-    pub(crate) fn map_at(&self, addr: u64, pages: u64, flags: VmFlags, file: Option<(File, u64)>) -> bool {
-        let file = file.map(|(file, offset)| (file.0, offset));
-        op::mmap::mmap(&self.machine, &self.mm, Request { addr: Some(addr), pages, flags, file }).is_some()
     }
 
     /// Unmaps a range of addresses.

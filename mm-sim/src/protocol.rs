@@ -66,6 +66,21 @@ pub enum Exclusion {
     AnonVma,
 }
 
+impl Exclusion {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::MmapLock, Self::VmaLock, Self::Imap, Self::AnonVma];
+
+    /// Returns the name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MmapLock => "mmap-lock",
+            Self::VmaLock => "vma-lock",
+            Self::Imap => "i-mmap",
+            Self::AnonVma => "anon-vma",
+        }
+    }
+}
+
 /// The rules of one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Protocol {
@@ -158,6 +173,18 @@ impl Protocol {
     /// All of them, by age.
     pub const ALL: [Self; 6] =
         [Self::V6_1, Self::JAN_2023, Self::JAN_2023_FILE, Self::V6_4, Self::V6_6, Self::V6_12];
+
+    /// The same with a bug: `retract_page_tables` forgets one of the four.
+    #[must_use]
+    pub const fn forgetting(self, exclusion: Exclusion) -> Self {
+        Self { forgets: Some(exclusion), ..self }
+    }
+
+    /// The same with another view of write-locked VMAs.
+    #[must_use]
+    pub const fn with_view(self, view: View) -> Self {
+        Self { view, ..self }
+    }
 
     /// Returns the protocol of this name.
     pub fn named(name: &str) -> Option<Self> {

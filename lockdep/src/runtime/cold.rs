@@ -128,10 +128,10 @@ impl Attempt<'_> {
         let point = self.point(&thread.held);
         // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
         let cacheable = self.wait != WaitKind::Upgrade;
-        let known = session.points.get(&point.as_u64()).map(|info| info.proven);
+        let known = session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number));
         if known.is_none() {
             let stack = session.stacks.lock().intern(stack::capture());
-            session.points.insert(point.as_u64(), PointInfo { location: self.site, stack, proven: false });
+            session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
         }
         if cacheable && known == Some(true) {
             thread.cache.insert(point);
@@ -139,11 +139,11 @@ impl Attempt<'_> {
         }
         let mut learnt = session.learnt.lock();
         let (proven, news) = self.validate(thread, session, point, &mut learnt);
-        let policy = learnt.policy;
+        let policy = learnt.policy_for(&news);
         drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.proven = true;
+                info.prove(thread.number);
             }
             thread.cache.insert(point);
         }
@@ -153,13 +153,11 @@ impl Attempt<'_> {
 
     fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
         let request = Request {
-            how: self.acquired,
             wait: self.wait,
-            instance: self.record.id().instance(),
-            point,
             orders_instances: self.record.orders_instances(),
             thread: thread.number,
             span: session.intern_span(span::current()),
+            ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class());
         let outcome = learnt.validator.acquire(&thread.held, &request);
@@ -181,7 +179,7 @@ fn report(
 ) -> Vec<Report> {
     let mut news = Vec::new();
     for violation in &outcome.violations {
-        let first = learnt.count(violation.fingerprint(session));
+        let first = learnt.count(violation.fingerprint(request, session));
         // The thread would hang right here, so even a known one is told again.
         let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
         if first || told_again {
@@ -208,7 +206,7 @@ pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Locati
             return Verdict::GoOn;
         }
         learnt.keep(report.clone());
-        let policy = learnt.policy;
+        let policy = learnt.policy_for(std::slice::from_ref(&report));
         drop(learnt);
         output::tell(&[report], policy)
     })

@@ -41,11 +41,6 @@ impl Gather {
         self.folios.push(folio.clone());
     }
 
-    /// Returns whether nothing has been taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.folios.is_empty() && self.tables.is_empty()
-    }
-
     /// Flushes and frees.
     pub(crate) fn finish(self, m: &Machine) {
         self.folios.iter().for_each(|folio| m.put_folio(folio, 1));

@@ -16,15 +16,6 @@ use crate::{finding::Invariant, sched};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
 
-/// What an allocation may do to get memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gfp {
-    /// Sleep and reclaim.
-    Kernel,
-    /// Fail rather than wait.
-    NoWait,
-}
-
 /// Physical memory.
 pub(crate) struct Memory {
     total: i64,

@@ -27,10 +27,6 @@ impl SpinLock {
         SpinGuard(self.0.clone())
     }
 
-    /// Returns whether this actor holds it.
-    pub(crate) fn is_mine(&self) -> bool {
-        self.0.is_mine(Want::Write)
-    }
 }
 
 /// Holds a spinlock.
