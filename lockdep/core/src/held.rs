@@ -196,6 +196,7 @@ struct Side {
     contexts: ContextState,
     pins: Vec<(u64, u32)>,
     ranks: Vec<(u64, u64)>,
+    nests: Vec<(u64, u64)>,
 }
 
 impl Default for HeldStack {
@@ -437,11 +438,29 @@ impl HeldStack {
         self.side.as_ref()?.ranks.iter().rfind(|note| note.0 == instance).map(|note| note.1)
     }
 
+    /// Notes that a held lock was nested under the lock `nest`, which therefore must stay held.
+    pub fn set_nest(&mut self, instance: u64, nest: u64) {
+        self.forget_notes();
+        self.side.get_or_insert_default().nests.push((instance, nest));
+    }
+
+    /// Returns a held lock that was nested under the lock `nest`.
+    pub fn nested_under(&self, nest: u64) -> Option<&HeldLock> {
+        let notes = &self.side.as_ref()?.nests;
+        notes.iter().filter(|note| note.1 == nest).find_map(|note| self.find(note.0))
+    }
+
+    /// Returns whether `lock` was acquired while the lock `nest` was held.
+    pub(crate) fn is_above(&self, lock: &HeldLock, nest: u64) -> bool {
+        self.iter().skip_while(|other| other.instance != nest).skip(1).any(|other| other == lock)
+    }
+
     /// Drops the notes of locks that are no longer held; releasing one does not look for them.
     fn forget_notes(&mut self) {
         let Some(mut side) = self.side.take() else { return };
         side.pins.retain(|note| self.position(note.0).is_some());
         side.ranks.retain(|note| self.position(note.0).is_some());
+        side.nests.retain(|note| self.position(note.0).is_some());
         self.side = Some(side);
     }
 

@@ -15,11 +15,13 @@
 //! * [`explain`]: from the validator's numbers to words.
 //! * [`report`]: a finding as data.
 //! * [`journal`]: the JSON-lines format of classes, dependencies and reports.
+//! * [`event`]: the JSON-lines format of traces; [`replay`]: a trace run through the validator.
 
 pub mod chain;
 mod check;
 pub mod class;
 pub mod context;
+pub mod event;
 pub mod explain;
 pub mod grade;
 pub mod graph;
@@ -27,6 +29,7 @@ pub mod held;
 pub mod journal;
 pub mod mode;
 pub mod order;
+pub mod replay;
 pub mod report;
 pub mod request;
 pub mod segment;
@@ -38,12 +41,14 @@ pub mod witness;
 pub use chain::ChainCache;
 pub use class::{ClassId, ClassInfo, ClassKey, ClassRegistry, Site, Subclass};
 pub use context::{ContextId, ContextSet, ContextState, Contexts, WaitType, WaitTypes};
+pub use event::Event;
 pub use explain::Evidence;
 pub use grade::{FailOn, Grade, Graded};
 pub use graph::{DependencyGraph, Inserted, Step};
 pub use held::{Acquired, ChainKey, HeldLock, HeldStack, Point};
 pub use journal::{Journal, JournalError};
 pub use mode::{DependencyKind, HoldKind, KindSet, Mode, WaitKind};
+pub use replay::Replay;
 pub use report::{Acquisition, Code, Dependency, Fingerprint, Frame, Report};
 pub use request::Request;
 pub use segment::{SegmentId, Segments};

@@ -173,7 +173,7 @@ impl Validator {
             outcome.proven = false;
             match nesting {
                 Nesting::Harmless => {}
-                Nesting::OtherInstance if request.nest.is_some() => {}
+                Nesting::OtherInstance if check::excuses(held, request, lock) => {}
                 Nesting::OtherInstance if request.orders_instances || rule == SameClass::Learnt => {
                     outcome.violations.extend(self.order_instances(lock, request, set));
                 }

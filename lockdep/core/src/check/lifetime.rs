@@ -16,7 +16,8 @@ pub(crate) fn release(held: &HeldStack, instance: u64) -> Option<Violation> {
     match held.find(instance) {
         None => Some(state(Code::ReleaseUnheld, None)),
         Some(lock) if lock.how().is_pinned() => Some(state(Code::PinnedRelease, Some(lock))),
-        Some(_) => None,
+        // A lock that was nested under this one would go on without its protection.
+        Some(_) => held.nested_under(instance).map(|nested| state(Code::NestNotHeld, Some(nested))),
     }
 }
 
@@ -64,7 +65,11 @@ mod tests {
         assert_eq!(code(downgrade(&held, 1)), Some(Code::NotHeld));
         assert!(held.pin(1, 5));
         assert_eq!(code(release(&held, 1)), Some(Code::PinnedRelease));
+        held.push(Acquired::new(ClassId::new(2), Mode::Exclusive, false), 2, Point::new(1));
+        held.set_nest(2, 1);
         assert!(!held.unpin(1, 6) && held.unpin(1, 5));
+        assert_eq!(code(release(&held, 1)), Some(Code::NestNotHeld));
+        held.release(2);
         assert_eq!(code(release(&held, 1)), None);
     }
 }

@@ -10,7 +10,7 @@ mod wait_type;
 
 pub(crate) use cycle::relevant;
 pub(crate) use declared_order::out_of_order;
-pub(crate) use nest::is_missing;
+pub(crate) use nest::{excuses, is_missing};
 pub(crate) use recursion::{Nesting, nesting};
 pub(crate) use usage::{UsageGraph, enabled, used_in};
 pub(crate) use wait_type::{await_point, exceeded};
