@@ -100,5 +100,4 @@ impl Findings {
     pub(crate) fn take(&self) -> Vec<Finding> {
         std::mem::take(&mut self.0.lock())
     }
-
 }

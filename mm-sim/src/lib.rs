@@ -9,6 +9,15 @@
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
 //! * `model`, [`Finding`]: what must hold; `check`: the invariants of a machine at rest.
+//!
+//! ```
+//! use mm_sim::{Protocol, run, scenario};
+//!
+//! let mail = scenario::named("mail").unwrap();
+//! let outcome = run(mail, Protocol::JAN_2023, 1);
+//! assert_eq!(outcome.verdict, "circular-dependency {mapping->i_mmap_rwsem, vma->vm_lock, fs_reclaim}");
+//! assert!(!run(mail, Protocol::V6_4, 1).has_findings());
+//! ```
 
 mod check;
 pub mod classes;
@@ -31,7 +40,7 @@ pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use op::Signal;
 pub use process::{File, Process, World};
+pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};
 pub use sched::{Deadlock, Wait};
-pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};

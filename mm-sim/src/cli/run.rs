@@ -67,7 +67,8 @@ fn tell(scenario: &Scenario, protocol: &Protocol, outcome: &Outcome) -> String {
     }
     text += &format!("{}\n{}\n", scenario.title, protocol.title);
     text += &format!("\n{}\n\n{} steps: ", scenario.story, outcome.steps);
-    let stats: Vec<_> = outcome.stats.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
+    let stats: Vec<_> =
+        outcome.stats.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
     text += &stats.join(", ");
     text.push('\n');
     outcome.reports.iter().for_each(|report| text += &format!("\n{}", lockdep_report::text::render(report)));

@@ -14,14 +14,7 @@ pub(crate) struct Gather {
 
 impl Gather {
     /// Empties the entries of a range whose folio `wants`, and keeps the folios.
-    pub(crate) fn zap(
-        &mut self,
-        m: &Machine,
-        mm: &Mm,
-        vma: &Vma,
-        range: Range<u64>,
-        wants: &dyn Fn(&Folio) -> bool,
-    ) {
+    pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
         mm.walk(m, vma, range, &mut |slot, _, entry| {
             let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
             if wants(&folio) {

@@ -26,10 +26,10 @@ fn try_anonymous_page(fault: &VmFault<'_>) -> Result<(), Outcome> {
     fault.mm.pte_alloc(m, &fault.pmd)?;
     anon_vma::vmf_anon_prepare(m, fault)?;
     let folio = alloc_anon_folio(fault)?;
-    if let Some(map) = fault.map_pte() {
-        if map.slot(fault.addr).load().is_none() {
-            set_anon_pte(fault, &map, &folio);
-        }
+    if let Some(map) = fault.map_pte()
+        && map.slot(fault.addr).load().is_none()
+    {
+        set_anon_pte(fault, &map, &folio);
     }
     m.put_folio(&folio, 1);
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, World},
-    protocol::{FileFaults, Protocol, Retract},
+    protocol::{FileFaults, Protocol, Retract, View},
 };
 
 const CYCLE: &[&str] = &["mapping->i_mmap_rwsem", "vma->vm_lock", "fs_reclaim"];
@@ -67,8 +67,9 @@ pub(super) const DEADLOCK: Scenario = Scenario {
 };
 
 fn expect_deadlock(protocol: &Protocol) -> Expect {
-    match (protocol.retract, protocol.file_faults) {
-        (Retract::BlockingVmaLock, FileFaults::VmaLock) => CYCLES,
+    match (protocol.view, protocol.retract, protocol.file_faults) {
+        (View::Kernel, Retract::BlockingVmaLock, FileFaults::VmaLock) => CYCLES,
+        (View::Strict, ..) if protocol.waits_under_imap() => CYCLES,
         _ => Expect::Silent,
     }
 }
@@ -123,18 +124,15 @@ fn expect(protocol: &Protocol) -> Expect {
     if protocol.forgets.is_some() {
         return Expect::Broken(Invariant::TableFreedUnderWalkers);
     }
-    match (protocol.retract, protocol.file_faults) {
-        (Retract::BlockingVmaLock, FileFaults::MmapLock) => Expect::Cycle(CYCLE),
-        (Retract::BlockingVmaLock, _) => CYCLES,
-        _ => Expect::Silent,
+    match (protocol.view, protocol.file_faults) {
+        _ if !protocol.waits_under_imap() => Expect::Silent,
+        (View::Kernel, FileFaults::MmapLock) => Expect::Cycle(CYCLE),
+        _ => CYCLES,
     }
 }
 
 fn expect_file_faults(protocol: &Protocol) -> Expect {
-    match protocol.retract {
-        Retract::BlockingVmaLock => CYCLES,
-        _ => Expect::Silent,
-    }
+    if protocol.waits_under_imap() { CYCLES } else { Expect::Silent }
 }
 
 /// Sets the stage; `readers` processes besides read through the file that is collapsed.
@@ -280,7 +278,7 @@ fn read_library(world: &World, library: &File, number: u32, plan: &mut Plan) {
     plan.processes.push(process.clone());
     plan.actor(&format!("file-fault-{}", number + 1), move || {
         for page in (0..HUGE_PAGES).step_by(16) {
-            let page = if number % 2 == 0 { page } else { HUGE_PAGES - 1 - page };
+            let page = if number.is_multiple_of(2) { page } else { HUGE_PAGES - 1 - page };
             ignore(process.load(code + page * PAGE_SIZE));
         }
     });

@@ -6,7 +6,7 @@ use crate::{
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, World},
-    protocol::{Protocol, Retract},
+    protocol::Protocol,
     sched::Rng,
 };
 
@@ -24,9 +24,9 @@ pub(super) const SOAK: Scenario = Scenario {
     source: "the simulator's own property test",
     memory: 2500,
     default_protocol: Protocol::V6_12,
-    expect: |protocol| match protocol.retract {
-        Retract::BlockingVmaLock => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
-        _ => Expect::Silent,
+    expect: |protocol| match protocol.waits_under_imap() {
+        true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
+        false => Expect::Silent,
     },
     build,
 };

@@ -26,7 +26,6 @@ impl FolioLock {
     pub(crate) fn try_lock(&self) -> Option<FolioGuard> {
         self.0.try_lock(Want::Write, 0).then(|| FolioGuard(self.0.clone()))
     }
-
 }
 
 /// Holds the lock of a folio.

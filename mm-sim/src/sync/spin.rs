@@ -26,7 +26,6 @@ impl SpinLock {
         self.0.lock(Want::Write, subclass);
         SpinGuard(self.0.clone())
     }
-
 }
 
 /// Holds a spinlock.
