@@ -5,7 +5,8 @@
 //! **product graph**, whose nodes are (lock, how it is waited for): a dependency leads from (outer, w) to
 //! (inner, its own wait) if its hold blocks w. A strong cycle is a plain cycle of that graph.
 //!
-//! * A product node takes part from the time when a dependency first leads to it.
+//! * The product node of a normal wait takes part from the lock's first dependency, as source or target; those of the
+//!   rare waits, from the time when a dependency first leads to them.
 //! * An incremental topological [`Order`] of the product graph answers "no cycle" without a search in most cases.
 //! * A breadth-first search explains a cycle: the shortest one through the new dependency.
 //! * A dependency that closed a cycle is **parked**: kept, but outside the order, so that checking goes on. Once
@@ -26,6 +27,7 @@ use crate::{
 };
 
 const WAITS: usize = WaitKind::ALL.len();
+const NORMAL: usize = WaitKind::Normal as usize;
 
 /// A dependency graph over locks named by `K` (classes, or the instances of one class), with witnesses `W` for
 /// each dependency in each kind.
@@ -47,7 +49,7 @@ struct Arcs<K, W> {
 #[derive(Debug)]
 struct Node<K> {
     key: K,
-    /// By [`WaitKind`]: whether a dependency that is in the order leads here so.
+    /// By [`WaitKind`]: whether this product node takes part in the order.
     entered: [bool; WAITS],
 }
 
@@ -166,6 +168,13 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         kind: DependencyKind,
     ) -> Result<(), ClosesCycle> {
         let target = product(v, kind.wait);
+        // A fresh source goes to the front and a fresh target to the back: neither has anything on its other side.
+        if !std::mem::replace(&mut self.arcs.graph[u].entered[NORMAL], true) {
+            self.order.place_first(product(u, WaitKind::Normal));
+        }
+        if !std::mem::replace(&mut self.arcs.graph[v].entered[NORMAL], true) {
+            self.order.place_last(product(v, WaitKind::Normal));
+        }
         let sources = self.arcs.states(u).filter(|wait| kind.hold.blocks(*wait)).map(|wait| product(u, wait));
         let sources: Vec<usize> = sources.collect();
         let first_entry = !self.arcs.graph[v].entered[kind.wait as usize];
@@ -187,18 +196,11 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         fits
     }
 
-    /// Gives a product node its first place: after its sources and before what it leads to.
+    /// Gives the product node of a rare wait its first place: after its sources and before what it leads to.
     fn place(&mut self, target: usize, sources: &[usize]) -> Result<(), ClosesCycle> {
-        if sources.is_empty() {
-            self.order.place_first(target);
-            return Ok(());
-        }
         self.order.place_last(target);
         let mut successors = Vec::new();
         self.arcs.successors(target, |next| successors.push(next));
-        if successors.is_empty() {
-            return Ok(());
-        }
         // While the target is being fitted in, searches must see the arcs that lead to it, and not those that are not
         // fitted in yet.
         let mut fitting = Fitting { arcs: &self.arcs, target, sources, fitted: Vec::new() };
@@ -209,9 +211,12 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         Ok(())
     }
 
-    /// Takes back what [`enter_order`](Self::enter_order) did. A node that nothing enters any more may stay placed.
+    /// Takes back what [`enter_order`](Self::enter_order) did.
     fn leave_order(&mut self, v: NodeIndex, arc: EdgeIndex, kind: DependencyKind) {
         self.arcs.graph[arc].ordered.remove(kind);
+        if kind.wait == WaitKind::Normal {
+            return;
+        }
         let mut incoming = self.arcs.graph.edges_directed(v, Direction::Incoming);
         let still_entered = incoming.any(|edge| edge.weight().ordered.iter().any(|other| other.wait == kind.wait));
         if !still_entered {
@@ -368,11 +373,13 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
             for wait in WaitKind::ALL {
                 let mut incoming = graph.edges_directed(node, Direction::Incoming);
                 let leads_here = incoming.any(|edge| edge.weight().ordered.iter().any(|kind| kind.wait == wait));
+                let entered = graph[node].entered[wait as usize];
                 assert_eq!(
-                    graph[node].entered[wait as usize], leads_here,
-                    "a node is entered if something leads there"
+                    entered,
+                    leads_here || wait == WaitKind::Normal,
+                    "a rare wait is entered if something leads there"
                 );
-                assert_eq!(self.order.is_placed(product(node, wait)), leads_here, "what is entered has a place");
+                assert_eq!(self.order.is_placed(product(node, wait)), entered, "what is entered has a place");
             }
         }
         self.order.check_invariants(&self.arcs);
