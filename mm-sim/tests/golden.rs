@@ -4,8 +4,6 @@ use std::{env, fs, path::Path};
 
 use mm_sim::story;
 
-/// Inlining and tail calls leave other frames in an optimised build.
-#[cfg_attr(not(debug_assertions), ignore = "the copies are of an unoptimised build")]
 #[test]
 fn the_story_is_told_as_it_was() {
     let story = story::tell().unwrap();

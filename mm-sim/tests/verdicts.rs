@@ -59,6 +59,21 @@ fn the_strict_view_needs_no_reclaim_to_see_the_inversion() {
     }
 }
 
+#[test]
+fn a_reader_that_reads_again_is_found_and_can_hang() {
+    let mut deadlocks = 0;
+    for seed in 1..=10 {
+        let outcome = run(scenario::named("mincore-buggy").unwrap(), Protocol::V6_1, seed);
+        assert!(outcome.is_expected, "seed {seed}: {}", outcome.verdict);
+        deadlocks += u32::from(outcome.deadlock.is_some());
+    }
+    assert!(deadlocks > 0, "a writer comes in between, sooner or later");
+    for protocol in Protocol::ALL {
+        check("mincore-fixed", protocol, 1..=5);
+    }
+    check("mincore-buggy", Protocol::V6_12, 1..=5);
+}
+
 /// The cycle has real stacks: through retract_page_tables, through a page fault, through reclaim.
 #[test]
 fn the_report_shows_the_three_paths() {
