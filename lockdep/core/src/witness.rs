@@ -69,6 +69,9 @@ pub struct HeldSetId(u32);
 /// A lock of a held set: which, what it keeps others from, its class.
 type Entry = (u64, HoldKind, ClassId);
 
+/// How many locks of a held set count.
+const SET_MAX: usize = 64;
+
 /// Held sets, numbered.
 #[derive(Debug, Default)]
 pub(crate) struct HeldSets {
@@ -77,12 +80,12 @@ pub(crate) struct HeldSets {
 }
 
 impl HeldSets {
-    /// Returns the number of what is held now. Beyond a thousand locks only the outermost ones count, which are those
-    /// that gate the others.
+    /// Returns the number of what is held now. Of many locks only the outermost count, which are those that gate the
+    /// others: a thread that holds hundreds would pay for each acquisition with all of them.
     pub(crate) fn intern(&mut self, held: &HeldStack) -> HeldSetId {
         let mut set: Vec<Entry> =
-            held.iter().take(1000).map(|lock| (lock.instance(), lock.hold(), lock.class())).collect();
-        set.sort_unstable_by_key(|entry| entry.0);
+            held.iter().take(SET_MAX).map(|lock| (lock.instance(), lock.hold(), lock.class())).collect();
+        set.sort_unstable_by_key(|&(instance, hold, _)| (instance, hold));
         let set = set.into_boxed_slice();
         if let Some(&number) = self.numbers.get(&set) {
             return HeldSetId(number);
@@ -111,9 +114,10 @@ impl HeldSets {
         self.get(id).iter().any(|held| (held.0, held.1) == entry)
     }
 
+    /// Both sets are sorted by instance, so one walk over the larger finds all of the smaller.
     fn is_subset(&self, small: HeldSetId, large: HeldSetId) -> bool {
-        let large = self.get(large);
-        self.get(small).iter().all(|entry| large.contains(entry))
+        let mut large = self.get(large).iter();
+        self.get(small).iter().all(|entry| large.by_ref().any(|other| other == entry))
     }
 }
 
