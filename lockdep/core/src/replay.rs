@@ -257,11 +257,15 @@ impl Replay {
             }
             _ => None,
         };
-        let reports = self.tell(thread, &request, violation.as_slice());
+        let mut reports = self.tell(thread, &request, violation.as_slice());
         let held = &mut self.threads[thread].held;
         match action {
             Action::Release(_) | Action::Free(_) => drop(held.release(instance)),
-            Action::Downgrade(_) => drop(held.set_mode(instance, Mode::Shared)),
+            Action::Downgrade(_) => {
+                held.set_mode(instance, Mode::Shared);
+                let outcome = self.validator.enabled(held, held.contexts().enabled, &request);
+                reports.extend(self.tell(thread, &request, &outcome.violations));
+            }
             _ => {}
         }
         Ok(reports)
