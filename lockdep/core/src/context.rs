@@ -240,6 +240,11 @@ impl ContextState {
         self.inside.iter_mut().filter(|inside| inside.base > depth).for_each(|inside| inside.base -= 1);
     }
 
+    /// Returns whether a context was entered with `depth` locks held.
+    pub(crate) fn is_base(&self, depth: usize) -> bool {
+        self.inside.iter().any(|inside| inside.base == depth)
+    }
+
     /// Returns how many locks the thread held when it entered the innermost context.
     pub(crate) fn base(&self) -> usize {
         self.inside.last().map_or(0, |inside| inside.base)

@@ -76,6 +76,8 @@ const TRYLOCK: u64 = 1 << 34;
 /// Always set: an acquisition that is zero would not change the key, and a sequence of them would look like one.
 const PRESENT: u64 = 1 << 63;
 const PINNED: u64 = 1 << 35;
+/// A context was entered when this lock was the innermost one, so that releasing it moves a boundary.
+const BOUNDARY: u64 = 1 << 36;
 
 impl Acquired {
     /// Packs class, mode and trylock.
@@ -271,7 +273,7 @@ impl HeldStack {
     pub fn release(&mut self, instance: u64) -> Option<HeldLock> {
         let top = self.len.wrapping_sub(1);
         match self.inline.get(top) {
-            Some(lock) if lock.instance == instance => {
+            Some(lock) if lock.instance == instance && lock.how.0 & BOUNDARY == 0 => {
                 let lock = *lock;
                 self.len = top;
                 self.key = lock.below;
@@ -294,11 +296,8 @@ impl HeldStack {
         self.len -= 1;
         self.key = below;
         if let Some(side) = &mut self.side {
-            let word = side.contexts.word();
             side.contexts.released(depth);
-            if side.contexts.word() != word {
-                self.rekey();
-            }
+            self.rekey();
         }
         self.spill.truncate(self.len.saturating_sub(INLINE));
         if self.spill.is_empty() {
@@ -313,8 +312,8 @@ impl HeldStack {
     pub fn set_mode(&mut self, instance: u64, mode: Mode) -> bool {
         let Some(depth) = self.position(instance) else { return false };
         let lock = self.get_mut(depth);
-        let pinned = lock.how.0 & PINNED;
-        lock.how = Acquired(Acquired::new(lock.how.class(), mode, true).0 | pinned);
+        let flags = lock.how.0 & (PINNED | BOUNDARY);
+        lock.how = Acquired(Acquired::new(lock.how.class(), mode, true).0 | flags);
         let mut below = lock.below;
         for depth in depth..self.len {
             let lock = self.get_mut(depth);
@@ -333,11 +332,13 @@ impl HeldStack {
         }
     }
 
-    /// Computes all keys anew.
+    /// Computes all boundaries and keys anew.
     fn rekey(&mut self) {
         let mut below = self.start();
         for depth in 0..self.len {
+            let is_boundary = self.side.as_ref().is_some_and(|side| side.contexts.is_base(depth + 1));
             let lock = self.get_mut(depth);
+            lock.how.0 = if is_boundary { lock.how.0 | BOUNDARY } else { lock.how.0 & !BOUNDARY };
             lock.below = below;
             below = below.then(lock.how);
         }
@@ -475,6 +476,14 @@ impl HeldStack {
             assert_eq!(lock.below, key, "an entry knows the key below it");
             key.then(lock.how)
         });
+        for (depth, lock) in self.iter().enumerate() {
+            let is_boundary = self.side.as_ref().is_some_and(|side| side.contexts.is_base(depth + 1));
+            assert_eq!(lock.how.0 & BOUNDARY != 0, is_boundary, "a boundary is marked");
+        }
+        assert!(
+            self.side.as_ref().is_none_or(|side| side.contexts.base() <= self.len),
+            "a context begins on the stack"
+        );
         assert_eq!(self.key, key, "the key is that of the sequence");
         assert!(!self.spill.is_empty() || self.spill.capacity() == 0, "an empty spill owns nothing");
     }

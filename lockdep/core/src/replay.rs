@@ -56,6 +56,7 @@ pub struct Replay {
     names: Names,
     seen: HashMap<Fingerprint, u64>,
     reports: Vec<Report>,
+    cut_line: Option<usize>,
 }
 
 impl Replay {
@@ -81,7 +82,10 @@ impl Replay {
             let event: Event = match serde_json::from_slice(raw) {
                 Ok(event) => event,
                 Err(_) if empty => return Err(error(index + 1, NO_HEADER.to_owned())),
-                Err(_) if !raw.ends_with(b"\n") => break,
+                Err(_) if !raw.ends_with(b"\n") => {
+                    replay.cut_line = Some(index + 1);
+                    break;
+                }
                 Err(err) => return Err(error(index + 1, format!("not an event: {}", crate::journal::complaint(&err)))),
             };
             if empty != matches!(event.action, Action::Trace { .. }) {
@@ -135,6 +139,11 @@ impl Replay {
     /// Returns the findings so far, each once, in order.
     pub fn reports(&self) -> &[Report] {
         &self.reports
+    }
+
+    /// Returns the number of the last line if it was cut and therefore left out.
+    pub fn cut_line(&self) -> Option<usize> {
+        self.cut_line
     }
 
     /// Returns how often a finding was made.
@@ -257,11 +266,15 @@ impl Replay {
             }
             _ => None,
         };
-        let reports = self.tell(thread, &request, violation.as_slice());
+        let mut reports = self.tell(thread, &request, violation.as_slice());
         let held = &mut self.threads[thread].held;
         match action {
             Action::Release(_) | Action::Free(_) => drop(held.release(instance)),
-            Action::Downgrade(_) => drop(held.set_mode(instance, Mode::Shared)),
+            Action::Downgrade(_) => {
+                held.set_mode(instance, Mode::Shared);
+                let outcome = self.validator.enabled(held, held.contexts().enabled, &request);
+                reports.extend(self.tell(thread, &request, &outcome.violations));
+            }
             _ => {}
         }
         Ok(reports)

@@ -354,4 +354,6 @@ fn witnesses<K: Copy + Eq + std::hash::Hash + std::fmt::Debug>(
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
