@@ -15,6 +15,7 @@
 //! * [`explain`]: from the validator's numbers to words.
 //! * [`report`]: a finding as data.
 //! * [`journal`]: the JSON-lines format of classes, dependencies and reports.
+//! * [`stats`]: contentions, wait and hold times per class.
 //! * [`event`]: the JSON-lines format of traces; [`replay`]: a trace run through the validator.
 
 pub mod chain;
@@ -33,6 +34,7 @@ pub mod replay;
 pub mod report;
 pub mod request;
 pub mod segment;
+pub mod stats;
 pub mod traits;
 pub mod validator;
 pub mod violation;
@@ -52,6 +54,7 @@ pub use replay::Replay;
 pub use report::{Acquisition, Code, Dependency, Fingerprint, Frame, Report};
 pub use request::Request;
 pub use segment::{SegmentId, Segments};
+pub use stats::LockStats;
 pub use traits::{Checking, ClassTraits, SameClass};
 pub use validator::{Outcome, Validator};
 pub use violation::{UsageNode, Violation};

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     check::{self, Nesting, UsageGraph, nesting, relevant},
     class::ClassId,
-    context::{ContextSet, Contexts},
+    context::ContextSet,
     grade::{self, Graded},
     graph::{DependencyGraph, Inserted, Step},
     held::{HeldLock, HeldStack},
@@ -87,7 +87,7 @@ impl Validator {
             outcome.violations.extend(check::exceeded(held, request, &self.traits));
         }
         if traits.checking == Checking::Full {
-            let set = self.held_set(held, request);
+            let set = self.sets.intern(held);
             self.mark_acquired(held, request, set, &mut outcome);
             if check::is_missing(held, request) {
                 outcome.violations.push(Violation::State { code: Code::NestNotHeld, held: None });
@@ -101,12 +101,6 @@ impl Validator {
         // Which lock it is, and not only of which class, decides here.
         outcome.proven &= request.nest.is_none() && traits.same_class != SameClass::ByRank;
         outcome
-    }
-
-    /// Numbers what is held, if anything will be learnt from it.
-    fn held_set(&mut self, held: &HeldStack, request: &Request) -> HeldSetId {
-        let alone = held.is_empty() || request.how.is_trylock();
-        if alone && held.contexts() == Contexts::NONE { HeldSetId::default() } else { self.sets.intern(held) }
     }
 
     /// Records that contexts are enabled from now on, with everything that is held. `at` says who does it and where;
@@ -328,6 +322,11 @@ impl Validator {
     /// Returns how many locks have had their place within their class forgotten, to bound memory.
     pub fn forgotten_instances(&self) -> u64 {
         self.forgotten_instances
+    }
+
+    /// Returns how many acquisitions were learnt without what else was held, to bound memory.
+    pub fn dropped_held_sets(&self) -> u64 {
+        self.sets.dropped
     }
 
     /// Checks the invariants of everything inside.

@@ -62,42 +62,58 @@ impl Witness {
     }
 }
 
-/// What a thread held, by number.
+/// What a thread held besides the outer lock, by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HeldSetId(u32);
+
+impl HeldSetId {
+    /// Nothing but the outer lock.
+    const ALONE: Self = Self(0);
+}
 
 /// A lock of a held set: which, what it keeps others from, its class.
 type Entry = (u64, HoldKind, ClassId);
 
-/// How many locks of a held set count.
-const SET_MAX: usize = 64;
+/// How many held sets are told apart. Beyond, a witness counts as one that held nothing else: its grade is then worse
+/// than it may deserve, never better.
+const SETS_MAX: usize = 1 << 18;
+/// How many locks a held set may have; a larger one counts as nothing, for the same reason.
+const ENTRIES_MAX: usize = 64;
 
-/// Held sets, numbered.
+/// Held sets, numbered from 1.
 #[derive(Debug, Default)]
 pub(crate) struct HeldSets {
     sets: Vec<Box<[Entry]>>,
-    numbers: FxHashMap<Box<[Entry]>, u32>,
+    numbers: FxHashMap<Box<[Entry]>, HeldSetId>,
+    /// How many acquisitions came too late for a number.
+    pub(crate) dropped: u64,
 }
 
 impl HeldSets {
-    /// Returns the number of what is held now. Of many locks only the outermost count, which are those that gate the
-    /// others: a thread that holds hundreds would pay for each acquisition with all of them.
+    /// Returns the number of what is held now.
     pub(crate) fn intern(&mut self, held: &HeldStack) -> HeldSetId {
-        let mut set: Vec<Entry> =
-            held.iter().take(SET_MAX).map(|lock| (lock.instance(), lock.hold(), lock.class())).collect();
-        set.sort_unstable_by_key(|&(instance, hold, _)| (instance, hold));
+        if held.len() <= 1 || held.len() > ENTRIES_MAX {
+            return HeldSetId::ALONE;
+        }
+        let entry = |lock: &HeldLock| (lock.instance(), lock.hold(), lock.class());
+        let mut set: Vec<Entry> = held.iter().map(entry).collect();
+        set.sort_unstable_by_key(|entry| entry.0);
         let set = set.into_boxed_slice();
         if let Some(&number) = self.numbers.get(&set) {
-            return HeldSetId(number);
+            return number;
         }
-        let number = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        if self.sets.len() >= SETS_MAX {
+            self.dropped += 1;
+            return HeldSetId::ALONE;
+        }
         self.sets.push(set.clone());
+        let number = u32::try_from(self.sets.len()).map_or(HeldSetId::ALONE, HeldSetId);
         self.numbers.insert(set, number);
-        HeldSetId(number)
+        number
     }
 
     fn get(&self, id: HeldSetId) -> &[Entry] {
-        self.sets.get(id.0 as usize).map_or(&[], |set| set)
+        (id.0 as usize).checked_sub(1).and_then(|index| self.sets.get(index)).map_or(&[], |set| set)
     }
 
     /// Returns the class of a lock that is in both sets and that two threads cannot hold at once in these ways.
@@ -114,10 +130,9 @@ impl HeldSets {
         self.get(id).iter().any(|held| (held.0, held.1) == entry)
     }
 
-    /// Both sets are sorted by instance, so one walk over the larger finds all of the smaller.
     fn is_subset(&self, small: HeldSetId, large: HeldSetId) -> bool {
-        let mut large = self.get(large).iter();
-        self.get(small).iter().all(|entry| large.by_ref().any(|other| other == entry))
+        let large = self.get(large);
+        self.get(small).iter().all(|entry| large.contains(entry))
     }
 }
 
@@ -186,7 +201,12 @@ mod tests {
     #[test]
     fn readers_gate_only_against_writers() {
         use Mode::{Exclusive, Shared, Upgradable};
-        let (sets, ids) = sets(&[&[(1, Exclusive)], &[(2, Shared), (1, Shared)], &[(1, Upgradable)], &[(2, Shared)]]);
+        let (sets, ids) = sets(&[
+            &[(1, Exclusive), (8, Shared)],
+            &[(2, Shared), (1, Shared)],
+            &[(1, Upgradable), (8, Shared)],
+            &[(2, Shared), (9, Shared)],
+        ]);
         assert_eq!(sets.gate(ids[0], ids[1]), Some(ClassId::new(1)));
         assert_eq!(sets.gate(ids[1], ids[1]), None);
         assert_eq!(sets.gate(ids[2], ids[2]), Some(ClassId::new(1)), "there is one upgradable reader");
@@ -197,20 +217,20 @@ mod tests {
     #[test]
     fn fewer_locks_replace_more_and_other_threads_join() {
         use Mode::Exclusive;
-        let (sets, ids) = sets(&[&[(1, Exclusive), (2, Exclusive)], &[(1, Exclusive)], &[(3, Exclusive)]]);
+        let (sets, ids) =
+            sets(&[&[(1, Exclusive), (2, Exclusive)], &[(1, Exclusive)], &[(3, Exclusive), (4, Exclusive)]]);
         let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
         let mut kept = vec![(kind, witness(1, ids[0]))];
         offer(&mut kept, kind, witness(1, ids[1]), &sets);
         assert_eq!(kept, [(kind, witness(1, ids[1]))]);
         offer(&mut kept, kind, witness(1, ids[0]), &sets);
         assert_eq!(kept.len(), 1, "more of the same says nothing new");
-        offer(&mut kept, kind, witness(1, ids[2]), &sets);
-        offer(&mut kept, kind, witness(2, ids[0]), &sets);
-        assert_eq!(kept.len(), 3);
-        for thread in 3..20 {
+        for thread in 2..20 {
             offer(&mut kept, kind, witness(thread, ids[2]), &sets);
         }
         assert_eq!(kept.len(), WITNESSES);
-        assert!(kept.iter().all(|(_, kept)| kept.held != ids[0]), "the most guarded one made room");
+        offer(&mut kept, kind, witness(30, ids[1]), &sets);
+        assert!(kept.iter().any(|(_, kept)| kept.thread == 30), "one that is guarded more made room");
+        assert_eq!(kept.len(), WITNESSES);
     }
 }
