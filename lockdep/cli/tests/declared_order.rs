@@ -113,3 +113,37 @@ fn a_project_is_audited_by_its_directory() {
         run.stdout
     );
 }
+
+/// The validator's own locks cannot be watched by it, but what is declared can be held against the source.
+#[test]
+fn the_runtime_declares_every_lock_that_it_has() {
+    let runtime = workspace().join("lockdep/src/runtime");
+    let scratch = Scratch::new("runtime");
+    scratch.write("runtime/mod.rs", std::fs::read(runtime.join("mod.rs")).unwrap());
+    let run = scratch.run("audit --order runtime --format json");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
+    let audit: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let document = &audit["documents"][0];
+    let rules = entries(&document["rules"], |rule| (text(&rule["before"]).to_owned(), text(&rule["after"]).to_owned()));
+    assert!(rules.contains(&("learnt".to_owned(), "PREFIXES".to_owned())), "{rules:?}");
+    assert_eq!(audit["notes"], serde_json::json!([]));
+
+    let mut declared: Vec<&str> = rules.iter().flat_map(|(before, after)| [before.as_str(), after.as_str()]).collect();
+    declared.sort_unstable();
+    declared.dedup();
+    let sources: String = std::fs::read_dir(&runtime)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for lock in &declared {
+        let is_taken = ["lock", "read", "write", "get"].iter().any(|how| sources.contains(&format!("{lock}.{how}(")));
+        assert!(is_taken, "`{lock}` is declared, and no lock of the runtime");
+    }
+    let taken = sources.split([' ', '(', '*', '&', ';', '{', '\n']).filter_map(|word| {
+        let path = [".lock()", ".read()", ".write()"].iter().find_map(|how| word.split_once(how))?.0;
+        path.rsplit('.').next()
+    });
+    for lock in taken.filter(|lock| !["ORPHANS", "lockdep"].contains(lock)) {
+        assert!(declared.contains(&lock), "`{lock}` is locked in the runtime, and not in its declared order");
+    }
+}
