@@ -78,3 +78,28 @@ fn a_subscriber_may_take_watched_locks() {
     });
     assert_eq!(session.reports().len(), 1);
 }
+
+/// A subscriber that hands every event to another thread and waits for it, a thread with watched locks of its own.
+struct Waits(Arc<Mutex<u32>>);
+
+impl<S: Subscriber> Layer<S> for Waits {
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        let count = self.0.clone();
+        let other = Arc::new(Mutex::new(()));
+        let work = move || drop((other.lock(), *count.lock() += 1));
+        std::thread::spawn(work).join().expect("the writer does not panic");
+    }
+}
+
+#[test]
+fn a_subscriber_may_wait_for_threads_that_learn() {
+    let count = Arc::new(Mutex::new(0));
+    let subscriber = tracing_subscriber::registry().with(Waits(count.clone()));
+    lockdep::set_policy(Policy::Collect);
+    tracing::subscriber::with_default(subscriber, || {
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        drop((a.lock(), b.lock()));
+        drop((b.lock(), a.lock()));
+    });
+    assert_eq!(*count.lock(), 1);
+}

@@ -100,8 +100,4 @@ impl Findings {
     pub(crate) fn take(&self) -> Vec<Finding> {
         std::mem::take(&mut self.0.lock())
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
-    }
 }

@@ -5,9 +5,19 @@
 //! * [`Protocol`]: which kernel's rules are in force (`protocol`).
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
+//! * [`story`]: the main job.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
 //! * `model`, [`Finding`]: what must hold; `check`: the invariants of a machine at rest.
+//!
+//! ```
+//! use mm_sim::{Protocol, run, scenario};
+//!
+//! let mail = scenario::named("mail").unwrap();
+//! let outcome = run(mail, Protocol::JAN_2023, 1);
+//! assert_eq!(outcome.verdict, "circular-dependency {mapping->i_mmap_rwsem, vma->vm_lock, fs_reclaim}");
+//! assert!(!run(mail, Protocol::V6_4, 1).has_findings());
+//! ```
 
 mod check;
 pub mod classes;
@@ -22,13 +32,15 @@ mod run;
 pub mod scenario;
 mod sched;
 mod stats;
+pub mod story;
 mod sync;
+mod tidy;
 
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use op::Signal;
 pub use process::{File, Process, World};
+pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};
 pub use sched::{Deadlock, Wait};
-pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};

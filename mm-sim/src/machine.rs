@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::{
     classes::FS_RECLAIM,
     finding::Invariant,
-    mem::{Folio, FolioKind, Gfp, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable},
+    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable},
     model::Model,
     op::reclaim,
     protocol::Protocol,
@@ -65,8 +65,8 @@ impl Machine {
     /// Allocates a folio of zeros with one reference.
     #[inline(never)]
     #[track_caller]
-    pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64, gfp: Gfp) -> Result<Arc<Folio>, OutOfMemory> {
-        self.alloc_pages(pages, gfp)?;
+    pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        self.alloc_pages(pages)?;
         Ok(self.memory.make_folio(kind, pages))
     }
 
@@ -74,23 +74,21 @@ impl Machine {
     #[inline(never)]
     #[track_caller]
     pub(crate) fn alloc_table(&self, level: Level) -> Result<Arc<PageTable>, OutOfMemory> {
-        self.alloc_pages(1, Gfp::Kernel)?;
+        self.alloc_pages(1)?;
         Ok(self.memory.make_table(level))
     }
 
     #[inline(never)]
     #[track_caller]
-    fn alloc_pages(&self, pages: u64, gfp: Gfp) -> Result<(), OutOfMemory> {
-        if gfp == Gfp::Kernel {
-            if sched::is_atomic() {
-                sched::finding(Invariant::SleepInAtomic, "an allocation may sleep under a spinning lock".to_owned());
-            }
-            self.might_reclaim();
+    fn alloc_pages(&self, pages: u64) -> Result<(), OutOfMemory> {
+        if sched::is_atomic() {
+            sched::finding(Invariant::SleepInAtomic, "an allocation may sleep under a spinning lock".to_owned());
         }
+        self.might_reclaim();
         if self.memory.take(pages) {
             return Ok(());
         }
-        if gfp == Gfp::Kernel && !sched::in_reclaim() { self.alloc_pages_slowpath(pages) } else { Err(OutOfMemory) }
+        if sched::in_reclaim() { Err(OutOfMemory) } else { self.alloc_pages_slowpath(pages) }
     }
 
     /// Tells lockdep that reclaim may have to be waited for here, whether it has or not.

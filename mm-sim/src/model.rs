@@ -97,7 +97,8 @@ impl Model {
     /// A fork copies these pages of `parent` at this very step.
     pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
         let mut inner = self.0.lock();
-        let copies: Vec<_> = inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
+        let copies: Vec<_> =
+            inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
         inner.mms.entry(child).or_default().extend(copies);
     }
 

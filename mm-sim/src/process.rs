@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone)]
 pub struct World {
     pub(crate) machine: Arc<Machine>,
+    /// The seed of the run, for scenarios that draw what they do.
+    pub(crate) seed: u64,
 }
 
 /// A file of the simulated machine.
@@ -21,8 +23,8 @@ pub struct File(pub(crate) Arc<Inode>);
 
 impl World {
     /// A machine with `pages` pages of memory under these rules.
-    pub fn new(protocol: Protocol, pages: u64) -> Self {
-        Self { machine: Machine::new(protocol, pages) }
+    pub(crate) fn new(protocol: Protocol, pages: u64, seed: u64) -> Self {
+        Self { machine: Machine::new(protocol, pages), seed }
     }
 
     /// Returns the rules.
@@ -96,12 +98,6 @@ impl Process {
         op::mmap::mmap(&self.machine, &self.mm, request).expect("a free place is free: one thread maps at a time")
     }
 
-    /// Maps at a fixed place. Returns whether it was free.
-    pub(crate) fn map_at(&self, addr: u64, pages: u64, flags: VmFlags, file: Option<(File, u64)>) -> bool {
-        let file = file.map(|(file, offset)| (file.0, offset));
-        op::mmap::mmap(&self.machine, &self.mm, Request { addr: Some(addr), pages, flags, file }).is_some()
-    }
-
     /// Unmaps a range of addresses.
     pub fn unmap(&self, range: Range<u64>) {
         op::munmap::munmap(&self.machine, &self.mm, range);
@@ -132,6 +128,16 @@ impl Process {
     /// The first signal.
     pub fn touch(&self, addr: u64, pages: u64) -> Result<(), Signal> {
         (0..pages).try_for_each(|page| self.load(addr + page * PAGE_SIZE).map(drop))
+    }
+
+    /// Counts the pages of a range that are in memory, and stores the count at `answer`, while the mmap lock is held
+    /// (`under_lock`) or after.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the store gets.
+    pub fn mincore(&self, range: Range<u64>, answer: u64, under_lock: bool) -> Result<u64, Signal> {
+        op::mincore::mincore(&self.machine, &self.mm, range, answer, under_lock)
     }
 
     /// Makes a copy of the process. `None` without memory for it.

@@ -66,6 +66,21 @@ pub enum Exclusion {
     AnonVma,
 }
 
+impl Exclusion {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::MmapLock, Self::VmaLock, Self::Imap, Self::AnonVma];
+
+    /// Returns the name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MmapLock => "mmap-lock",
+            Self::VmaLock => "vma-lock",
+            Self::Imap => "i-mmap",
+            Self::AnonVma => "anon-vma",
+        }
+    }
+}
+
 /// The rules of one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Protocol {
@@ -136,6 +151,14 @@ impl Protocol {
         ..Self::JAN_2023
     };
 
+    /// Six days of July 2023: `mmap` write-locks the new VMA while it holds i_mmap.
+    pub const V6_5_RC0: Self = Self {
+        name: "6.5-rc0",
+        title: "July 2023: as 6.4, but mmap waits for the lock of the new VMA under i_mmap",
+        mmap_mark: MmapMark::UnderImap,
+        ..Self::V6_4
+    };
+
     /// Linux 6.6: page tables are freed by RCU.
     pub const V6_6: Self = Self {
         name: "6.6",
@@ -156,8 +179,25 @@ impl Protocol {
     };
 
     /// All of them, by age.
-    pub const ALL: [Self; 6] =
-        [Self::V6_1, Self::JAN_2023, Self::JAN_2023_FILE, Self::V6_4, Self::V6_6, Self::V6_12];
+    pub const ALL: [Self; 7] =
+        [Self::V6_1, Self::JAN_2023, Self::JAN_2023_FILE, Self::V6_4, Self::V6_5_RC0, Self::V6_6, Self::V6_12];
+
+    /// Returns whether something waits for a VMA lock under i_mmap.
+    pub const fn waits_under_imap(&self) -> bool {
+        matches!(self.retract, Retract::BlockingVmaLock) || matches!(self.mmap_mark, MmapMark::UnderImap)
+    }
+
+    /// The same with a bug: `retract_page_tables` forgets one of the four.
+    #[must_use]
+    pub const fn forgetting(self, exclusion: Exclusion) -> Self {
+        Self { forgets: Some(exclusion), ..self }
+    }
+
+    /// The same with another view of write-locked VMAs.
+    #[must_use]
+    pub const fn with_view(self, view: View) -> Self {
+        Self { view, ..self }
+    }
 
     /// Returns the protocol of this name.
     pub fn named(name: &str) -> Option<Self> {

@@ -18,6 +18,7 @@ use crate::{
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
     sched::{Baton, Body, Deadlock, Stop},
+    tidy::tidy,
 };
 
 /// Steps after which a run is given up.
@@ -117,13 +118,14 @@ impl Progress {
 
 impl Stage {
     fn new(scenario: &Scenario, protocol: Protocol, seed: u64) -> Self {
-        let world = World::new(protocol, scenario.memory);
+        let world = World::new(protocol, scenario.memory, seed);
         Self { world, session: Session::new(Policy::Collect), findings: Arc::default(), seed }
     }
 
     fn outcome(self, scenario: &Scenario, run: Progress) -> Outcome {
         let protocol = self.world.protocol();
-        let (reports, findings) = (self.session.reports(), self.findings.take());
+        let reports: Vec<Report> = self.session.reports().into_iter().map(tidy).collect();
+        let findings = self.findings.take();
         let (deadlock, failure) = match run.stop {
             None => (None, None),
             Some(Stop::Deadlock(deadlock)) => (Some(deadlock), None),

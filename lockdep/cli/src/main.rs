@@ -6,6 +6,7 @@
 mod audit;
 mod input;
 mod outcome;
+mod replay;
 mod report;
 mod source;
 
@@ -26,6 +27,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Audit(audit::Args),
+    Replay(replay::Args),
     Report(report::Args),
 }
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(arguments(std::env::args_os().collect()));
     let outcome = match &cli.verb {
         Verb::Audit(args) => audit::run(args),
+        Verb::Replay(args) => replay::run(args),
         Verb::Report(args) => report::run(args),
     };
     match outcome {

@@ -1,13 +1,20 @@
 //! From numbers to words: a [`Violation`] becomes a [`Report`], a dependency a journal record.
 
+use std::{fmt::Debug, hash::Hash};
+
 use crate::{
     class::{ClassId, Site},
-    graph::Step,
+    context::ContextId,
+    grade::{Grade, Graded},
+    graph::{DependencyGraph, Step},
     held::{HeldLock, HeldStack, Point},
     journal::DependencyRecord,
     mode::Mode,
     report::{Acquisition, Code, Dependency, Fingerprint, Frame, Report},
-    validator::{Request, Validator, Violation, Witness},
+    request::Request,
+    validator::Validator,
+    violation::{UsageNode, Violation},
+    witness::Witness,
 };
 
 /// What the numbers that the validator works with stand for.
@@ -22,24 +29,26 @@ pub trait Evidence {
     fn thread(&self, thread: u32) -> String;
     /// Returns the text of a span.
     fn span(&self, span: u32) -> Option<String>;
+    /// Returns the name of a context.
+    fn context(&self, context: ContextId) -> String {
+        context.to_string()
+    }
 }
 
 impl Violation {
-    /// Returns what sort of finding this is.
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Cycle(_) => Code::CircularDependency,
-            Self::InstanceCycle(..) => Code::InstanceOrder,
-            Self::Recursion { .. } => Code::Recursion,
-        }
-    }
-
-    /// Returns what makes this finding the same as another one.
-    pub fn fingerprint(&self, evidence: &impl Evidence) -> Fingerprint {
+    /// Returns what makes this finding the same as another one: the code and the classes, whoever made it.
+    pub fn fingerprint(&self, request: &Request, evidence: &impl Evidence) -> Fingerprint {
+        let wanted = || evidence.class(request.how.class());
         let names: Vec<String> = match self {
             Self::Cycle(steps) => steps.iter().map(|step| evidence.class(step.outer)).collect(),
             Self::InstanceCycle(class, _) => vec![evidence.class(*class)],
-            Self::Recursion { held, .. } => vec![evidence.class(held.class())],
+            Self::ContextCycle { steps, .. } => steps.iter().map(|step| node(step.outer, evidence)).collect(),
+            Self::Recursion { held, .. } | Self::DeclaredOrder(held) => vec![evidence.class(held.class())],
+            Self::WaitType { limit, held, .. } => {
+                let under = held.map_or_else(|| format!("{limit:?}"), |lock| evidence.class(lock.class()));
+                vec![wanted(), under]
+            }
+            Self::State { held, .. } => vec![held.map_or_else(wanted, |lock| evidence.class(lock.class()))],
         };
         Fingerprint::of(self.code(), &names.iter().map(String::as_str).collect::<Vec<_>>())
     }
@@ -53,37 +62,54 @@ impl Violation {
         evidence: &impl Evidence,
     ) -> Report {
         let teller = Teller { evidence };
-        let cycle = match self {
-            Self::Cycle(steps) => {
-                let found = steps
-                    .iter()
-                    .map(|step| (step, validator.dependencies().witness(step.outer, step.inner, step.kind)));
-                found
-                    .filter_map(|(step, witness)| Some(teller.dependency(step.outer, step.inner, step, witness?)))
-                    .collect()
-            }
-            Self::InstanceCycle(class, steps) => {
-                let witness =
-                    |step: &Step<u64>| validator.instances(*class)?.witness(step.outer, step.inner, step.kind);
-                let found = steps.iter().map(|step| (step, witness(step)));
-                found.filter_map(|(step, witness)| Some(teller.dependency(*class, *class, step, witness?))).collect()
-            }
-            Self::Recursion { .. } => Vec::new(),
-        };
+        let Graded { grade, gate } = validator.grade(self);
         Report {
             code: self.code(),
-            fingerprint: self.fingerprint(evidence),
-            thread: evidence.thread(request.thread),
-            wanted: teller.acquisition(request.how.class(), request.how.mode(), false, request.point),
-            cycle,
-            conflict: match self {
-                Self::Recursion { held, .. } => Some(teller.held(held)),
+            fingerprint: self.fingerprint(request, evidence),
+            grade,
+            gate: gate.map(|class| evidence.class(class)),
+            context: match self {
+                Self::ContextCycle { context, .. } => Some(evidence.context(*context)),
                 _ => None,
             },
+            waits: match self {
+                Self::WaitType { needs, limit, .. } => Some((*needs, *limit)),
+                _ => None,
+            },
+            thread: evidence.thread(request.thread),
+            wanted: teller.acquisition(request.how.class(), request.how.mode(), false, request.point),
+            cycle: self.cycle(validator, evidence),
+            conflict: self.conflict().map(|lock| teller.held(lock)),
             same_instance: self.is_certain(),
             held: held.iter().map(|lock| teller.held(lock)).collect(),
             span: evidence.span(request.span),
         }
+    }
+
+    /// Returns the dependencies of the cycle, if it is one, each as its first witness made it.
+    fn cycle(&self, validator: &Validator, evidence: &impl Evidence) -> Vec<Dependency> {
+        let teller = Teller { evidence };
+        let of_class = |class: ClassId| evidence.class(class);
+        match self {
+            Self::Cycle(steps) => teller.cycle(steps, validator.dependencies(), of_class),
+            Self::InstanceCycle(class, steps) => {
+                let graph = validator.instances(*class);
+                graph.map_or_else(Vec::new, |graph| teller.cycle(steps, graph, |_| of_class(*class)))
+            }
+            Self::ContextCycle { steps, .. } => {
+                let graph = validator.usage();
+                graph.map_or_else(Vec::new, |graph| teller.cycle(steps, graph, |name| node(name, evidence)))
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The name of a class or, in angle brackets, of a context.
+fn node(node: UsageNode, evidence: &impl Evidence) -> String {
+    match node {
+        UsageNode::Class(class) => evidence.class(class),
+        UsageNode::Context(context) => format!("<{}>", evidence.context(context)),
     }
 }
 
@@ -112,6 +138,10 @@ pub fn release_unheld(
     let class = evidence.class(class);
     Report {
         code: Code::ReleaseUnheld,
+        grade: Grade::Concurrent,
+        gate: None,
+        context: None,
+        waits: None,
         fingerprint: Fingerprint::of(Code::ReleaseUnheld, &[&class]),
         thread,
         wanted: Acquisition { class, mode: Mode::Exclusive, trylock: false, site, stack: Vec::new() },
@@ -143,13 +173,29 @@ impl<E: Evidence> Teller<'_, E> {
         self.acquisition(lock.class(), lock.mode(), lock.how().is_trylock(), lock.point())
     }
 
-    fn dependency<K>(&self, outer: ClassId, inner: ClassId, step: &Step<K>, witness: &Witness) -> Dependency {
-        Dependency {
-            outer: self.acquisition(outer, witness.outer_mode, witness.outer_trylock, witness.outer),
-            inner: self.acquisition(inner, witness.inner_mode, false, witness.inner),
-            kind: step.kind,
-            thread: self.evidence.thread(witness.thread),
-            span: self.evidence.span(witness.span),
-        }
+    fn cycle<K: Copy + Eq + Hash + Debug>(
+        &self,
+        steps: &[Step<K>],
+        graph: &DependencyGraph<K, Witness>,
+        name: impl Fn(K) -> String,
+    ) -> Vec<Dependency> {
+        let dependency = |step: &Step<K>| {
+            let witness = graph.witness(step.outer, step.inner, step.kind)?;
+            let at = |node, mode, trylock, point| Acquisition {
+                class: name(node),
+                mode,
+                trylock,
+                site: self.evidence.site(point),
+                stack: self.evidence.stack(point),
+            };
+            Some(Dependency {
+                outer: at(step.outer, witness.outer_mode, witness.outer_trylock, witness.outer),
+                inner: at(step.inner, witness.inner_mode, false, witness.inner),
+                kind: step.kind,
+                thread: self.evidence.thread(witness.thread),
+                span: self.evidence.span(witness.span),
+            })
+        };
+        steps.iter().filter_map(dependency).collect()
     }
 }

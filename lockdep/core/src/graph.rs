@@ -5,7 +5,8 @@
 //! **product graph**, whose nodes are (lock, how it is waited for): a dependency leads from (outer, w) to
 //! (inner, its own wait) if its hold blocks w. A strong cycle is a plain cycle of that graph.
 //!
-//! * A product node takes part from the time when a dependency first leads to it.
+//! * The product node of a normal wait takes part from the lock's first dependency, as source or target; those of the
+//!   rare waits, from the time when a dependency first leads to them.
 //! * An incremental topological [`Order`] of the product graph answers "no cycle" without a search in most cases.
 //! * A breadth-first search explains a cycle: the shortest one through the new dependency.
 //! * A dependency that closed a cycle is **parked**: kept, but outside the order, so that checking goes on. Once
@@ -26,9 +27,10 @@ use crate::{
 };
 
 const WAITS: usize = WaitKind::ALL.len();
+const NORMAL: usize = WaitKind::Normal as usize;
 
-/// A dependency graph over locks named by `K` (classes, or the instances of one class), with a witness `W` for each
-/// dependency in each kind.
+/// A dependency graph over locks named by `K` (classes, or the instances of one class), with witnesses `W` for
+/// each dependency in each kind.
 #[derive(Debug)]
 pub struct DependencyGraph<K, W> {
     arcs: Arcs<K, W>,
@@ -47,7 +49,7 @@ struct Arcs<K, W> {
 #[derive(Debug)]
 struct Node<K> {
     key: K,
-    /// By [`WaitKind`]: whether a dependency that is in the order leads here so.
+    /// By [`WaitKind`]: whether this product node takes part in the order.
     entered: [bool; WAITS],
 }
 
@@ -166,6 +168,13 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         kind: DependencyKind,
     ) -> Result<(), ClosesCycle> {
         let target = product(v, kind.wait);
+        // A fresh source goes to the front and a fresh target to the back: neither has anything on its other side.
+        if !std::mem::replace(&mut self.arcs.graph[u].entered[NORMAL], true) {
+            self.order.place_first(product(u, WaitKind::Normal));
+        }
+        if !std::mem::replace(&mut self.arcs.graph[v].entered[NORMAL], true) {
+            self.order.place_last(product(v, WaitKind::Normal));
+        }
         let sources = self.arcs.states(u).filter(|wait| kind.hold.blocks(*wait)).map(|wait| product(u, wait));
         let sources: Vec<usize> = sources.collect();
         let first_entry = !self.arcs.graph[v].entered[kind.wait as usize];
@@ -187,18 +196,11 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         fits
     }
 
-    /// Gives a product node its first place: after its sources and before what it leads to.
+    /// Gives the product node of a rare wait its first place: after its sources and before what it leads to.
     fn place(&mut self, target: usize, sources: &[usize]) -> Result<(), ClosesCycle> {
-        if sources.is_empty() {
-            self.order.place_first(target);
-            return Ok(());
-        }
         self.order.place_last(target);
         let mut successors = Vec::new();
         self.arcs.successors(target, |next| successors.push(next));
-        if successors.is_empty() {
-            return Ok(());
-        }
         // While the target is being fitted in, searches must see the arcs that lead to it, and not those that are not
         // fitted in yet.
         let mut fitting = Fitting { arcs: &self.arcs, target, sources, fitted: Vec::new() };
@@ -209,9 +211,12 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         Ok(())
     }
 
-    /// Takes back what [`enter_order`](Self::enter_order) did. A node that nothing enters any more may stay placed.
+    /// Takes back what [`enter_order`](Self::enter_order) did.
     fn leave_order(&mut self, v: NodeIndex, arc: EdgeIndex, kind: DependencyKind) {
         self.arcs.graph[arc].ordered.remove(kind);
+        if kind.wait == WaitKind::Normal {
+            return;
+        }
         let mut incoming = self.arcs.graph.edges_directed(v, Direction::Incoming);
         let still_entered = incoming.any(|edge| edge.weight().ordered.iter().any(|other| other.wait == kind.wait));
         if !still_entered {
@@ -223,8 +228,19 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
     /// Returns the shortest strong path from `from`, waited for as `closing` says, to `to`, arriving there in a way that
     /// `closing`'s hold blocks; parked dependencies included.
     fn path(&self, from: NodeIndex, to: NodeIndex, closing: DependencyKind) -> Option<Vec<Step<K>>> {
+        self.path_to(from, closing.wait, to, |wait| closing.hold.blocks(wait))
+    }
+
+    /// Returns the shortest strong path from `from`, waited for as `wait` says, to `to`, arriving as `arrives` likes it.
+    fn path_to(
+        &self,
+        from: NodeIndex,
+        wait: WaitKind,
+        to: NodeIndex,
+        arrives: impl Fn(WaitKind) -> bool,
+    ) -> Option<Vec<Step<K>>> {
         let graph = &self.arcs.graph;
-        let start = product(from, closing.wait);
+        let start = product(from, wait);
         let mut came_from: FxHashMap<usize, (usize, DependencyKind)> = FxHashMap::default();
         let mut queue = VecDeque::from([start]);
         while let Some(state) = queue.pop_front() {
@@ -238,7 +254,7 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
                         continue;
                     }
                     came_from.insert(next, (state, kind));
-                    if edge.target() == to && closing.hold.blocks(kind.wait) {
+                    if edge.target() == to && arrives(kind.wait) {
                         return Some(self.walk_back(next, start, &came_from));
                     }
                     queue.push_back(next);
@@ -246,6 +262,19 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
             }
         }
         None
+    }
+
+    /// Returns a strong closed walk that begins with the dependency `step` and passes through `via`, or `None` if there
+    /// is none. It is as short as two shortest ways make it.
+    pub(crate) fn cycle_through(&self, step: Step<K>, via: K) -> Option<Vec<Step<K>>> {
+        let [outer, inner, middle] = [step.outer, step.inner, via].map(|key| self.nodes.get(&key).copied());
+        let (outer, inner, middle) = (outer?, inner?, middle?);
+        WaitKind::ALL.into_iter().find_map(|wait| {
+            // Arriving at the middle so that whoever leaves it can block it: the second way begins in that state.
+            let there = self.path_to(inner, step.kind.wait, middle, |arrived| arrived == wait)?;
+            let back = self.path_to(middle, wait, outer, |arrived| step.kind.hold.blocks(arrived))?;
+            Some([step].into_iter().chain(there).chain(back).collect())
+        })
     }
 
     fn walk_back(
@@ -271,14 +300,38 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         self.arcs.graph[*arc].witnesses.iter().find(|(seen, _)| *seen == kind).map(|(_, witness)| witness)
     }
 
-    /// Returns every dependency in every kind, parked ones included, with its witness, in the order of arrival of the
+    /// Returns all witnesses of a dependency, of every kind.
+    pub(crate) fn witnesses_mut(&mut self, outer: K, inner: K) -> Option<&mut Vec<(DependencyKind, W)>> {
+        let arc = self.by_ends.get(&(*self.nodes.get(&outer)?, *self.nodes.get(&inner)?))?;
+        Some(&mut self.arcs.graph[*arc].witnesses)
+    }
+
+    /// Returns the witnesses of a dependency in a kind.
+    pub fn witnesses(&self, outer: K, inner: K, kind: DependencyKind) -> impl Iterator<Item = &W> {
+        let ends = self.nodes.get(&outer).copied().zip(self.nodes.get(&inner).copied());
+        let arc = ends.and_then(|ends| self.by_ends.get(&ends));
+        let all = arc.map_or(&[][..], |arc| &self.arcs.graph[*arc].witnesses);
+        all.iter().filter(move |(seen, _)| *seen == kind).map(|(_, witness)| witness)
+    }
+
+    /// Returns every dependency in every kind, parked ones included, with its first witness, in the order of arrival of the
     /// pairs.
     pub fn dependencies(&self) -> impl Iterator<Item = (Step<K>, &W)> {
         self.arcs.graph.edge_references().flat_map(|edge| {
             let key = |node: NodeIndex| self.arcs.graph[node].key;
             let (outer, inner) = (key(edge.source()), key(edge.target()));
-            edge.weight().witnesses.iter().map(move |(kind, witness)| (Step { outer, inner, kind: *kind }, witness))
+            let all = &edge.weight().witnesses;
+            let first = move |(index, (kind, _)): &(usize, &(DependencyKind, W))| {
+                !all[..*index].iter().any(|(other, _)| other == kind)
+            };
+            let firsts = all.iter().enumerate().filter(first);
+            firsts.map(move |(_, (kind, witness))| (Step { outer, inner, kind: *kind }, witness))
         })
+    }
+
+    /// Returns the locks that take part, in the order of their arrival.
+    pub fn keys(&self) -> impl Iterator<Item = K> {
+        self.arcs.graph.node_weights().map(|node| node.key)
     }
 
     /// Returns how many pairs of locks depend on each other directly.
@@ -310,7 +363,9 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
             assert_eq!(graph.edge_endpoints(*arc), Some(*ends), "the index finds the arc");
             let Arc { ordered, parked, witnesses } = &graph[*arc];
             assert!(ordered.iter().all(|kind| !parked.contains(kind)), "a kind is ordered or parked");
-            assert_eq!(ordered.iter().count() + parked.iter().count(), witnesses.len(), "a kind has a witness");
+            let seen = |kind| witnesses.iter().any(|(other, _)| *other == kind);
+            assert!(ordered.union(*parked).iter().all(seen), "a kind has a witness");
+            assert!(witnesses.iter().all(|(kind, _)| ordered.union(*parked).contains(*kind)), "a witness has a kind");
         }
         let parked: usize = graph.edge_weights().map(|arc| arc.parked.iter().count()).sum();
         assert_eq!(self.parked, parked);
@@ -318,11 +373,13 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
             for wait in WaitKind::ALL {
                 let mut incoming = graph.edges_directed(node, Direction::Incoming);
                 let leads_here = incoming.any(|edge| edge.weight().ordered.iter().any(|kind| kind.wait == wait));
+                let entered = graph[node].entered[wait as usize];
                 assert_eq!(
-                    graph[node].entered[wait as usize], leads_here,
-                    "a node is entered if something leads there"
+                    entered,
+                    leads_here || wait == WaitKind::Normal,
+                    "a rare wait is entered if something leads there"
                 );
-                assert_eq!(self.order.is_placed(product(node, wait)), leads_here, "what is entered has a place");
+                assert_eq!(self.order.is_placed(product(node, wait)), entered, "what is entered has a place");
             }
         }
         self.order.check_invariants(&self.arcs);
@@ -396,162 +453,4 @@ impl<K, W> Edges for Fitting<'_, K, W> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::mode::HoldKind;
-
-    const EN: DependencyKind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
-    const SN: DependencyKind = DependencyKind { hold: HoldKind::Shared, wait: WaitKind::Normal };
-    const ER: DependencyKind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Recursive };
-    const SR: DependencyKind = DependencyKind { hold: HoldKind::Shared, wait: WaitKind::Recursive };
-    const UN: DependencyKind = DependencyKind { hold: HoldKind::Upgradable, wait: WaitKind::Normal };
-    const EX: DependencyKind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Upgrade };
-
-    /// The twin: a list of dependencies and the definition. A closed walk is strong if, at each lock on it, the hold
-    /// with which the walk leaves blocks the wait with which it arrived.
-    #[derive(Default)]
-    struct Twin(Vec<Step<u32>>);
-
-    impl Twin {
-        /// Returns the length of the shortest strong walk that `step` would close, by trying longer and longer ones.
-        fn closes(&self, step: Step<u32>) -> Option<usize> {
-            let mut ends = vec![(step.inner, step.kind.wait)];
-            for length in 2..=3 * self.0.len() + 2 {
-                let mut next = Vec::new();
-                for &(lock, wait) in &ends {
-                    for other in self.0.iter().filter(|other| other.outer == lock && other.kind.hold.blocks(wait)) {
-                        if other.inner == step.outer && step.kind.hold.blocks(other.kind.wait) {
-                            return Some(length);
-                        }
-                        let end = (other.inner, other.kind.wait);
-                        if !next.contains(&end) {
-                            next.push(end);
-                        }
-                    }
-                }
-                ends = next;
-            }
-            None
-        }
-    }
-
-    fn step() -> impl Strategy<Value = Step<u32>> {
-        let kinds: Vec<DependencyKind> = DependencyKind::all().collect();
-        (0u32..6, 0u32..5, prop::sample::select(kinds)).prop_map(|(outer, inner, kind)| {
-            // Never the same lock twice.
-            let inner = if inner >= outer { inner + 1 } else { inner };
-            Step { outer, inner, kind }
-        })
-    }
-
-    /// Checks that a cycle is one: closed, strong, and made of dependencies that are there.
-    fn check_cycle(cycle: &[Step<u32>], twin: &Twin) -> Result<(), TestCaseError> {
-        for (step, next) in cycle.iter().zip(cycle.iter().cycle().skip(1)) {
-            prop_assert_eq!(step.inner, next.outer);
-            prop_assert!(next.kind.hold.blocks(step.kind.wait));
-            prop_assert!(twin.0.contains(step));
-        }
-        Ok(())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
-        #[test]
-        fn the_graph_agrees_with_the_definition(steps in prop::collection::vec(step(), 0..40)) {
-            let mut graph = DependencyGraph::new();
-            let mut twin = Twin::default();
-            let mut closing = Vec::new();
-            for (index, step) in steps.into_iter().enumerate() {
-                let known = twin.0.contains(&step);
-                let shortest = twin.closes(step);
-                let inserted = graph.insert(step.outer, step.inner, step.kind, index);
-                if !known {
-                    twin.0.push(step);
-                }
-                match inserted {
-                    Inserted::Known => prop_assert!(known && !closing.contains(&step)),
-                    Inserted::KnownToClose => prop_assert!(known && closing.contains(&step)),
-                    Inserted::New => prop_assert!(!known && shortest.is_none()),
-                    Inserted::Closes(cycle) => {
-                        prop_assert!(!known);
-                        prop_assert_eq!(Some(cycle.len()), shortest);
-                        prop_assert_eq!(cycle[0], step);
-                        check_cycle(&cycle, &twin)?;
-                        closing.push(step);
-                    }
-                }
-                graph.check_invariants();
-            }
-            prop_assert_eq!(graph.dependencies().count(), twin.0.len());
-        }
-    }
-
-    /// Inserts dependencies between single-letter locks and returns whether one closed a cycle.
-    fn closes(steps: &[(char, char, DependencyKind)]) -> bool {
-        let mut graph = DependencyGraph::new();
-        let found: Vec<_> = steps.iter().map(|&(outer, inner, kind)| graph.insert(outer, inner, kind, ())).collect();
-        graph.check_invariants();
-        found.iter().any(|found| matches!(found, Inserted::Closes(_)))
-    }
-
-    #[test]
-    fn an_inversion_closes_unless_a_recursive_reader_meets_a_reader() {
-        assert!(closes(&[('a', 'b', EN), ('b', 'a', EN)]));
-        assert!(closes(&[('a', 'b', SN), ('b', 'a', SN)]), "plain readers queue behind writers");
-        assert!(!closes(&[('a', 'b', SR), ('b', 'a', SN)]), "the recursive reader of b passes the reader of b");
-        assert!(closes(&[('a', 'b', SR), ('b', 'a', EN)]));
-        assert!(!closes(&[('a', 'b', ER), ('b', 'a', SR)]));
-        assert!(closes(&[('a', 'b', ER), ('b', 'a', ER)]));
-    }
-
-    #[test]
-    fn a_lock_first_reached_over_an_unusable_way_is_reached_again_over_a_usable_one() {
-        // b is met over a recursive read first, where its reader cannot block; the way over c can.
-        let steps = [('a', 'b', ER), ('a', 'c', EN), ('c', 'b', EN), ('b', 'd', SN), ('d', 'a', EN)];
-        for turn in 0..steps.len() {
-            let mut turned = steps;
-            turned.rotate_left(turn);
-            assert!(closes(&turned), "in the order {turned:?}");
-        }
-    }
-
-    #[test]
-    fn an_upgrade_waits_for_readers_only() {
-        // One thread: upgradable(a), b, upgrade a. Two of them exclude each other at a.
-        assert!(!closes(&[('a', 'b', UN), ('b', 'a', EX)]));
-        // A reader of a that wants b is in the way of the upgrade.
-        assert!(closes(&[('a', 'b', UN), ('b', 'a', EX), ('a', 'b', SN)]));
-        assert!(!closes(&[('b', 'a', EX), ('a', 'b', EN)]), "there is no writer while somebody upgrades");
-    }
-
-    #[test]
-    fn checking_goes_on_after_a_cycle() {
-        let mut graph = DependencyGraph::new();
-        assert_eq!(graph.insert('a', 'b', EN, 1), Inserted::New);
-        assert!(matches!(graph.insert('b', 'a', EN, 2), Inserted::Closes(_)));
-        assert_eq!(graph.insert('b', 'a', EN, 3), Inserted::KnownToClose);
-        assert_eq!(graph.insert('a', 'b', EN, 4), Inserted::Known);
-        assert_eq!(graph.insert('a', 'c', EN, 5), Inserted::New);
-        // This one passes through the parked b -> a.
-        let Inserted::Closes(cycle) = graph.insert('c', 'b', EN, 6) else { panic!("b -> a -> c -> b is a cycle") };
-        assert_eq!(cycle.len(), 3);
-        assert_eq!(graph.witness('b', 'a', EN), Some(&2));
-        graph.check_invariants();
-    }
-
-    #[test]
-    fn a_cycle_of_a_thousand_locks_is_found_whatever_end_it_was_learnt_from() {
-        for backwards in [false, true] {
-            let mut graph = DependencyGraph::new();
-            for index in 0..999u32 {
-                let outer = if backwards { 998 - index } else { index };
-                assert_eq!(graph.insert(outer, outer + 1, EN, ()), Inserted::New);
-            }
-            let Inserted::Closes(cycle) = graph.insert(999, 0, EN, ()) else { panic!("not found") };
-            assert_eq!(cycle.len(), 1000);
-            graph.check_invariants();
-        }
-    }
-}
+mod tests;

@@ -3,10 +3,15 @@
 //! The key of a sequence is built up one lock at a time, so pushing costs one hash step, and popping none, because every
 //! entry remembers the key below it. A release from the middle recomputes the keys above: O(locks above it), without
 //! allocating. Up to [`INLINE`] locks are kept in place; a deeper stack grows on the heap until it is empty again.
+//!
+//! Contexts, pins and ranks are rare. They live beside the stack, on the heap, and only while there are any. The key of
+//! a sequence begins with the state of contexts; when that changes, the keys are computed anew.
 
 use crate::{
     class::ClassId,
+    context::{ContextId, ContextSet, ContextState, Contexts, WaitType},
     mode::{HoldKind, Mode, WaitKind},
+    request::Request,
 };
 
 /// How many held locks a stack keeps in place.
@@ -70,6 +75,9 @@ const MODE_SHIFT: u32 = 32;
 const TRYLOCK: u64 = 1 << 34;
 /// Always set: an acquisition that is zero would not change the key, and a sequence of them would look like one.
 const PRESENT: u64 = 1 << 63;
+const PINNED: u64 = 1 << 35;
+/// A context was entered when this lock was the innermost one, so that releasing it moves a boundary.
+const BOUNDARY: u64 = 1 << 36;
 
 impl Acquired {
     /// Packs class, mode and trylock.
@@ -95,6 +103,12 @@ impl Acquired {
     pub const fn is_trylock(self) -> bool {
         self.0 & TRYLOCK != 0
     }
+
+    /// Returns whether the lock must not be released.
+    #[inline]
+    pub const fn is_pinned(self) -> bool {
+        self.0 & PINNED != 0
+    }
 }
 
 impl std::fmt::Debug for Acquired {
@@ -114,6 +128,11 @@ pub struct HeldLock {
 
 impl HeldLock {
     const NONE: Self = Self { how: Acquired(0), instance: 0, point: Point(0), below: ChainKey::EMPTY };
+
+    /// The lock as it will be held.
+    pub(crate) const fn acquired_by(request: &Request) -> Self {
+        Self { how: request.how, instance: request.instance, point: request.point, below: ChainKey::EMPTY }
+    }
 
     /// Returns class, mode and trylock.
     pub const fn how(&self) -> Acquired {
@@ -170,6 +189,16 @@ pub struct HeldStack {
     key: ChainKey,
     inline: [HeldLock; INLINE],
     spill: Vec<HeldLock>,
+    side: Option<Box<Side>>,
+}
+
+/// What few stacks have.
+#[derive(Debug, Default)]
+struct Side {
+    contexts: ContextState,
+    pins: Vec<(u64, u32)>,
+    ranks: Vec<(u64, u64)>,
+    nests: Vec<(u64, u64)>,
 }
 
 impl Default for HeldStack {
@@ -181,7 +210,7 @@ impl Default for HeldStack {
 impl HeldStack {
     /// The stack of a thread that holds nothing.
     pub const fn new() -> Self {
-        Self { len: 0, key: ChainKey::EMPTY, inline: [HeldLock::NONE; INLINE], spill: Vec::new() }
+        Self { len: 0, key: ChainKey::EMPTY, inline: [HeldLock::NONE; INLINE], spill: Vec::new(), side: None }
     }
 
     /// Returns the key of everything held.
@@ -244,7 +273,7 @@ impl HeldStack {
     pub fn release(&mut self, instance: u64) -> Option<HeldLock> {
         let top = self.len.wrapping_sub(1);
         match self.inline.get(top) {
-            Some(lock) if lock.instance == instance => {
+            Some(lock) if lock.instance == instance && lock.how.0 & BOUNDARY == 0 => {
                 let lock = *lock;
                 self.len = top;
                 self.key = lock.below;
@@ -256,7 +285,7 @@ impl HeldStack {
 
     #[inline(never)]
     fn release_slow(&mut self, instance: u64) -> Option<HeldLock> {
-        let depth = (0..self.len).rev().find(|&depth| self.get(depth).is_some_and(|lock| lock.instance == instance))?;
+        let depth = self.position(instance)?;
         let removed = *self.get_mut(depth);
         let mut below = removed.below;
         for depth in depth..self.len - 1 {
@@ -266,6 +295,10 @@ impl HeldStack {
         }
         self.len -= 1;
         self.key = below;
+        if let Some(side) = &mut self.side {
+            side.contexts.released(depth);
+            self.rekey();
+        }
         self.spill.truncate(self.len.saturating_sub(INLINE));
         if self.spill.is_empty() {
             // The stack of a thread-local is never dropped, so it gives its memory back as soon as it can.
@@ -277,9 +310,10 @@ impl HeldStack {
     /// Changes the mode of the innermost entry of the lock `instance`, without a wait: from then on it counts as
     /// trylocked, since nothing leads to the lock in its new mode. Returns whether this thread holds that lock.
     pub fn set_mode(&mut self, instance: u64, mode: Mode) -> bool {
-        let Some(depth) = self.iter().rposition(|lock| lock.instance == instance) else { return false };
+        let Some(depth) = self.position(instance) else { return false };
         let lock = self.get_mut(depth);
-        lock.how = Acquired::new(lock.how.class(), mode, true);
+        let flags = lock.how.0 & (PINNED | BOUNDARY);
+        lock.how = Acquired(Acquired::new(lock.how.class(), mode, true).0 | flags);
         let mut below = lock.below;
         for depth in depth..self.len {
             let lock = self.get_mut(depth);
@@ -290,6 +324,147 @@ impl HeldStack {
         true
     }
 
+    /// Returns the key of holding nothing in the present state of contexts.
+    fn start(&self) -> ChainKey {
+        match self.side.as_ref().map_or(0, |side| side.contexts.word()) {
+            0 => ChainKey::EMPTY,
+            word => ChainKey(word),
+        }
+    }
+
+    /// Computes all boundaries and keys anew.
+    fn rekey(&mut self) {
+        let mut below = self.start();
+        for depth in 0..self.len {
+            let is_boundary = self.side.as_ref().is_some_and(|side| side.contexts.is_base(depth + 1));
+            let lock = self.get_mut(depth);
+            lock.how.0 = if is_boundary { lock.how.0 | BOUNDARY } else { lock.how.0 & !BOUNDARY };
+            lock.below = below;
+            below = below.then(lock.how);
+        }
+        self.key = below;
+    }
+
+    /// Changes the state of contexts. Returns those that are enabled now and were not before: whatever is held has to be
+    /// [marked](crate::Validator::enabled) for them.
+    fn change_contexts<R>(&mut self, change: impl FnOnce(&mut ContextState, usize) -> R) -> (R, ContextSet) {
+        let before = self.contexts().enabled;
+        let held = self.len;
+        let result = change(&mut self.side.get_or_insert_default().contexts, held);
+        self.rekey();
+        (result, self.contexts().enabled.without(before))
+    }
+
+    /// Returns what an acquisition depends on besides the locks that are held.
+    pub fn contexts(&self) -> Contexts {
+        self.side.as_ref().map_or(Contexts::NONE, |side| side.contexts.contexts())
+    }
+
+    /// From now on these contexts count as able to interrupt this thread.
+    pub fn watch(&mut self, contexts: ContextSet) -> ContextSet {
+        self.change_contexts(|state, _| state.watch(contexts)).1
+    }
+
+    /// Enters a context, which keeps `disables` disabled as long as it lasts and allows waits up to `limit`.
+    pub fn enter(&mut self, context: ContextId, disables: ContextSet, limit: WaitType) {
+        self.change_contexts(|state, held| state.enter(context, disables, limit, held));
+    }
+
+    /// Leaves the innermost context. Returns the contexts that this enables, or `None` if the innermost is another.
+    pub fn exit(&mut self, context: ContextId) -> Option<ContextSet> {
+        let (left, enabled) = self.change_contexts(|state, _| state.exit(context));
+        left.then_some(enabled)
+    }
+
+    /// Disables a context; it nests.
+    pub fn disable(&mut self, context: ContextId) {
+        self.change_contexts(|state, _| state.disable(context));
+    }
+
+    /// Takes one disabling back. Returns the contexts that this enables, or `None` if the context is not disabled.
+    pub fn enable(&mut self, context: ContextId) -> Option<ContextSet> {
+        let (known, enabled) = self.change_contexts(|state, _| state.enable(context));
+        known.then_some(enabled)
+    }
+
+    /// Returns the locks acquired in the innermost context, outermost first.
+    pub fn in_context(&self) -> impl DoubleEndedIterator<Item = &HeldLock> + ExactSizeIterator {
+        let base = self.side.as_ref().map_or(0, |side| side.contexts.base());
+        self.iter().skip(base.min(self.len))
+    }
+
+    fn position(&self, instance: u64) -> Option<usize> {
+        (0..self.len).rev().find(|&depth| self.get(depth).is_some_and(|lock| lock.instance == instance))
+    }
+
+    /// Returns the innermost entry of the lock `instance`.
+    pub fn find(&self, instance: u64) -> Option<&HeldLock> {
+        self.get(self.position(instance)?)
+    }
+
+    /// Pins a held lock: until it is unpinned with the same cookie, nobody may release it. Returns whether it is held.
+    pub fn pin(&mut self, instance: u64, cookie: u32) -> bool {
+        let Some(depth) = self.position(instance) else { return false };
+        self.forget_notes();
+        self.side.get_or_insert_default().pins.push((instance, cookie));
+        self.set_pinned(depth, true);
+        true
+    }
+
+    /// Takes a pin back. Returns whether there was one with this cookie.
+    pub fn unpin(&mut self, instance: u64, cookie: u32) -> bool {
+        let Some(depth) = self.position(instance) else { return false };
+        let Some(side) = &mut self.side else { return false };
+        let Some(index) = side.pins.iter().position(|pin| *pin == (instance, cookie)) else { return false };
+        side.pins.swap_remove(index);
+        let pinned = side.pins.iter().any(|pin| pin.0 == instance);
+        self.set_pinned(depth, pinned);
+        true
+    }
+
+    fn set_pinned(&mut self, depth: usize, pinned: bool) {
+        let lock = self.get_mut(depth);
+        lock.how.0 = if pinned { lock.how.0 | PINNED } else { lock.how.0 & !PINNED };
+        self.rekey();
+    }
+
+    /// Notes the rank of a held lock, for a class that orders its locks by rank.
+    pub fn set_rank(&mut self, instance: u64, rank: u64) {
+        self.forget_notes();
+        self.side.get_or_insert_default().ranks.push((instance, rank));
+    }
+
+    /// Returns the rank of a held lock, if one was noted.
+    pub fn rank(&self, instance: u64) -> Option<u64> {
+        self.side.as_ref()?.ranks.iter().rfind(|note| note.0 == instance).map(|note| note.1)
+    }
+
+    /// Notes that a held lock was nested under the lock `nest`, which therefore must stay held.
+    pub fn set_nest(&mut self, instance: u64, nest: u64) {
+        self.forget_notes();
+        self.side.get_or_insert_default().nests.push((instance, nest));
+    }
+
+    /// Returns a held lock that was nested under the lock `nest`.
+    pub fn nested_under(&self, nest: u64) -> Option<&HeldLock> {
+        let notes = &self.side.as_ref()?.nests;
+        notes.iter().filter(|note| note.1 == nest).find_map(|note| self.find(note.0))
+    }
+
+    /// Returns whether `lock` was acquired while the lock `nest` was held.
+    pub(crate) fn is_above(&self, lock: &HeldLock, nest: u64) -> bool {
+        self.iter().skip_while(|other| other.instance != nest).skip(1).any(|other| other == lock)
+    }
+
+    /// Drops the notes of locks that are no longer held; releasing one does not look for them.
+    fn forget_notes(&mut self) {
+        let Some(mut side) = self.side.take() else { return };
+        side.pins.retain(|note| self.position(note.0).is_some());
+        side.ranks.retain(|note| self.position(note.0).is_some());
+        side.nests.retain(|note| self.position(note.0).is_some());
+        self.side = Some(side);
+    }
+
     /// Checks that length, storage and keys agree.
     ///
     /// # Panics
@@ -297,103 +472,22 @@ impl HeldStack {
     /// If they do not: a bug of this crate.
     pub fn check_invariants(&self) {
         assert_eq!(self.spill.len(), self.len.saturating_sub(INLINE), "what is not in place is spilt");
-        let key = self.iter().fold(ChainKey::EMPTY, |key, lock| {
+        let key = self.iter().fold(self.start(), |key, lock| {
             assert_eq!(lock.below, key, "an entry knows the key below it");
             key.then(lock.how)
         });
+        for (depth, lock) in self.iter().enumerate() {
+            let is_boundary = self.side.as_ref().is_some_and(|side| side.contexts.is_base(depth + 1));
+            assert_eq!(lock.how.0 & BOUNDARY != 0, is_boundary, "a boundary is marked");
+        }
+        assert!(
+            self.side.as_ref().is_none_or(|side| side.contexts.base() <= self.len),
+            "a context begins on the stack"
+        );
         assert_eq!(self.key, key, "the key is that of the sequence");
         assert!(!self.spill.is_empty() || self.spill.capacity() == 0, "an empty spill owns nothing");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Clone, Debug)]
-    enum Op {
-        Push(u32, Mode, bool),
-        Release(usize),
-        SetMode(usize, Mode),
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        let mode = prop::sample::select(Mode::ALL.to_vec());
-        prop_oneof![
-            3 => (0u32..6, mode.clone(), any::<bool>()).prop_map(|(class, mode, trylock)| Op::Push(class, mode, trylock)),
-            2 => any::<usize>().prop_map(Op::Release),
-            1 => (any::<usize>(), mode).prop_map(|(index, mode)| Op::SetMode(index, mode)),
-        ]
-    }
-
-    /// The twin: a plain list, whose key is computed from scratch.
-    #[derive(Default)]
-    struct Twin(Vec<(Acquired, u64)>);
-
-    impl Twin {
-        fn key(&self) -> ChainKey {
-            self.0.iter().fold(ChainKey::EMPTY, |key, (how, _)| key.then(*how))
-        }
-
-        fn instance(&self, index: usize) -> u64 {
-            if self.0.is_empty() { u64::MAX } else { self.0[index % self.0.len()].1 }
-        }
-
-        fn position(&self, instance: u64) -> Option<usize> {
-            self.0.iter().rposition(|(_, held)| *held == instance)
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_stack_behaves_like_a_list(ops in prop::collection::vec(op(), 0..120), deep in 0u32..60) {
-            let mut stack = HeldStack::new();
-            let mut twin = Twin::default();
-            let deepen = (0..deep).map(|class| Op::Push(class, Mode::Exclusive, false));
-            for (step, op) in deepen.chain(ops).enumerate() {
-                match op {
-                    Op::Push(class, mode, trylock) => {
-                        let how = Acquired::new(ClassId::new(class), mode, trylock);
-                        // Every third lock is one that is held already, if there is one.
-                        let instance = if step % 3 == 0 { twin.instance(step) } else { step as u64 };
-                        stack.push(how, instance, Point::new(step as u64));
-                        twin.0.push((how, instance));
-                    }
-                    Op::Release(index) => {
-                        let instance = twin.instance(index);
-                        let expected = twin.position(instance).map(|position| twin.0.remove(position));
-                        let removed = stack.release(instance).map(|lock| (lock.how(), lock.instance()));
-                        prop_assert_eq!(removed, expected);
-                    }
-                    Op::SetMode(index, mode) => {
-                        let instance = twin.instance(index);
-                        let position = twin.position(instance);
-                        prop_assert_eq!(stack.set_mode(instance, mode), position.is_some());
-                        if let Some(position) = position {
-                            let class = twin.0[position].0.class();
-                            twin.0[position].0 = Acquired::new(class, mode, true);
-                        }
-                    }
-                }
-                stack.check_invariants();
-                prop_assert_eq!(stack.key(), twin.key());
-                let held: Vec<_> = stack.iter().map(|lock| (lock.how(), lock.instance())).collect();
-                prop_assert_eq!(&held, &twin.0);
-                prop_assert_eq!(stack.get(held.len()), None);
-            }
-        }
-    }
-
-    #[test]
-    fn the_key_tells_order_class_mode_and_trylock_apart() {
-        let how = |class, mode, trylock| Acquired::new(ClassId::new(class), mode, trylock);
-        let a = how(1, Mode::Exclusive, false);
-        let others = [how(2, Mode::Exclusive, false), how(1, Mode::Shared, false), how(1, Mode::Exclusive, true)];
-        for other in others {
-            assert_ne!(ChainKey::EMPTY.then(a), ChainKey::EMPTY.then(other));
-            assert_ne!(ChainKey::EMPTY.then(a).then(other), ChainKey::EMPTY.then(other).then(a));
-        }
-    }
-}
+mod tests;

@@ -141,7 +141,7 @@ impl Journal {
             match serde_json::from_slice(raw) {
                 Ok(record) => journal.push(record, &mut defined).map_err(|reason| error(line, reason))?,
                 Err(_) if !raw.ends_with(b"\n") => journal.cut_line = Some(line),
-                Err(err) => return Err(error(line, format!("not a journal record: {}", without_position(&err)))),
+                Err(err) => return Err(error(line, format!("not a journal record: {}", complaint(&err)))),
             }
         }
         Ok(journal)
@@ -201,7 +201,7 @@ impl fmt::Display for JournalError {
 impl std::error::Error for JournalError {}
 
 /// The parser's complaint without its own line and column, which count within one line of the file.
-fn without_position(err: &serde_json::Error) -> String {
+pub(crate) fn complaint(err: &serde_json::Error) -> String {
     let text = err.to_string();
     text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }

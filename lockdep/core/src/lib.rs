@@ -3,34 +3,59 @@
 //! The module list is a map of the code:
 //!
 //! * [`mode`]: how locks are held and wanted, and which of the two blocks which.
-//! * [`class`]: lock classes and their registry.
+//! * [`context`]: interrupts, signal handlers, polls: who can interrupt whom, and what may be waited for inside.
+//! * [`class`]: lock classes and their registry; [`traits`]: what a class says of itself.
 //! * [`held`]: what one thread holds, in order, with the key of the whole sequence.
 //! * [`chain`]: a cache of sequences already proven.
 //! * [`graph`]: dependencies and the search for strong cycles; [`order`]: the topological order that spares most searches.
+//! * [`witness`]: who made a dependency; [`segment`]: what came before what; [`grade`]: how near a cycle is to a deadlock.
 //! * `check`: the rules, one file each.
-//! * [`validator`]: one acquisition in, what it teaches and what it breaks out; the only door to the rules.
+//! * [`validator`]: one acquisition ([`request`]) in, what it teaches and what it breaks ([`violation`]) out; the only
+//!   door to the rules.
 //! * [`explain`]: from the validator's numbers to words.
 //! * [`report`]: a finding as data.
 //! * [`journal`]: the JSON-lines format of classes, dependencies and reports.
+//! * [`stats`]: contentions, wait and hold times per class.
+//! * [`event`]: the JSON-lines format of traces; [`replay`]: a trace run through the validator.
 
 pub mod chain;
 mod check;
 pub mod class;
+pub mod context;
+pub mod event;
 pub mod explain;
+pub mod grade;
 pub mod graph;
 pub mod held;
 pub mod journal;
 pub mod mode;
 pub mod order;
+pub mod replay;
 pub mod report;
+pub mod request;
+pub mod segment;
+pub mod stats;
+pub mod traits;
 pub mod validator;
+pub mod violation;
+pub mod witness;
 
 pub use chain::ChainCache;
 pub use class::{ClassId, ClassInfo, ClassKey, ClassRegistry, Site, Subclass};
+pub use context::{ContextId, ContextSet, ContextState, Contexts, WaitType, WaitTypes};
+pub use event::Event;
 pub use explain::Evidence;
+pub use grade::{FailOn, Grade, Graded};
 pub use graph::{DependencyGraph, Inserted, Step};
 pub use held::{Acquired, ChainKey, HeldLock, HeldStack, Point};
 pub use journal::{Journal, JournalError};
 pub use mode::{DependencyKind, HoldKind, KindSet, Mode, WaitKind};
+pub use replay::Replay;
 pub use report::{Acquisition, Code, Dependency, Fingerprint, Frame, Report};
-pub use validator::{Outcome, Request, Validator, Violation, Witness};
+pub use request::Request;
+pub use segment::{SegmentId, Segments};
+pub use stats::LockStats;
+pub use traits::{Checking, ClassTraits, SameClass};
+pub use validator::{Outcome, Validator};
+pub use violation::{UsageNode, Violation};
+pub use witness::Witness;

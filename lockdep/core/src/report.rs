@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     class::Site,
+    context::WaitType,
+    grade::Grade,
     mode::{DependencyKind, Mode},
 };
 
@@ -24,11 +26,46 @@ pub enum Code {
     InstanceOrder,
     /// A lock was released that this thread does not hold.
     ReleaseUnheld,
+    /// A class is used inside a context, and held while that context could interrupt its holder.
+    InconsistentUsage,
+    /// A new dependency leads from what a context uses to what is held while that context is enabled.
+    ContextDependency,
+    /// A new usage in a context makes a dependency that was known lead where it must not.
+    ContextInversion,
+    /// An acquisition may wait where such a wait is not allowed.
+    WaitContext,
+    /// Locks of one class are nested under a lock that is not held.
+    NestNotHeld,
+    /// Two locks of one class are nested against the order that the class declares.
+    DeclaredOrder,
+    /// A pinned lock was released.
+    PinnedRelease,
+    /// A lock was destroyed, or initialised anew, by a thread that holds it.
+    HeldFreed,
+    /// A thread ended that holds a lock.
+    HeldAtExit,
+    /// A lock that must be held here, in a certain way, is not.
+    NotHeld,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 4] = [Self::CircularDependency, Self::Recursion, Self::InstanceOrder, Self::ReleaseUnheld];
+    pub const ALL: [Self; 14] = [
+        Self::CircularDependency,
+        Self::Recursion,
+        Self::InstanceOrder,
+        Self::ReleaseUnheld,
+        Self::InconsistentUsage,
+        Self::ContextDependency,
+        Self::ContextInversion,
+        Self::WaitContext,
+        Self::NestNotHeld,
+        Self::DeclaredOrder,
+        Self::PinnedRelease,
+        Self::HeldFreed,
+        Self::HeldAtExit,
+        Self::NotHeld,
+    ];
 
     /// Returns the stable name.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +74,16 @@ impl Code {
             Self::Recursion => "recursion",
             Self::InstanceOrder => "instance-order",
             Self::ReleaseUnheld => "release-unheld",
+            Self::InconsistentUsage => "inconsistent-usage",
+            Self::ContextDependency => "context-dependency",
+            Self::ContextInversion => "context-inversion",
+            Self::WaitContext => "wait-context",
+            Self::NestNotHeld => "nest-not-held",
+            Self::DeclaredOrder => "declared-order",
+            Self::PinnedRelease => "pinned-release",
+            Self::HeldFreed => "held-freed",
+            Self::HeldAtExit => "held-at-exit",
+            Self::NotHeld => "not-held",
         }
     }
 }
@@ -154,6 +201,18 @@ pub struct Report {
     pub code: Code,
     /// What makes it the same finding when it is seen again.
     pub fingerprint: Fingerprint,
+    /// How near it is to happening.
+    #[serde(default)]
+    pub grade: Grade,
+    /// The lock that keeps the parts of a gated cycle apart, as reports show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
+    /// The context that the finding is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// What the acquisition needs and what is allowed, for a finding about waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<(WaitType, WaitType)>,
     /// The name of the thread whose acquisition (or release) made the finding.
     pub thread: String,
     /// That acquisition.

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use lockdep_core::{Acquisition, Code, Dependency, Frame, Mode, Report};
+use lockdep_core::{Acquisition, Code, Dependency, Frame, Grade, Mode, Report};
 
 /// Returns the report as text, every line ended by a line feed.
 pub fn render(report: &Report) -> String {
@@ -21,6 +21,16 @@ pub const fn title(code: Code) -> &'static str {
         Code::Recursion => "possible recursive locking detected",
         Code::InstanceOrder => "possible circular locking dependency detected within one class",
         Code::ReleaseUnheld => "bad unlock balance detected!",
+        Code::InconsistentUsage => "inconsistent lock state",
+        Code::ContextDependency => "context-safe -> context-unsafe lock order detected",
+        Code::ContextInversion => "possible irq lock inversion dependency detected",
+        Code::WaitContext => "Invalid wait context",
+        Code::NestNotHeld => "Nested lock was not taken",
+        Code::DeclaredOrder => "possible recursive locking detected against the declared order",
+        Code::PinnedRelease => "releasing a pinned lock",
+        Code::HeldFreed => "held lock freed!",
+        Code::HeldAtExit => "thread still has locks held!",
+        Code::NotHeld => "lock is not held as it must be",
         _ => "locking rule broken",
     }
 }
@@ -30,9 +40,14 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "{}\n{title}\n{}", "=".repeat(title.len()), "-".repeat(title.len()))?;
     match report.code {
         Code::ReleaseUnheld => balance(out, report)?,
-        Code::Recursion => recursion(out, report)?,
+        Code::Recursion | Code::DeclaredOrder => recursion(out, report)?,
+        Code::InconsistentUsage | Code::ContextDependency | Code::ContextInversion => usage(out, report)?,
+        Code::WaitContext => wait_context(out, report)?,
+        Code::NestNotHeld => nest(out, report)?,
+        Code::PinnedRelease | Code::HeldFreed | Code::HeldAtExit | Code::NotHeld => state(out, report)?,
         _ => circle(out, report)?,
     }
+    grade(out, report)?;
     held(out, report)?;
     writeln!(out, "\n[{} {}]", report.code, report.fingerprint)
 }
@@ -119,6 +134,66 @@ fn recursion(out: &mut String, report: &Report) -> fmt::Result {
     }
 }
 
+/// A cycle through a context: how each lock on the way depends on the one before, then how it would happen.
+fn usage(out: &mut String, report: &Report) -> fmt::Result {
+    let context = report.context.as_deref().unwrap_or("context");
+    wanted(out, report)?;
+    writeln!(out, "\nthe dependencies, of which <{context}> stands for whatever interrupts the thread, are:")?;
+    for (number, dependency) in report.cycle.iter().enumerate().rev() {
+        link(out, number, dependency)?;
+    }
+    let interrupt = format!("<{context}>");
+    let handler = report.cycle.iter().find(|dependency| dependency.outer.class == interrupt);
+    let holder = report.cycle.iter().find(|dependency| dependency.inner.class == interrupt);
+    let (Some(handler), Some(holder)) = (handler, holder) else { return Ok(()) };
+    writeln!(out, "\n Possible unsafe locking scenario:\n\n  CPU0\n  ----\n  {}", Call(&holder.outer))?;
+    writeln!(out, "  <Interrupt: {context}>\n    {}\n\n *** DEADLOCK ***", Call(&handler.inner))
+}
+
+fn wait_context(out: &mut String, report: &Report) -> fmt::Result {
+    wanted(out, report)?;
+    if let Some((needs, limit)) = report.waits {
+        writeln!(out, "\nwhich may wait as {needs:?}, where no more than {limit:?} is allowed")?;
+    }
+    match &report.conflict {
+        Some(held) => writeln!(out, "while holding lock:\n {}", Lock(held)),
+        None => writeln!(out, "by the context that the thread is inside of."),
+    }
+}
+
+fn nest(out: &mut String, report: &Report) -> fmt::Result {
+    wanted(out, report)?;
+    writeln!(out, "\nunder a nest lock that it does not hold.")
+}
+
+/// What a thread does with a lock that it holds, or should hold.
+fn state(out: &mut String, report: &Report) -> fmt::Result {
+    let did = match report.code {
+        Code::PinnedRelease => "is releasing a lock that was pinned",
+        Code::HeldFreed => "is destroying a lock that it holds",
+        Code::HeldAtExit => "ends with a lock held",
+        _ => "does not hold, in the way it must, lock",
+    };
+    writeln!(out, "{} {did}:\n {}", report.thread, Lock(report.conflict.as_ref().unwrap_or(&report.wanted)))
+}
+
+/// What speaks against a cycle, if anything does.
+fn grade(out: &mut String, report: &Report) -> fmt::Result {
+    let (needed, seen) = (report.cycle.len(), "fewer threads took part in this run than the deadlock takes");
+    match report.grade {
+        _ if needed == 0 => Ok(()),
+        Grade::Concurrent => Ok(()),
+        Grade::FewThreads => writeln!(out, "\ngrade few-threads: {seen}; the order is just as broken."),
+        Grade::Ordered => {
+            writeln!(out, "\ngrade ordered: by spawn and join, one part was always over before the next.")
+        }
+        Grade::Gated => {
+            let gate = report.gate.as_deref().unwrap_or("one lock");
+            writeln!(out, "\ngrade gated: ({gate}) was held around all parts.")
+        }
+    }
+}
+
 fn balance(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "{} is trying to release lock ({}){}", report.thread, report.wanted.class, At(&report.wanted))?;
     writeln!(out, "but it does not hold it.")
@@ -184,7 +259,7 @@ impl fmt::Display for Call<'_> {
 
 #[cfg(test)]
 mod tests {
-    use lockdep_core::{DependencyKind, Fingerprint, HoldKind, Site, WaitKind};
+    use lockdep_core::{DependencyKind, Fingerprint, HoldKind, Site, WaitKind, WaitType};
 
     use super::*;
 
@@ -214,6 +289,10 @@ mod tests {
             ],
             conflict: None,
             same_instance: false,
+            grade: Grade::Concurrent,
+            gate: None,
+            context: None,
+            waits: None,
             held: vec![lock(c, 5)],
             span: None,
         }
@@ -290,6 +369,44 @@ Chain exists of:
         assert!(render(&report).contains("the thread waits for itself"));
         report.conflict = Some(acquisition("a", Mode::Shared, 1));
         assert!(render(&report).contains("  rlock(a);\n  lock(a);"));
+    }
+
+    #[test]
+    fn every_code_has_a_title_and_a_story_of_its_own() {
+        let conflict = Some(acquisition("b", Mode::Shared, 9));
+        let stories = Code::ALL.map(|code| {
+            let cycle = if code == Code::WaitContext { Vec::new() } else { sample().cycle };
+            let waits = Some((WaitType::Sleep, WaitType::Spin));
+            render(&Report { code, cycle, conflict: conflict.clone(), waits, ..sample() })
+        });
+        assert!(stories.iter().all(|story| !story.contains("locking rule broken")));
+        let of = |code| &stories[Code::ALL.iter().position(|other| *other == code).unwrap()];
+        assert!(of(Code::WaitContext).contains("may wait as Sleep, where no more than Spin is allowed"));
+        assert!(of(Code::NestNotHeld).contains("Nested lock was not taken"));
+        assert!(of(Code::HeldFreed).contains("three is destroying a lock that it holds:\n (b){shared}"));
+        assert!(of(Code::HeldAtExit).contains("three ends with a lock held"));
+        assert!(of(Code::PinnedRelease).contains("releasing a lock that was pinned"));
+    }
+
+    #[test]
+    fn a_context_is_told_as_an_interrupt() {
+        let cycle = vec![
+            dependency(acquisition("a", Mode::Exclusive, 1), acquisition("<hardirq>", Mode::Exclusive, 1), "one"),
+            dependency(acquisition("<hardirq>", Mode::Exclusive, 2), acquisition("a", Mode::Shared, 2), "two"),
+        ];
+        let context = Some("hardirq".to_owned());
+        let text = render(&Report { code: Code::InconsistentUsage, cycle, context, ..sample() });
+        assert!(text.contains("WARNING: inconsistent lock state\n"), "{text}");
+        assert!(text.contains("  lock(a);\n  <Interrupt: hardirq>\n    rlock(a);"), "{text}");
+    }
+
+    #[test]
+    fn a_grade_says_what_speaks_against_the_cycle() {
+        let graded = |grade| render(&Report { grade, gate: Some("g".to_owned()), ..sample() });
+        assert!(!graded(Grade::Concurrent).contains("grade"));
+        assert!(graded(Grade::Gated).contains("grade gated: (g) was held around all parts"));
+        assert!(graded(Grade::Ordered).contains("grade ordered"));
+        assert!(graded(Grade::FewThreads).contains("the order is just as broken"));
     }
 
     #[test]

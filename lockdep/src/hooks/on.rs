@@ -68,7 +68,8 @@ impl LockId {
 
     #[inline]
     pub(crate) const fn class(self) -> lockdep_core::ClassId {
-        lockdep_core::ClassId::new(self.0.get() as u32 & ((1 << CLASS_BITS) - 1))
+        // The base number is above the eight bits of the subclass, so the shift also cuts the serial off.
+        lockdep_core::ClassId::from_u32((self.0.get() as u32) << (u32::BITS - CLASS_BITS))
     }
 
     #[inline]

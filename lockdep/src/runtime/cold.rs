@@ -128,75 +128,69 @@ impl Attempt<'_> {
         let point = self.point(&thread.held);
         // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
         let cacheable = self.wait != WaitKind::Upgrade;
-        let known = session.points.get(&point.as_u64()).map(|info| info.proven);
+        let known = session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number));
         if known.is_none() {
             let stack = session.stacks.lock().intern(stack::capture());
-            session.points.insert(point.as_u64(), PointInfo { location: self.site, stack, proven: false });
+            session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
         }
         if cacheable && known == Some(true) {
             thread.cache.insert(point);
             return Verdict::GoOn;
         }
         let mut learnt = session.learnt.lock();
-        let (proven, verdict) = self.validate(thread, session, point, &mut learnt);
+        let (proven, news) = self.validate(thread, session, point, &mut learnt);
+        let policy = learnt.policy_for(&news);
         drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.proven = true;
+                info.prove(thread.number);
             }
             thread.cache.insert(point);
         }
-        verdict
+        // A subscriber may wait for other threads, so nothing is held here that those might wait for.
+        output::tell(&news, policy)
     }
 
-    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Verdict) {
+    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
         let request = Request {
-            how: self.acquired,
             wait: self.wait,
-            instance: self.record.id().instance(),
-            point,
             orders_instances: self.record.orders_instances(),
             thread: thread.number,
             span: session.intern_span(span::current()),
+            ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class());
         let outcome = learnt.validator.acquire(&thread.held, &request);
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let verdict = report(&outcome, &request, &thread.held, session, learnt);
-        (outcome.proven, verdict)
+        let news = report(&outcome, &request, &thread.held, session, learnt);
+        (outcome.proven, news)
     }
 }
 
-/// Reports what an outcome broke, each finding once.
-fn report(outcome: &Outcome, request: &Request, held: &HeldStack, session: &Shared, learnt: &mut Learnt) -> Verdict {
-    let mut verdict = Verdict::GoOn;
+/// Keeps what an outcome broke, each finding once; returns what must be told.
+fn report(
+    outcome: &Outcome,
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    learnt: &mut Learnt,
+) -> Vec<Report> {
+    let mut news = Vec::new();
     for violation in &outcome.violations {
-        let first = learnt.count(violation.fingerprint(session));
+        let first = learnt.count(violation.fingerprint(request, session));
         // The thread would hang right here, so even a known one is told again.
         let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
         if first || told_again {
-            let report = violation.report(request, held, &learnt.validator, session);
-            verdict = worse(verdict, publish(report, first, learnt));
+            news.push(violation.report(request, held, &learnt.validator, session));
+        }
+        if first {
+            // Into the journal before anybody is told: the policy may be to abort.
+            learnt.keep(news[news.len() - 1].clone());
         }
     }
-    verdict
-}
-
-fn publish(report: Report, first: bool, learnt: &mut Learnt) -> Verdict {
-    if first {
-        // Into the journal first: the policy may be to abort.
-        learnt.keep(report.clone());
-    }
-    output::tell(&report, learnt.policy)
-}
-
-fn worse(first: Verdict, second: Verdict) -> Verdict {
-    match first {
-        Verdict::GoOn => second,
-        Verdict::Panic(_) => first,
-    }
+    news
 }
 
 /// Reports a release, by hand, of a lock that this thread does not hold.
@@ -208,7 +202,13 @@ pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Locati
         let place = Some(classes::site_of(site));
         let report = unheld_report(record.id().class(), place, thread_name(thread.number), &thread.held, shared);
         let mut learnt = shared.learnt.lock();
-        if learnt.count(report.fingerprint) { publish(report, true, &mut learnt) } else { Verdict::GoOn }
+        if !learnt.count(report.fingerprint) {
+            return Verdict::GoOn;
+        }
+        learnt.keep(report.clone());
+        let policy = learnt.policy_for(std::slice::from_ref(&report));
+        drop(learnt);
+        output::tell(&[report], policy)
     })
 }
 

@@ -31,8 +31,28 @@ fn fail(text: &str) -> ! {
     panic!("{text}");
 }
 
-/// Tells everybody of a report.
-pub(super) fn tell(report: &Report, policy: Policy) -> Verdict {
+/// Tells everybody of new reports.
+pub(super) fn tell(reports: &[Report], policy: Policy) -> Verdict {
+    if reports.is_empty() {
+        return Verdict::GoOn;
+    }
+    reports.iter().for_each(event);
+    let text: String = reports.iter().map(text::render).collect();
+    match policy {
+        Policy::Collect => Verdict::GoOn,
+        Policy::Panic if !std::thread::panicking() => Verdict::Panic(format!("\n{text}")),
+        Policy::Panic | Policy::Print => {
+            eprint!("{text}");
+            Verdict::GoOn
+        }
+        Policy::Abort => {
+            eprint!("{text}");
+            std::process::abort();
+        }
+    }
+}
+
+fn event(report: &Report) {
     tracing::error!(
         target: "lockdep",
         code = report.code.as_str(),
@@ -42,18 +62,6 @@ pub(super) fn tell(report: &Report, policy: Policy) -> Verdict {
         "{}",
         text::title(report.code)
     );
-    match policy {
-        Policy::Collect => Verdict::GoOn,
-        Policy::Panic if !std::thread::panicking() => Verdict::Panic(format!("\n{}", text::render(report))),
-        Policy::Panic | Policy::Print => {
-            eprint!("{}", text::render(report));
-            Verdict::GoOn
-        }
-        Policy::Abort => {
-            eprint!("{}", text::render(report));
-            std::process::abort();
-        }
-    }
 }
 
 /// Says that something inside has failed. Once per cause is enough, so callers switch the cause off.

@@ -10,7 +10,7 @@ use std::{
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, Evidence, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
+    ClassId, Evidence, FailOn, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
 };
@@ -63,6 +63,23 @@ pub(super) struct PointInfo {
     pub(super) location: &'static std::panic::Location<'static>,
     pub(super) stack: StackId,
     pub(super) proven: bool,
+    /// The threads that have proven it, by the low bits of their numbers. Each adds its own witnesses.
+    witnessed: u64,
+}
+
+impl PointInfo {
+    pub(super) const fn new(location: &'static std::panic::Location<'static>, stack: StackId) -> Self {
+        Self { location, stack, proven: false, witnessed: 0 }
+    }
+
+    pub(super) const fn witnessed_by(&self, thread: u32) -> bool {
+        self.witnessed & (1 << (thread % 64)) != 0
+    }
+
+    pub(super) const fn prove(&mut self, thread: u32) {
+        self.proven = true;
+        self.witnessed |= 1 << (thread % 64);
+    }
 }
 
 /// What is behind the validator's own lock.
@@ -70,6 +87,8 @@ pub(super) struct PointInfo {
 pub(super) struct Learnt {
     pub(super) validator: Validator,
     pub(super) policy: Policy,
+    /// Which grades do as the policy says; the others are printed at the most.
+    pub(super) fail_on: FailOn,
     /// Classes met, in the order in which they were met.
     classes: Vec<ClassId>,
     known: FxHashSet<ClassId>,
@@ -86,6 +105,7 @@ static PROCESS: Lazy<Session> = Lazy::new(|| {
     settings.complaints.iter().for_each(|text| complain(text));
     state::start(settings.on);
     let session = Session::with(thread::PROCESS, settings.policy);
+    session.0.learnt.lock().fail_on = settings.fail_on;
     if let Some(directory) = settings.journal.filter(|_| settings.on) {
         match JournalFile::create(&directory) {
             Ok(journal) => session.0.learnt.lock().journal = Some(journal),
@@ -108,6 +128,7 @@ impl Session {
         let learnt = Learnt {
             validator: Validator::new(),
             policy,
+            fail_on: FailOn::default(),
             classes: Vec::new(),
             known: FxHashSet::default(),
             seen: FxHashMap::default(),
@@ -205,6 +226,16 @@ impl Learnt {
         *times == 1
     }
 
+    /// Returns what these reports do: those that do not fail a run are printed where others panic or abort.
+    pub(super) fn policy_for(&self, reports: &[Report]) -> Policy {
+        match self.policy {
+            Policy::Panic | Policy::Abort if !reports.iter().any(|report| self.fail_on.fails(report.grade)) => {
+                Policy::Print
+            }
+            policy => policy,
+        }
+    }
+
     /// Keeps a report.
     pub(super) fn keep(&mut self, report: Report) {
         self.append(|| Record::Report(Box::new(report.clone())));
@@ -264,6 +295,7 @@ impl Evidence for Shared {
 struct Settings {
     on: bool,
     policy: Policy,
+    fail_on: FailOn,
     journal: Option<PathBuf>,
     complaints: Vec<String>,
 }
@@ -276,8 +308,16 @@ impl Settings {
 
     /// Reads words between commas.
     fn parse(words: &str, journal: Option<PathBuf>) -> Self {
-        let mut settings = Self { on: true, policy: Policy::default(), journal, complaints: Vec::new() };
+        let mut settings =
+            Self { on: true, policy: Policy::default(), fail_on: FailOn::default(), journal, complaints: Vec::new() };
         for word in words.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            if let Some(grade) = word.strip_prefix("fail=") {
+                match grade.parse() {
+                    Ok(fail_on) => settings.fail_on = fail_on,
+                    Err(err) => settings.complaints.push(format!("LOCKDEP={word}: {err}")),
+                }
+                continue;
+            }
             match (word, word.parse()) {
                 ("off", _) => settings.on = false,
                 (_, Ok(policy)) => settings.policy = policy,
@@ -290,6 +330,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use lockdep_core::Grade;
+
     use super::*;
 
     #[test]
@@ -297,6 +339,9 @@ mod tests {
         assert!(Settings::parse("", None).on);
         assert_eq!(Settings::parse("print", None).policy, Policy::Print);
         assert!(!Settings::parse("off", None).on);
+        assert!(!Settings::parse("", None).fail_on.fails(Grade::Gated));
+        assert!(Settings::parse("print,fail=all", None).fail_on.fails(Grade::Gated));
+        assert_eq!(Settings::parse("fail=some", None).complaints.len(), 1);
         let wrong = Settings::parse("print, prnt", None);
         assert_eq!((wrong.on, wrong.policy, wrong.complaints.len()), (true, Policy::Print, 1));
     }

@@ -12,7 +12,6 @@ use crate::{classes::ANON_VMA_RWSEM, sync::RwSem};
 
 /// A family member of anonymous mappings.
 pub(crate) struct AnonVma {
-    pub(crate) id: u64,
     root: Option<Arc<AnonVma>>,
     rwsem: RwSem,
     pub(crate) vmas: Mutex<Intervals>,
@@ -21,14 +20,14 @@ pub(crate) struct AnonVma {
 impl AnonVma {
     /// A new family.
     pub(crate) fn root(id: u64) -> Arc<Self> {
-        Arc::new(Self { id, root: None, rwsem: RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id)), vmas: Mutex::default() })
+        Arc::new(Self { root: None, rwsem: RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id)), vmas: Mutex::default() })
     }
 
     /// A child in the family of `parent`.
     pub(crate) fn child(id: u64, parent: &Arc<Self>) -> Arc<Self> {
         let root = Some(parent.root.as_ref().unwrap_or(parent).clone());
         let rwsem = RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id));
-        Arc::new(Self { id, root, rwsem, vmas: Mutex::default() })
+        Arc::new(Self { root, rwsem, vmas: Mutex::default() })
     }
 
     /// Returns the lock of the family.

@@ -14,14 +14,7 @@ pub(crate) struct Gather {
 
 impl Gather {
     /// Empties the entries of a range whose folio `wants`, and keeps the folios.
-    pub(crate) fn zap(
-        &mut self,
-        m: &Machine,
-        mm: &Mm,
-        vma: &Vma,
-        range: Range<u64>,
-        wants: &dyn Fn(&Folio) -> bool,
-    ) {
+    pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
         mm.walk(m, vma, range, &mut |slot, _, entry| {
             let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
             if wants(&folio) {
@@ -39,11 +32,6 @@ impl Gather {
         folio.unmap();
         mm.rss.fetch_sub((slot.table.level.entry_size() / super::PAGE_SIZE) as i64, Relaxed);
         self.folios.push(folio.clone());
-    }
-
-    /// Returns whether nothing has been taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.folios.is_empty() && self.tables.is_empty()
     }
 
     /// Flushes and frees.

@@ -16,15 +16,6 @@ use crate::{finding::Invariant, sched};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
 
-/// What an allocation may do to get memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gfp {
-    /// Sleep and reclaim.
-    Kernel,
-    /// Fail rather than wait.
-    NoWait,
-}
-
 /// Physical memory.
 pub(crate) struct Memory {
     total: i64,
@@ -81,7 +72,8 @@ impl Memory {
     /// Returns the folio that has the page `pfn`.
     pub(crate) fn folio(&self, pfn: u64) -> Option<Arc<Folio>> {
         let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
-        let found = at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()));
+        let found =
+            at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()));
         if found.is_none() {
             sched::finding(Invariant::FolioUsedAfterFree, format!("page {pfn} is used after it was freed"));
         }

@@ -30,10 +30,10 @@ pub(crate) use inode::Inode;
 pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
-pub(crate) use memory::{Gfp, Memory, OutOfMemory};
+pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::Mm;
 pub(crate) use table::{ENTRIES, Level, PageTable};
-pub(crate) use vma::{Vma, VmaReadGuard, VmFlags};
+pub(crate) use vma::{VmFlags, Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
 
 /// The size of a page and of a table, in bytes.

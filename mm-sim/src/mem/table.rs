@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn an_address_has_an_index_on_every_level() {
-        let addr = 3 * Level::Pgd.entry_size() + 5 * Level::Pud.entry_size() + 7 * Level::Pmd.entry_size() + 9 * PAGE_SIZE;
+        let addr =
+            3 * Level::Pgd.entry_size() + 5 * Level::Pud.entry_size() + 7 * Level::Pmd.entry_size() + 9 * PAGE_SIZE;
         let levels = [Level::Pgd, Level::Pud, Level::Pmd, Level::Pte];
         assert_eq!(levels.map(|level| level.index(addr)), [3, 5, 7, 9]);
         assert_eq!(Level::Pmd.entry_size(), super::super::PMD_SIZE);

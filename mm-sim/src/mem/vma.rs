@@ -104,7 +104,8 @@ impl Vma {
 
     /// Moves the borders. The VMA is in no interval tree meanwhile.
     pub(crate) fn set_range(&self, range: Range<u64>, pgoff: u64) {
-        let is_locked = self.mm.upgrade().is_none_or(|mm| mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm));
+        let is_locked =
+            self.mm.upgrade().is_none_or(|mm| mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm));
         if !is_locked {
             sched::finding(Invariant::VmaChangedUnprotected, format!("vma {} gets new borders", self.id));
         }

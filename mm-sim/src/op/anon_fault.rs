@@ -10,7 +10,7 @@ use super::{
     fault::{Outcome, VmFault},
 };
 use crate::{
-    mem::{Entry, Folio, FolioKind, Gfp, Place, PteMap},
+    mem::{Entry, Folio, FolioKind, Place, PteMap},
     sched,
 };
 
@@ -26,10 +26,10 @@ fn try_anonymous_page(fault: &VmFault<'_>) -> Result<(), Outcome> {
     fault.mm.pte_alloc(m, &fault.pmd)?;
     anon_vma::vmf_anon_prepare(m, fault)?;
     let folio = alloc_anon_folio(fault)?;
-    if let Some(map) = fault.map_pte() {
-        if map.slot(fault.addr).load().is_none() {
-            set_anon_pte(fault, &map, &folio);
-        }
+    if let Some(map) = fault.map_pte()
+        && map.slot(fault.addr).load().is_none()
+    {
+        set_anon_pte(fault, &map, &folio);
     }
     m.put_folio(&folio, 1);
     Ok(())
@@ -38,7 +38,7 @@ fn try_anonymous_page(fault: &VmFault<'_>) -> Result<(), Outcome> {
 /// Allocates a page of zeros for the fault.
 #[inline(never)]
 pub(crate) fn alloc_anon_folio(fault: &VmFault<'_>) -> Result<Arc<Folio>, Outcome> {
-    Ok(fault.m.alloc_folio(FolioKind::Anon, 1, Gfp::Kernel)?)
+    Ok(fault.m.alloc_folio(FolioKind::Anon, 1)?)
 }
 
 /// Maps a new anonymous folio where nothing is mapped. The caller has the pte lock.

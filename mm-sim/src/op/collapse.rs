@@ -10,7 +10,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{filemap, retract};
 use crate::{
     machine::Machine,
-    mem::{Folio, FolioKind, Gfp, HUGE_PAGES, Inode, Place, rmap},
+    mem::{Folio, FolioKind, HUGE_PAGES, Inode, Place, rmap},
     sched,
     sync::FolioGuard,
 };
@@ -25,7 +25,7 @@ type Isolated = Vec<(Arc<Folio>, FolioGuard)>;
 #[inline(never)]
 pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
     let _scope = sched::scope("collapse_file");
-    let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES, Gfp::Kernel) else { return false };
+    let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES) else { return false };
     read_ahead(m, file, start);
     let locked = huge.lock.try_lock();
     let done = collapse_into(m, file, start, &huge);

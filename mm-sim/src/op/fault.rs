@@ -115,10 +115,13 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     if vma.file.is_some() && m.protocol.file_faults == FileFaults::MmapLock {
         return None;
     }
+    let is_ready = || vma.file.is_some() || m.protocol.anon_vma_under_vma_lock || vma.anon_vma.lock().is_some();
+    if !is_ready() {
+        return None;
+    }
     let locked = vma.start_read(mm)?;
-    let is_ready = vma.file.is_some() || m.protocol.anon_vma_under_vma_lock || vma.anon_vma.lock().is_some();
     let is_there = !vma.detached.load(std::sync::atomic::Ordering::Relaxed) && vma.range().contains(&addr);
-    (is_ready && is_there).then_some(locked)
+    (is_ready() && is_there).then_some(locked)
 }
 
 /// Handles a fault on a VMA that is kept in place by the VMA lock or the mmap lock.
@@ -158,6 +161,7 @@ fn split_huge_pmd(fault: &VmFault<'_>) {
 
 #[inline(never)]
 fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
+    let _scope = sched::scope("handle_pte_fault");
     let entry = peek_pte(fault);
     if entry.is_none() {
         return if fault.vma.file.is_some() {

@@ -62,14 +62,14 @@ fn cow_from_file(fault: &VmFault<'_>, copy: &Arc<Folio>) -> Result<(), Outcome> 
     prealloc_table(fault)?;
     let cached = call_fault(fault)?;
     install_table(fault);
-    if let Some(map) = fault.map_pte() {
-        if map.slot(fault.addr).load().is_none() {
-            let word = cached.folio.read(cached.pfn);
-            copy.write(copy.pfn, word);
-            fault.m.model.privatise(fault.mm.id, fault.addr / PAGE_SIZE, word);
-            anon_fault::set_anon_pte(fault, &map, copy);
-            fault.m.stats.copies.add(1);
-        }
+    if let Some(map) = fault.map_pte()
+        && map.slot(fault.addr).load().is_none()
+    {
+        let word = cached.folio.read(cached.pfn);
+        copy.write(copy.pfn, word);
+        fault.m.model.privatise(fault.mm.id, fault.addr / PAGE_SIZE, word);
+        anon_fault::set_anon_pte(fault, &map, copy);
+        fault.m.stats.copies.add(1);
     }
     unlock(fault, cached);
     Ok(())
@@ -80,15 +80,14 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
     let _scope = sched::scope("do_shared_fault");
     prealloc_table(fault)?;
     let cached = call_fault(fault)?;
-    let done = match do_page_mkwrite(fault, cached) {
+    match do_page_mkwrite(fault, cached) {
         Some(cached) => {
             let done = finish_fault(fault, &cached.folio, cached.pfn, true);
             unlock(fault, cached);
             done
         }
         None => Ok(()),
-    };
-    done
+    }
 }
 
 /// Asks the file system whether the page may be written, which takes its own locks. `None` if the page is gone meanwhile.

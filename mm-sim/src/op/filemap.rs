@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::Signal;
 use crate::{
     machine::Machine,
-    mem::{Folio, FolioKind, Gfp, Inode, OutOfMemory, Place},
+    mem::{Folio, FolioKind, Inode, OutOfMemory, Place},
     sched,
     sync::FolioGuard,
 };
@@ -71,7 +71,7 @@ pub(crate) fn page_of(folio: &Folio, index: u64) -> u64 {
 /// Adds an empty folio to the cache, or finds the one that somebody else has added. Returns it with a reference.
 #[inline(never)]
 pub(crate) fn add_folio(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Arc<Folio>, OutOfMemory> {
-    let new = m.alloc_folio(FolioKind::File, 1, Gfp::Kernel)?;
+    let new = m.alloc_folio(FolioKind::File, 1)?;
     new.set_place(Some(Place::File(file.mapping.clone(), index)));
     if file.mapping.add(index, &new) {
         m.lru.add(&new);

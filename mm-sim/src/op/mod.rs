@@ -1,6 +1,6 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
-//! * `mmap`, `munmap`, `fork`, `exit`: a process's address space.
+//! * `mmap`, `munmap`, `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`: what
 //!   happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
@@ -17,6 +17,7 @@ pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod mincore;
 pub(crate) mod mmap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;

@@ -68,13 +68,15 @@ pub(crate) fn split_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) {
     let chain = vma.anon_vma_chain.lock().clone();
     let _anon = chain.first().map(|anon_vma| anon_vma.rwsem().write());
     let relink = |link: bool| {
-        file.iter().map(|mapping| &mapping.i_mmap).chain(chain.iter().map(|anon_vma| &anon_vma.vmas)).for_each(|tree| {
-            if link {
-                tree.lock().insert(vma);
-            } else {
-                tree.lock().remove(vma);
-            }
-        });
+        file.iter().map(|mapping| &mapping.i_mmap).chain(chain.iter().map(|anon_vma| &anon_vma.vmas)).for_each(
+            |tree| {
+                if link {
+                    tree.lock().insert(vma);
+                } else {
+                    tree.lock().remove(vma);
+                }
+            },
+        );
     };
     relink(false);
     vma.set_range(range.start..addr, pgoff);

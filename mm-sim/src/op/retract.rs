@@ -38,7 +38,7 @@ fn candidates(m: &Machine, mapping: &AddressSpace, start: u64) -> Vec<(Arc<Vma>,
     let vmas = mapping.i_mmap.lock().overlapping(pgoffs.clone());
     let candidate = |vma: Arc<Vma>| {
         let addrs = vma.addrs_of(&pgoffs);
-        let whole = addrs.end - addrs.start == PMD_SIZE && addrs.start % PMD_SIZE == 0;
+        let whole = addrs.end - addrs.start == PMD_SIZE && addrs.start.is_multiple_of(PMD_SIZE);
         let may_have_private = vma.anon_vma.lock().is_some() && !forgets_anon;
         let mm = vma.mm.upgrade().filter(|mm| mm.users.load(Relaxed) > 0)?;
         (whole && !may_have_private).then_some((vma, mm, addrs.start))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use lockdep::Report;
+use lockdep::{Code, Report};
 
 use crate::{
     finding::{Finding, Invariant},
@@ -19,6 +19,8 @@ pub enum Expect {
     /// Circular dependencies that all go through the first class, one of them through the second one too, and maybe the
     /// deadlock itself.
     CyclesThrough(&'static str, &'static str),
+    /// The thread takes a lock of this class that it has already, and maybe the deadlock itself.
+    Recursion(&'static str),
     /// A broken invariant.
     Broken(Invariant),
 }
@@ -36,6 +38,10 @@ impl Expect {
                 let through = |class: &str, report: &Report| cycle_of(report).contains(class);
                 let all_are = reports.iter().all(|report| through(all, report));
                 findings.is_empty() && all_are && reports.iter().any(|report| through(one, report))
+            }
+            Self::Recursion(class) => {
+                let is_it = |report: &Report| report.code == Code::Recursion && report.wanted.class == class;
+                findings.is_empty() && !reports.is_empty() && reports.iter().all(is_it)
             }
             Self::Broken(invariant) => {
                 !findings.is_empty() && findings.iter().any(|finding| finding.invariant == invariant)
@@ -56,6 +62,7 @@ impl fmt::Display for Expect {
             Self::Silent => f.write_str("silent"),
             Self::Cycle(classes) => write!(f, "circular-dependency {{{}}}", classes.join(", ")),
             Self::CyclesThrough(all, one) => write!(f, "circular dependencies through {all}, one through {one} too"),
+            Self::Recursion(class) => write!(f, "recursion of {class}"),
             Self::Broken(invariant) => write!(f, "broken: {}", invariant.as_str()),
         }
     }

@@ -26,11 +26,6 @@ impl FolioLock {
     pub(crate) fn try_lock(&self) -> Option<FolioGuard> {
         self.0.try_lock(Want::Write, 0).then(|| FolioGuard(self.0.clone()))
     }
-
-    /// Returns whether this actor holds it.
-    pub(crate) fn is_mine(&self) -> bool {
-        self.0.is_mine(Want::Write)
-    }
 }
 
 /// Holds the lock of a folio.

@@ -26,11 +26,6 @@ impl SpinLock {
         self.0.lock(Want::Write, subclass);
         SpinGuard(self.0.clone())
     }
-
-    /// Returns whether this actor holds it.
-    pub(crate) fn is_mine(&self) -> bool {
-        self.0.is_mine(Want::Write)
-    }
 }
 
 /// Holds a spinlock.

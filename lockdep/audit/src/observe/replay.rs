@@ -83,15 +83,8 @@ impl Replay {
                 }
             }
             if !self.proven.contains(&key.as_u64()) {
-                let request = Request {
-                    how,
-                    wait: event.mode.wait(),
-                    instance: event.instance,
-                    point: Point::new(event.line as u64),
-                    orders_instances: true,
-                    thread: 0,
-                    span: 0,
-                };
+                let point = Point::new(event.line as u64);
+                let request = Request { orders_instances: true, ..Request::new(how, event.instance, point) };
                 let outcome = self.validator.acquire(held, &request);
                 if outcome.proven {
                     self.proven.insert(key.as_u64());

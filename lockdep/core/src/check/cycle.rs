@@ -6,19 +6,29 @@
 //! *not* always go on). We record [`DIRECT`] locks more, because a direct dependency makes the shorter explanation, and
 //! tells how many threads a deadlock takes.
 
-use crate::held::{HeldLock, HeldStack};
+use crate::{
+    held::{HeldLock, HeldStack},
+    traits::TraitTable,
+};
 
 /// How many held locks get a direct dependency although it is implied. Few in this crate's tests, so that they see what is
 /// implied.
 pub(crate) const DIRECT: usize = if cfg!(test) { 2 } else { 16 };
 
 /// Returns the held locks that a lock acquired now must get a dependency from, innermost first.
-pub(crate) fn relevant(held: &HeldStack) -> impl Iterator<Item = &HeldLock> {
-    let mut covered = false;
-    held.iter().rev().enumerate().filter_map(move |(index, lock)| {
-        // What was trylocked, or changed its mode, below a covering lock may be covered in another mode only.
-        let wanted = !covered || index < DIRECT || lock.how().is_trylock();
-        covered |= lock.is_full();
+///
+/// Only the locks of the present context count: what an interrupted thread holds is a matter of usage. A class without
+/// order takes no part, and a per-processor lock covers nothing, since not every way may lead through it.
+pub(crate) fn relevant<'a>(held: &'a HeldStack, traits: &'a TraitTable) -> impl Iterator<Item = &'a HeldLock> {
+    let mut cover = None;
+    let ordered = held.in_context().rev().filter(|lock| traits.is_ordered(lock.class()));
+    ordered.enumerate().filter_map(move |(index, lock)| {
+        // What was trylocked, or changed its mode, below a covering lock may be covered in another mode only; locks of
+        // one class have no dependencies among each other that could cover.
+        let wanted = cover.is_none_or(|class| class == lock.class()) || index < DIRECT || lock.how().is_trylock();
+        if cover.is_none() && lock.is_full() && !traits.get(lock.class()).per_cpu {
+            cover = Some(lock.class());
+        }
         wanted.then_some(lock)
     })
 }
@@ -37,7 +47,7 @@ mod tests {
         for (class, (mode, trylock)) in (0..).zip(locks) {
             held.push(Acquired::new(ClassId::new(class), mode, trylock), u64::from(class), Point::new(1));
         }
-        relevant(&held).map(|lock| lock.class().base()).collect()
+        relevant(&held, &TraitTable::default()).map(|lock| lock.class().base()).collect()
     }
 
     #[test]

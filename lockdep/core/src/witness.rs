@@ -1,0 +1,236 @@
+//! [`Witness`]: who made a dependency, where, and under which other locks. A dependency keeps a few of them.
+//!
+//! What a grade needs is variety: other threads, other held sets, other times. A witness that adds none is not kept; one
+//! that was made under fewer locks replaces one of the same thread under more. Held sets are numbered, since most
+//! witnesses of a program share a few of them.
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    class::ClassId,
+    held::{HeldLock, HeldStack, Point},
+    mode::{DependencyKind, HoldKind, Mode},
+    request::Request,
+    segment::SegmentId,
+};
+
+/// How many witnesses a dependency keeps in each kind.
+pub const WITNESSES: usize = 4;
+
+/// Who made a dependency, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Where the outer lock had been acquired.
+    pub outer: Point,
+    /// Where the inner lock was acquired.
+    pub inner: Point,
+    /// The outer lock.
+    pub outer_instance: u64,
+    /// The inner lock.
+    pub inner_instance: u64,
+    /// The mode in which the outer lock was held.
+    pub outer_mode: Mode,
+    /// The mode in which the inner lock was acquired.
+    pub inner_mode: Mode,
+    /// Whether the outer lock had been trylocked (or had changed its mode).
+    pub outer_trylock: bool,
+    /// The thread.
+    pub thread: u32,
+    /// The span.
+    pub span: u32,
+    /// What the thread held.
+    pub held: HeldSetId,
+    /// When it was, as far as spawn and join tell.
+    pub segment: SegmentId,
+}
+
+impl Witness {
+    pub(crate) fn of(outer: &HeldLock, request: &Request, held: HeldSetId) -> Self {
+        Self {
+            outer: outer.point(),
+            inner: request.point,
+            outer_instance: outer.instance(),
+            inner_instance: request.instance,
+            outer_mode: outer.mode(),
+            inner_mode: request.how.mode(),
+            outer_trylock: outer.how().is_trylock(),
+            thread: request.thread,
+            span: request.span,
+            held,
+            segment: request.segment,
+        }
+    }
+}
+
+/// What a thread held besides the outer lock, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HeldSetId(u32);
+
+impl HeldSetId {
+    /// Nothing but the outer lock.
+    const ALONE: Self = Self(0);
+}
+
+/// A lock of a held set: which, what it keeps others from, its class.
+type Entry = (u64, HoldKind, ClassId);
+
+/// How many held sets are told apart. Beyond, a witness counts as one that held nothing else: its grade is then worse
+/// than it may deserve, never better.
+const SETS_MAX: usize = 1 << 18;
+/// How many locks a held set may have; a larger one counts as nothing, for the same reason.
+const ENTRIES_MAX: usize = 64;
+
+/// Held sets, numbered from 1.
+#[derive(Debug, Default)]
+pub(crate) struct HeldSets {
+    sets: Vec<Box<[Entry]>>,
+    numbers: FxHashMap<Box<[Entry]>, HeldSetId>,
+    /// How many acquisitions came too late for a number.
+    pub(crate) dropped: u64,
+}
+
+impl HeldSets {
+    /// Returns the number of what is held now.
+    pub(crate) fn intern(&mut self, held: &HeldStack) -> HeldSetId {
+        if held.len() <= 1 || held.len() > ENTRIES_MAX {
+            return HeldSetId::ALONE;
+        }
+        let entry = |lock: &HeldLock| (lock.instance(), lock.hold(), lock.class());
+        let mut set: Vec<Entry> = held.iter().map(entry).collect();
+        set.sort_unstable_by_key(|entry| entry.0);
+        let set = set.into_boxed_slice();
+        if let Some(&number) = self.numbers.get(&set) {
+            return number;
+        }
+        if self.sets.len() >= SETS_MAX {
+            self.dropped += 1;
+            return HeldSetId::ALONE;
+        }
+        self.sets.push(set.clone());
+        let number = u32::try_from(self.sets.len()).map_or(HeldSetId::ALONE, HeldSetId);
+        self.numbers.insert(set, number);
+        number
+    }
+
+    fn get(&self, id: HeldSetId) -> &[Entry] {
+        (id.0 as usize).checked_sub(1).and_then(|index| self.sets.get(index)).map_or(&[], |set| set)
+    }
+
+    /// Returns the class of a lock that is in both sets and that two threads cannot hold at once in these ways.
+    pub(crate) fn gate(&self, a: HeldSetId, b: HeldSetId) -> Option<ClassId> {
+        let of_b = self.get(b);
+        let excludes = |&&(instance, hold, _): &&Entry| {
+            let other = of_b.binary_search_by_key(&instance, |entry| entry.0).ok().map(|index| of_b[index].1);
+            other.is_some_and(|other| exclude(hold, other))
+        };
+        self.get(a).iter().find(excludes).map(|entry| entry.2)
+    }
+
+    pub(crate) fn contains(&self, id: HeldSetId, entry: (u64, HoldKind)) -> bool {
+        self.get(id).iter().any(|held| (held.0, held.1) == entry)
+    }
+
+    fn is_subset(&self, small: HeldSetId, large: HeldSetId) -> bool {
+        let large = self.get(large);
+        self.get(small).iter().all(|entry| large.contains(entry))
+    }
+}
+
+/// Returns whether two threads cannot hold one lock so at once: unless both read, or one of them may upgrade.
+fn exclude(a: HoldKind, b: HoldKind) -> bool {
+    let shares = |one, other| one == HoldKind::Shared && other != HoldKind::Exclusive;
+    !shares(a, b) && !shares(b, a)
+}
+
+/// Offers another witness to a dependency that has some.
+pub(crate) fn offer(
+    witnesses: &mut Vec<(DependencyKind, Witness)>,
+    kind: DependencyKind,
+    new: Witness,
+    sets: &HeldSets,
+) {
+    let same_kind = || witnesses.iter().filter(|(other, _)| *other == kind).map(|(_, witness)| witness);
+    let alike = |old: &Witness| old.thread == new.thread && old.segment == new.segment;
+    if same_kind().any(|old| alike(old) && sets.is_subset(old.held, new.held)) {
+        return;
+    }
+    let replaced =
+        witnesses.iter().position(|(other, old)| *other == kind && alike(old) && sets.is_subset(new.held, old.held));
+    if let Some(index) = replaced {
+        witnesses[index].1 = new;
+    } else if same_kind().count() < WITNESSES {
+        witnesses.push((kind, new));
+    } else if let Some((index, most)) = witnesses
+        .iter()
+        .enumerate()
+        .filter(|(_, (other, _))| *other == kind)
+        .map(|(index, (_, old))| (index, sets.get(old.held).len()))
+        .max_by_key(|(_, size)| *size)
+        .filter(|(_, size)| *size > sets.get(new.held).len())
+    {
+        debug_assert!(most > 0);
+        witnesses[index].1 = new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Acquired, WaitKind};
+
+    fn sets(held: &[&[(u64, Mode)]]) -> (HeldSets, Vec<HeldSetId>) {
+        let mut sets = HeldSets::default();
+        let ids = held.iter().map(|locks| {
+            let mut stack = HeldStack::new();
+            for &(instance, mode) in *locks {
+                stack.push(Acquired::new(ClassId::new(1), mode, false), instance, Point::new(1));
+            }
+            sets.intern(&stack)
+        });
+        let ids = ids.collect();
+        (sets, ids)
+    }
+
+    fn witness(thread: u32, held: HeldSetId) -> Witness {
+        let request = Request::new(Acquired::new(ClassId::new(2), Mode::Exclusive, false), 9, Point::new(1));
+        let mut stack = HeldStack::new();
+        stack.push(request.how, 1, Point::new(1));
+        Witness::of(stack.get(0).unwrap(), &Request { thread, ..request }, held)
+    }
+
+    #[test]
+    fn readers_gate_only_against_writers() {
+        use Mode::{Exclusive, Shared, Upgradable};
+        let (sets, ids) = sets(&[
+            &[(1, Exclusive), (8, Shared)],
+            &[(2, Shared), (1, Shared)],
+            &[(1, Upgradable), (8, Shared)],
+            &[(2, Shared), (9, Shared)],
+        ]);
+        assert_eq!(sets.gate(ids[0], ids[1]), Some(ClassId::new(1)));
+        assert_eq!(sets.gate(ids[1], ids[1]), None);
+        assert_eq!(sets.gate(ids[2], ids[2]), Some(ClassId::new(1)), "there is one upgradable reader");
+        assert_eq!(sets.gate(ids[1], ids[2]), None);
+        assert_eq!(sets.gate(ids[1], ids[3]), None);
+    }
+
+    #[test]
+    fn fewer_locks_replace_more_and_other_threads_join() {
+        use Mode::Exclusive;
+        let (sets, ids) =
+            sets(&[&[(1, Exclusive), (2, Exclusive)], &[(1, Exclusive)], &[(3, Exclusive), (4, Exclusive)]]);
+        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
+        let mut kept = vec![(kind, witness(1, ids[0]))];
+        offer(&mut kept, kind, witness(1, ids[1]), &sets);
+        assert_eq!(kept, [(kind, witness(1, ids[1]))]);
+        offer(&mut kept, kind, witness(1, ids[0]), &sets);
+        assert_eq!(kept.len(), 1, "more of the same says nothing new");
+        for thread in 2..20 {
+            offer(&mut kept, kind, witness(thread, ids[2]), &sets);
+        }
+        assert_eq!(kept.len(), WITNESSES);
+        offer(&mut kept, kind, witness(30, ids[1]), &sets);
+        assert!(kept.iter().any(|(_, kept)| kept.thread == 30), "one that is guarded more made room");
+        assert_eq!(kept.len(), WITNESSES);
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line: `mm-sim` tells the story, `list` and `run` are for everything else.
+//!
+//! Exit codes: 0 clean (for the story: as expected), 100 findings, 101 failure or bad input, 2 wrong usage.
+
+mod list;
+mod paint;
+mod run;
+mod story;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Something was found.
+pub(crate) const FINDINGS: u8 = 100;
+/// It did not work, or the input was bad.
+pub(crate) const FAILURE: u8 = 101;
+
+/// Simulates Linux memory management under lockdep. Without a command: the story of the mail of January 2023.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// Where the story's files go.
+    #[arg(long, value_name = "DIR", default_value = "target/mm-sim")]
+    out: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists scenarios and protocols.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs a scenario.
+    Run {
+        /// Its id.
+        scenario: String,
+        /// The protocol; the scenario's own if it is not given.
+        #[arg(long)]
+        protocol: Option<String>,
+        /// The seed of the scheduler.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Pages of memory, if not the scenario's own.
+        #[arg(long, value_name = "PAGES")]
+        memory: Option<u64>,
+        /// A deliberate bug: what retract_page_tables forgets to exclude (mmap-lock, vma-lock, i-mmap, anon-vma).
+        #[arg(long, value_name = "WHAT")]
+        forget: Option<String>,
+        /// Tell lockdep that a write-locked VMA stays locked, which the kernel's lockdep is not told.
+        #[arg(long)]
+        strict: bool,
+        /// The outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Args {
+    /// Does what was asked for. An error is one line.
+    pub(crate) fn execute(self) -> Result<ExitCode, String> {
+        match self.command {
+            None => story::tell(&self.out),
+            Some(Command::List { json }) => list::list(json),
+            Some(Command::Run { scenario, protocol, seed, memory, forget, strict, json }) => {
+                let what = run::What { scenario, protocol, seed, memory, forget, strict };
+                run::run(&what, json)
+            }
+        }
+    }
+}

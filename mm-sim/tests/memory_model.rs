@@ -1,0 +1,30 @@
+//! Random operations of several processes, each access checked against the memory model.
+
+use mm_sim::{Protocol, run, scenario};
+
+#[test]
+fn whatever_processes_do_memory_is_what_the_model_says() {
+    let soak = scenario::named("soak").unwrap();
+    for protocol in [Protocol::V6_1, Protocol::V6_4, Protocol::V6_6, Protocol::V6_12] {
+        let mut accesses = 0;
+        for seed in 1..=25 {
+            let outcome = run(soak, protocol, seed);
+            assert!(
+                outcome.is_expected,
+                "{} with seed {seed}: {}\n{:#?}",
+                protocol.name, outcome.verdict, outcome.findings
+            );
+            accesses += outcome.stats["accesses"];
+        }
+        assert!(accesses > 1000, "only {accesses} accesses have been checked");
+    }
+}
+
+#[test]
+fn short_of_memory_the_model_still_holds() {
+    let soak = scenario::named("soak").unwrap().with_memory(700);
+    for seed in 1..=10 {
+        let outcome = run(&soak, Protocol::V6_12, seed);
+        assert!(outcome.is_expected, "seed {seed}: {}\n{:#?}", outcome.verdict, outcome.findings);
+    }
+}

@@ -1,0 +1,106 @@
+//! Every scenario gives the expected verdict under every protocol, whatever the seed.
+
+use mm_sim::{Exclusion, Invariant, Protocol, Scenario, View, run, scenario};
+
+fn check(id: &str, protocol: Protocol, seeds: std::ops::RangeInclusive<u64>) {
+    let scenario: &Scenario = scenario::named(id).unwrap();
+    for seed in seeds {
+        let outcome = run(scenario, protocol, seed);
+        assert!(
+            outcome.is_expected,
+            "{id} under {} with seed {seed}: {}, but expected: {}\n{:#?}",
+            protocol.name, outcome.verdict, outcome.expected, outcome.findings
+        );
+    }
+}
+
+#[test]
+fn the_mail_under_every_protocol() {
+    for protocol in Protocol::ALL {
+        check("mail", protocol, 1..=20);
+    }
+}
+
+#[test]
+fn without_reclaim_there_is_no_cycle() {
+    for protocol in Protocol::ALL {
+        check("mail-no-reclaim", protocol, 1..=5);
+    }
+}
+
+#[test]
+fn file_faults_on_a_machine_short_of_memory() {
+    for protocol in Protocol::ALL {
+        check("mail-file-faults", protocol, 1..=5);
+    }
+}
+
+#[test]
+fn the_deadlock_is_real_and_the_trylock_cures_it() {
+    let scenario = scenario::named("mail-deadlock").unwrap();
+    let deadlocks = |seed: &u64| run(scenario, Protocol::JAN_2023_FILE, *seed).deadlock.is_some();
+    let seed = (1..=60).find(deadlocks).expect("one of 60 seeds deadlocks");
+    let deadlock = run(scenario, Protocol::JAN_2023_FILE, seed).deadlock.unwrap();
+    let locks: Vec<_> = deadlock.waits.iter().map(|wait| wait.lock.split(" of ").next().unwrap()).collect();
+    assert_eq!(locks, ["folio_lock(file)", "vma->vm_lock"], "{deadlock}");
+    for protocol in [Protocol::V6_4, Protocol::V6_6, Protocol::V6_12] {
+        check("mail-deadlock", protocol, seed..=seed);
+    }
+}
+
+#[test]
+fn the_strict_view_needs_no_reclaim_to_see_the_inversion() {
+    for seed in 1..=5 {
+        let scenario = scenario::named("mail-no-reclaim").unwrap();
+        let outcome = run(scenario, Protocol::JAN_2023.with_view(View::Strict), seed);
+        assert!(outcome.is_expected && !outcome.reports.is_empty(), "seed {seed}: {}", outcome.verdict);
+        let silent = run(scenario, Protocol::V6_4.with_view(View::Strict), seed);
+        assert!(!silent.has_findings(), "seed {seed}: {}", silent.verdict);
+    }
+}
+
+#[test]
+fn a_reader_that_reads_again_is_found_and_can_hang() {
+    let mut deadlocks = 0;
+    for seed in 1..=10 {
+        let outcome = run(scenario::named("mincore-buggy").unwrap(), Protocol::V6_1, seed);
+        assert!(outcome.is_expected, "seed {seed}: {}", outcome.verdict);
+        deadlocks += u32::from(outcome.deadlock.is_some());
+    }
+    assert!(deadlocks > 0, "a writer comes in between, sooner or later");
+    for protocol in Protocol::ALL {
+        check("mincore-fixed", protocol, 1..=5);
+    }
+    check("mincore-buggy", Protocol::V6_12, 1..=5);
+}
+
+/// The cycle has real stacks: through retract_page_tables, through a page fault, through reclaim.
+#[test]
+fn the_report_shows_the_three_paths() {
+    let outcome = run(scenario::named("mail").unwrap(), Protocol::JAN_2023, 1);
+    let text = lockdep_report::text::render(&outcome.reports[0]);
+    for function in ["retract_page_tables", "collapse_file", "do_anonymous_page", "try_to_unmap", "shrink_folio_list"] {
+        assert!(text.contains(function), "no {function} in\n{text}");
+    }
+    assert!(!text.contains("mm_sim::sched::"), "the scheduler's frames are nobody's business");
+}
+
+/// The rule of the mail: a protocol that forgets one of the four is caught by the invariant of that name.
+#[test]
+fn whoever_forgets_an_exclusion_is_caught() {
+    let scenario = scenario::named("mail").unwrap();
+    for exclusion in Exclusion::ALL {
+        for seed in 1..=3 {
+            let outcome = run(scenario, Protocol::V6_4.forgetting(exclusion), seed);
+            let found = outcome.findings.iter().any(|finding| finding.invariant == Invariant::TableFreedUnderWalkers);
+            assert!(found && outcome.is_expected, "{exclusion:?}, seed {seed}: {}", outcome.verdict);
+        }
+    }
+}
+
+#[test]
+fn a_protocol_that_forgets_nothing_is_not_accused() {
+    let outcome = run(scenario::named("mail").unwrap(), Protocol::V6_4, 1);
+    assert!(outcome.findings.is_empty());
+    assert!(outcome.stats["tables_retracted"] > 0, "it has freed tables all the same");
+}
