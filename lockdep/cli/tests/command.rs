@@ -121,6 +121,23 @@ fn a_journal_that_is_cut_at_its_end_loses_its_last_line_only() {
 }
 
 #[test]
+fn a_trace_of_events_is_an_observation() {
+    let scratch = scratch("trace");
+    let event = |class: &str, instance: u32| {
+        format!("{{\"event\":\"acquire\",\"class\":\"{class}\",\"instance\":{instance}}}\n")
+    };
+    let header = "{\"event\":\"trace\",\"version\":1,\"program\":\"bank\"}\n";
+    scratch.write("good.jsonl", format!("{header}{}{}", event("accounts", 1), event("ledger", 2)));
+    scratch.write("bad.jsonl", format!("{header}{}{}", event("ledger", 2), event("accounts", 1)));
+    let good = scratch.run("audit --order lockdep.order --observed good.jsonl");
+    assert_eq!((good.code, good.stderr.as_str()), (Some(0), ""));
+    assert!(good.stdout.starts_with("lockdep.order: 1 rule: 1 confirmed"), "{}", good.stdout);
+    let bad = scratch.run("audit --order lockdep.order --observed bad.jsonl");
+    assert_eq!(bad.code, Some(100));
+    assert!(bad.stdout.contains("\n  accounts (line 1) before ledger (line 1)\n"), "{}", bad.stdout);
+}
+
+#[test]
 fn a_project_is_searched_for_its_declarations() {
     let scratch = Scratch::new("project");
     scratch
