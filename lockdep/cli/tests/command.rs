@@ -67,6 +67,10 @@ fn bad_input_is_one_line_and_101() {
         .write("half.jsonl", JOURNAL.replace("\"name\":\"ledger\"", "\"na"))
         .write("cut.txt", &dump[..300])
         .write("other-boot.txt", dump.replace("00000000000000a", "00000000000000f"))
+        .write(
+            "cut-chains.txt",
+            "all lock chains:\nirq_context: 0\n[000000000000000a] a.b\n\nirq_context: 0\n[000000000000000a] a",
+        )
         .write("twice.txt", format!("{dump}{dump}"))
         .write("bad.order", "accounts -> ledger\nwhat is this\n")
         .write("names", "doc x\n")
@@ -84,7 +88,11 @@ fn bad_input_is_one_line_and_101() {
         ("audit --order order-6.1.c --observed binary", "binary:1: binary data: not an observation"),
         ("audit --order order-6.1.c --observed empty", "empty: empty"),
         ("audit --order order-6.1.c --observed half.jsonl", "half.jsonl:3: not a journal record: "),
-        ("audit --order order-6.1.c --observed cut.txt", "cut.txt:8: not a lock class, or cut"),
+        ("audit --order order-6.1.c --observed cut.txt", "cut.txt:8: the dump is cut: its last line does not end"),
+        (
+            "audit --order order-6.1.c --observed cut-chains.txt",
+            "cut-chains.txt:6: the dump is cut: its last line does not end",
+        ),
         (
             "audit --order order-6.1.c --observed twice.txt",
             "twice.txt:42: a second header: two dumps, perhaps of different boots, in one file",

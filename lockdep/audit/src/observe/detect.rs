@@ -65,8 +65,8 @@ impl Observation {
             _ if bytes.is_empty() => Err(InputError::whole(name, "empty")),
             Some(Format::Journal) => Ok(Self::from_journal(name, &Journal::parse(name, bytes)?)),
             Some(Format::Events) => events::parse(name, bytes),
-            Some(Format::ProcLockdep) => proc_lockdep::parse(name, text(name, bytes)?),
-            Some(Format::ProcLockdepChains) => chains::parse(name, text(name, bytes)?),
+            Some(Format::ProcLockdep) => dump(name, bytes, proc_lockdep::parse),
+            Some(Format::ProcLockdepChains) => dump(name, bytes, chains::parse),
             Some(Format::Trace) => trace::parse(name, &lossy(), Source::Trace),
             Some(Format::Perf) => trace::parse(name, &lossy(), Source::Perf),
             Some(Format::Log) => log::parse(name, &lossy()),
@@ -79,6 +79,19 @@ impl Observation {
             )),
         }
     }
+}
+
+/// Reads a kernel's dump. What is wrong with a last line that does not end is that it was cut.
+fn dump(
+    name: &str,
+    bytes: &[u8],
+    parse: impl Fn(&str, &str) -> Result<Observation, InputError>,
+) -> Result<Observation, InputError> {
+    let text = text(name, bytes)?;
+    parse(name, text).map_err(|error| match !text.ends_with('\n') && error.line == text.lines().count() {
+        true => InputError::at(name, error.line, "the dump is cut: its last line does not end"),
+        false => error,
+    })
 }
 
 fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, InputError> {
