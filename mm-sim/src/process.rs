@@ -63,9 +63,9 @@ impl World {
         op::reclaim::balance_pgdat(&self.machine, pages)
     }
 
-    /// User code computes for `steps` steps, during which others may run.
-    pub fn compute(&self, steps: u32) {
-        (0..steps).for_each(|_| crate::sched::step());
+    /// The actor computes, and the others run for `steps` steps of the scheduler.
+    pub fn compute(&self, steps: u64) {
+        crate::sched::sleep(steps);
     }
 
     /// Returns how many pages of memory are free.

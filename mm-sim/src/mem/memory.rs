@@ -102,6 +102,11 @@ impl Memory {
 
     /// Frees a table; `by` is the operation that does it.
     pub(crate) fn free_table(&self, table: &PageTable, by: String) {
+        let used = table.used().count();
+        if used > 0 {
+            let text = format!("{} table {} is freed with {used} entries by {by}", table.level.as_str(), table.id);
+            sched::finding(Invariant::TableFreedNotEmpty, text);
+        }
         table.poison(by.clone());
         if self.tables.remove(&table.id).is_some() {
             self.graves.insert(table.id, by);

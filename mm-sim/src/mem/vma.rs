@@ -168,6 +168,15 @@ impl Vma {
         guard.is_some()
     }
 
+    /// Notes that it leaves the VMA tree. Its readers must be gone, so a writer must have marked it.
+    pub(crate) fn mark_detached(&self, mm: &Mm) {
+        if !(mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(mm)) {
+            let text = format!("vma {} leaves the tree without being write-locked", self.id);
+            sched::finding(Invariant::VmaChangedUnprotected, text);
+        }
+        self.detached.store(true, Relaxed);
+    }
+
     fn mark(&self, mm: &Mm) {
         if !mm.mmap_lock.is_mine_to_write() {
             let text = format!("vma {} is write-locked without the mmap lock", self.id);

@@ -29,7 +29,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
         let vmas = mm.all();
         for vma in &vmas {
             vma.vma_start_write(mm);
-            vma.detached.store(true, Relaxed);
+            vma.mark_detached(mm);
         }
         pgtables::free_pgtables(m, mm, &vmas, 0..crate::mem::Level::Pgd.table_size(), &(0..u64::MAX), &mut gather);
         mm.vmas.lock().clear();

@@ -41,7 +41,7 @@ pub(crate) fn munmap(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) {
 /// Takes a VMA out of the tree, where no new fault finds it; readers that have it have finished.
 fn detach(mm: &Mm, vma: &Arc<Vma>) {
     vma.vma_start_write(mm);
-    vma.detached.store(true, Relaxed);
+    vma.mark_detached(mm);
     mm.remove(vma);
 }
 

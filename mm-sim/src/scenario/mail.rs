@@ -91,7 +91,7 @@ fn build_deadlock(world: &World) -> Plan {
     plan.actor("file-fault", move || {
         let Some((process, code)) = reader else { return };
         for round in 0..16 {
-            kernel.compute(1500);
+            kernel.compute(3000);
             ignore(process.load(code + round * 32 * PAGE_SIZE));
         }
     });

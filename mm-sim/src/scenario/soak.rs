@@ -1,5 +1,9 @@
 //! Random operations of several processes: whatever they do, every load reads what the memory model says.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::{Expect, Plan, Scenario};
 use crate::{
     PAGE_SIZE,
@@ -22,7 +26,7 @@ pub(super) const SOAK: Scenario = Scenario {
     story: "Threads map, unmap, read, write and fork at random; the kernel truncates, writes back, collapses and\n\
             reclaims under them. Every access is checked against the memory model.",
     source: "the simulator's own property test",
-    memory: 2500,
+    memory: 6000,
     default_protocol: Protocol::V6_12,
     expect: |protocol| match protocol.waits_under_imap() {
         true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
@@ -37,33 +41,55 @@ fn build(world: &World) -> Plan {
     let files = [world.create(HUGE_PAGES), world.create(SMALL), world.create(2 * HUGE_PAGES)];
     for number in 0..3 {
         let Some(process) = world.spawn() else { continue };
-        plan.processes.push(process.clone());
+        let mappings = Mappings::default();
         for thread in 0..2 {
-            let (process, files, rng) = (process.clone(), files.clone(), Rng::new(rng.next()));
-            plan.actor(&format!("process-{number}.{thread}"), move || User::new(process, files, rng).act());
+            let (process, files, mappings) = (process.clone(), files.clone(), mappings.clone());
+            let user = User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings };
+            plan.actor(&format!("process-{number}.{thread}"), move || user.act());
         }
+        plan.processes.push(process);
     }
-    let (kernel, rng) = (world.clone(), Rng::new(rng.next()));
-    plan.actor("kernel", move || keep_house(&kernel, &files, rng));
+    let (kernel, number) = (world.clone(), files.clone());
+    let mut draw = Rng::new(rng.next());
+    plan.actor("truncate", move || {
+        (0..OPERATIONS / 4).for_each(|_| change_size(&kernel, &number, &mut draw));
+    });
+    let (kernel, file) = (world.clone(), files[0].clone());
+    plan.actor("khugepaged", move || {
+        for _ in 0..OPERATIONS / 6 {
+            kernel.collapse(&file, 0);
+            kernel.compute(500);
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("kswapd", move || {
+        for _ in 0..OPERATIONS / 6 {
+            kernel.reclaim(16);
+            kernel.compute(15_000);
+        }
+    });
     plan
 }
 
-/// A thread of a process, with the mappings it has made.
+/// Address and pages of what the threads of one process have mapped.
+type Mappings = Arc<Mutex<Vec<(u64, u64)>>>;
+
+/// A thread of a process.
 struct User {
+    kernel: World,
     process: Process,
     files: [File; 3],
     rng: Rng,
-    /// Address and pages.
-    mappings: Vec<(u64, u64)>,
+    mappings: Mappings,
 }
 
 impl User {
-    const fn new(process: Process, files: [File; 3], rng: Rng) -> Self {
-        Self { process, files, rng, mappings: Vec::new() }
-    }
-
     fn act(mut self) {
         for word in 1..=u64::from(OPERATIONS) {
+            // Bursts, and pauses in which khugepaged gets somewhere.
+            if self.rng.below(8) == 0 {
+                self.kernel.compute(self.rng.below(12_000));
+            }
             match self.rng.below(16) {
                 0 | 1 => self.map(),
                 2 => self.unmap(),
@@ -81,7 +107,7 @@ impl User {
             0 => self.process.map_anon(SMALL),
             _ => self.process.map_file(&file, 0, pages, shared),
         };
-        self.mappings.push((addr, pages));
+        self.mappings.lock().push((addr, pages));
     }
 
     fn unmap(&mut self) {
@@ -94,11 +120,12 @@ impl User {
     fn fork(&mut self, word: u64) {
         let Some(child) = self.process.fork() else { return };
         for _ in 0..4 {
-            if let Some(addr) = self.address() {
-                checked(child.store(addr, word << 16));
-                checked(self.process.store(addr, word << 20));
-                checked(child.load(addr));
-            }
+            let (Some(mine), Some(yours)) = (self.address(), self.address()) else { continue };
+            checked(self.process.store(mine, word << 20));
+            checked(child.load(mine));
+            checked(child.store(yours, word << 16));
+            checked(self.process.load(yours));
+            checked(child.load(mine));
         }
         child.exit();
     }
@@ -116,11 +143,12 @@ impl User {
     }
 
     fn pick(&mut self) -> Option<(u64, u64)> {
-        let count = self.mappings.len() as u64;
-        (count > 0).then(|| self.mappings[self.rng.below(count) as usize])
+        let mappings = self.mappings.lock();
+        let count = mappings.len() as u64;
+        (count > 0).then(|| mappings[self.rng.below(count) as usize])
     }
 
-    /// An address near the start of a mapping of this thread, where others have been too.
+    /// An address near the start of a mapping of this process, where others have been too.
     fn address(&mut self) -> Option<u64> {
         let (addr, pages) = self.pick()?;
         Some(addr + self.rng.below(pages.min(SMALL + 4)) * PAGE_SIZE)
@@ -130,17 +158,18 @@ impl User {
 /// A right signal is as good as a right value; a wrong one is a finding already.
 fn checked<T>(_result: Result<T, Signal>) {}
 
-fn keep_house(kernel: &World, files: &[File; 3], mut rng: Rng) {
+/// Cuts a file, grows it again or writes it back.
+fn change_size(kernel: &World, files: &[File; 3], rng: &mut Rng) {
     let sizes = [HUGE_PAGES, SMALL, 2 * HUGE_PAGES];
-    for _ in 0..OPERATIONS / 3 {
-        let number = rng.below(3) as usize;
-        match rng.below(6) {
-            0 => kernel.truncate(&files[number], rng.below(sizes[number])),
-            1 => kernel.truncate(&files[number], sizes[number]),
-            2 => kernel.writeback(&files[number]),
-            3 => drop(kernel.reclaim(16)),
-            _ => drop(kernel.collapse(&files[number], 0)),
+    let number = rng.below(3) as usize;
+    match rng.below(3) {
+        0 => {
+            kernel.truncate(&files[number], rng.below(2) * rng.below(sizes[number]));
+            kernel.compute(20);
+            kernel.truncate(&files[number], sizes[number]);
         }
-        kernel.compute(40);
+        1 => kernel.truncate(&files[number], sizes[number]),
+        _ => kernel.writeback(&files[number]),
     }
+    kernel.compute(9000);
 }

@@ -39,6 +39,8 @@ pub(crate) enum Stop {
 enum State {
     Ready,
     Blocked(Waiting, Vec<&'static str>),
+    /// Has nothing to do with the simulated machine until the run has come to this step.
+    Asleep(u64),
     Finished,
 }
 
@@ -148,6 +150,17 @@ impl Baton {
         self.await_turn(me);
     }
 
+    /// Lets the others run for `steps` steps.
+    fn sleep(&self, me: ActorId, steps: u64) {
+        {
+            let mut inner = self.inner.lock();
+            let until = inner.steps + steps;
+            inner.slots[me.0 as usize].state = State::Asleep(until);
+            inner.pass_on();
+        }
+        self.await_turn(me);
+    }
+
     /// Blocks this actor until somebody wakes it.
     fn block(&self, me: ActorId, what: Arc<dyn Waitable>, mode: &'static str, path: Vec<&'static str>) {
         {
@@ -176,6 +189,7 @@ impl Baton {
 impl Inner {
     /// Gives the baton to a ready actor, drawn at random. If there is none, the run is over or deadlocked.
     fn pass_on(&mut self) {
+        self.wake_sleepers();
         let is_ready = |slot: &Slot| matches!(slot.state, State::Ready);
         let ready: Vec<usize> = (0..self.slots.len()).filter(|&i| is_ready(&self.slots[i])).collect();
         if ready.is_empty() {
@@ -186,6 +200,19 @@ impl Inner {
         }
         self.running = ready[self.rng.below(ready.len() as u64) as usize];
         self.slots[self.running].turn.notify_one();
+    }
+
+    /// Wakes who has slept long enough; if nobody is ready, time passes until somebody has.
+    fn wake_sleepers(&mut self) {
+        let until = |slot: &Slot| if let State::Asleep(until) = slot.state { Some(until) } else { None };
+        if !self.slots.iter().any(|slot| matches!(slot.state, State::Ready)) {
+            self.steps = self.slots.iter().filter_map(until).min().unwrap_or(0).max(self.steps);
+        }
+        for slot in &mut self.slots {
+            if until(slot).is_some_and(|until| until <= self.steps) {
+                slot.state = State::Ready;
+            }
+        }
     }
 
     fn deadlock(&self) -> Option<Deadlock> {
@@ -214,6 +241,13 @@ impl Inner {
 pub(crate) fn step() {
     if let Some(actor) = actor::this().filter(|_| !thread::panicking()) {
         actor.baton.step(actor.id);
+    }
+}
+
+/// Lets the others run for `steps` steps, if the current thread is an actor.
+pub(crate) fn sleep(steps: u64) {
+    if let Some(actor) = actor::this() {
+        actor.baton.sleep(actor.id, steps);
     }
 }
 

@@ -13,7 +13,7 @@ mod wait_for;
 pub(crate) use actor::{
     ActorId, current, enter_atomic, finding, in_reclaim, is_atomic, leave_atomic, path, scope, set_in_reclaim,
 };
-pub(crate) use baton::{Baton, Body, Stop, block, step, wake};
+pub(crate) use baton::{Baton, Body, Stop, block, sleep, step, wake};
 pub(crate) use rng::Rng;
 pub use wait_for::{Deadlock, Wait};
 pub(crate) use wait_for::{Holder, Waitable};
