@@ -52,6 +52,7 @@ examples! {
     read_write: ["1 finding(s)", "rlock(config);", "exit code 0"];
     nested: ["1 finding(s)", "possible recursive locking detected", "exit code 0"];
     condvar: ["1 finding(s)", "queue --> log", "exit code 0"];
+    declared_order: ["296 left after fees", "0 finding(s)", "exit code 0"];
     drop_in: ["numbers, all taken: 500500", "0 finding(s)", "exit code 0"];
 }
 

@@ -279,7 +279,7 @@ fn every_text_fits_100_columns_and_every_page_is_escaped() {
     let text = render::text(&audit);
     assert_eq!(text.lines().filter(|line| line.chars().count() > 100).collect::<Vec<_>>(), Vec::<&str>::new());
     let html = render::html(&audit);
-    assert!(html.contains("class=\"contradicts\"") && html.contains("&amp;vma-&gt;vm_lock-&gt;lock"));
+    assert!(html.contains("class=\"arc contradicts\"") && html.contains("&amp;vma-&gt;vm_lock-&gt;lock"));
     assert!(!html.contains("&vma->") && html.trim_end().ends_with("</html>"));
     assert!(
         render::markdown(&audit).contains("- `mapping->invalidate_lock` (line 8) before `vma_start_write` (line 11)\n")

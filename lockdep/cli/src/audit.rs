@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// A kernel tree, or its tarball (.tar, .tar.gz, .tar.xz)
     #[arg(long, value_name = "PATH")]
     kernel_tree: Vec<PathBuf>,
-    /// A lockdep journal, /proc/lockdep, /proc/lockdep_chains, ftrace or perf script text of lock events, a kernel log
+    /// A lockdep journal or trace, /proc/lockdep, /proc/lockdep_chains, ftrace or perf script text of lock events, a kernel log
     #[arg(long, value_name = "FILE")]
     observed: Vec<PathBuf>,
     /// An older version of the document of the same style: what came, went, and was turned round since

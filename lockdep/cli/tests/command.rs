@@ -67,6 +67,10 @@ fn bad_input_is_one_line_and_101() {
         .write("half.jsonl", JOURNAL.replace("\"name\":\"ledger\"", "\"na"))
         .write("cut.txt", &dump[..300])
         .write("other-boot.txt", dump.replace("00000000000000a", "00000000000000f"))
+        .write(
+            "cut-chains.txt",
+            "all lock chains:\nirq_context: 0\n[000000000000000a] a.b\n\nirq_context: 0\n[000000000000000a] a",
+        )
         .write("twice.txt", format!("{dump}{dump}"))
         .write("bad.order", "accounts -> ledger\nwhat is this\n")
         .write("names", "doc x\n")
@@ -84,7 +88,11 @@ fn bad_input_is_one_line_and_101() {
         ("audit --order order-6.1.c --observed binary", "binary:1: binary data: not an observation"),
         ("audit --order order-6.1.c --observed empty", "empty: empty"),
         ("audit --order order-6.1.c --observed half.jsonl", "half.jsonl:3: not a journal record: "),
-        ("audit --order order-6.1.c --observed cut.txt", "cut.txt:8: not a lock class, or cut"),
+        ("audit --order order-6.1.c --observed cut.txt", "cut.txt:8: the dump is cut: its last line does not end"),
+        (
+            "audit --order order-6.1.c --observed cut-chains.txt",
+            "cut-chains.txt:6: the dump is cut: its last line does not end",
+        ),
         (
             "audit --order order-6.1.c --observed twice.txt",
             "twice.txt:42: a second header: two dumps, perhaps of different boots, in one file",
@@ -118,6 +126,23 @@ fn a_journal_that_is_cut_at_its_end_loses_its_last_line_only() {
     let report = scratch.run("report cut.jsonl");
     assert_eq!((report.code, report.stdout.as_str()), (Some(0), "no findings\n"));
     assert_eq!(report.stderr, "note: cut.jsonl:5: the last line was cut and is left out\n");
+}
+
+#[test]
+fn a_trace_of_events_is_an_observation() {
+    let scratch = scratch("trace");
+    let event = |class: &str, instance: u32| {
+        format!("{{\"event\":\"acquire\",\"class\":\"{class}\",\"instance\":{instance}}}\n")
+    };
+    let header = "{\"event\":\"trace\",\"version\":1,\"program\":\"bank\"}\n";
+    scratch.write("good.jsonl", format!("{header}{}{}", event("accounts", 1), event("ledger", 2)));
+    scratch.write("bad.jsonl", format!("{header}{}{}", event("ledger", 2), event("accounts", 1)));
+    let good = scratch.run("audit --order lockdep.order --observed good.jsonl");
+    assert_eq!((good.code, good.stderr.as_str()), (Some(0), ""));
+    assert!(good.stdout.starts_with("lockdep.order: 1 rule: 1 confirmed"), "{}", good.stdout);
+    let bad = scratch.run("audit --order lockdep.order --observed bad.jsonl");
+    assert_eq!(bad.code, Some(100));
+    assert!(bad.stdout.contains("\n  accounts (line 1) before ledger (line 1)\n"), "{}", bad.stdout);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //!
 //! No lock of this crate is used in here, and a thread that is inside is not watched.
 
+// Lock order: learnt -> spans or stacks or points or THREADS or RESOLVED or REGISTRY -> PREFIXES (ORPHANS and SESSIONS alone)
 pub(crate) mod classes;
 mod cold;
 mod journal;

@@ -94,6 +94,7 @@ impl DocumentAudit {
         self.with_verdict(Verdict::Contradicted).next().is_some()
             || !self.missing.is_empty()
             || self.conflicts.iter().any(|conflict| conflict.is_certain)
+            || self.against_several().next().is_some()
             || self.is_whole && (self.undocumented().next().is_some() || self.undeclared_nestings().next().is_some())
     }
 

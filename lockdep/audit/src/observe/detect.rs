@@ -2,7 +2,7 @@
 
 use lockdep_core::Journal;
 
-use super::{Observation, Source, chains, log, proc_lockdep, trace};
+use super::{Observation, Source, chains, events, log, proc_lockdep, trace};
 use crate::InputError;
 
 /// The format of an observed file.
@@ -10,6 +10,8 @@ use crate::InputError;
 pub enum Format {
     /// A lockdep journal.
     Journal,
+    /// A trace of events, one JSON object a line.
+    Events,
     /// `/proc/lockdep`.
     ProcLockdep,
     /// `/proc/lockdep_chains`.
@@ -29,6 +31,9 @@ impl Format {
     /// Returns the format that a file's beginning shows.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let start = bytes.trim_ascii_start();
+        if events::is_trace(start) {
+            return Some(Self::Events);
+        }
         if start.starts_with(b"{") {
             return Some(Self::Journal);
         }
@@ -59,8 +64,9 @@ impl Observation {
         match Format::of(bytes) {
             _ if bytes.is_empty() => Err(InputError::whole(name, "empty")),
             Some(Format::Journal) => Ok(Self::from_journal(name, &Journal::parse(name, bytes)?)),
-            Some(Format::ProcLockdep) => proc_lockdep::parse(name, text(name, bytes)?),
-            Some(Format::ProcLockdepChains) => chains::parse(name, text(name, bytes)?),
+            Some(Format::Events) => events::parse(name, bytes),
+            Some(Format::ProcLockdep) => dump(name, bytes, proc_lockdep::parse),
+            Some(Format::ProcLockdepChains) => dump(name, bytes, chains::parse),
             Some(Format::Trace) => trace::parse(name, &lossy(), Source::Trace),
             Some(Format::Perf) => trace::parse(name, &lossy(), Source::Perf),
             Some(Format::Log) => log::parse(name, &lossy()),
@@ -68,11 +74,24 @@ impl Observation {
             None => Err(InputError::at(
                 name,
                 1,
-                "not an observation: known are lockdep journals, /proc/lockdep, /proc/lockdep_chains, ftrace and \
+                "not an observation: known are lockdep journals and traces, /proc/lockdep, /proc/lockdep_chains, ftrace and \
                  perf script text of lock events, kernel logs with reports of lockdep",
             )),
         }
     }
+}
+
+/// Reads a kernel's dump. What is wrong with a last line that does not end is that it was cut.
+fn dump(
+    name: &str,
+    bytes: &[u8],
+    parse: impl Fn(&str, &str) -> Result<Observation, InputError>,
+) -> Result<Observation, InputError> {
+    let text = text(name, bytes)?;
+    parse(name, text).map_err(|error| match !text.ends_with('\n') && error.line == text.lines().count() {
+        true => InputError::at(name, error.line, "the dump is cut: its last line does not end"),
+        false => error,
+    })
 }
 
 fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, InputError> {

@@ -12,7 +12,7 @@ use crate::document::Note;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// A lockdep journal.
+    /// A lockdep journal, or a trace of events.
     Journal,
     /// `/proc/lockdep`: dependencies without their kinds.
     ProcLockdep,

@@ -28,14 +28,19 @@ impl Observation {
             }
         }
         for report in &journal.reports {
-            let finding = self.finding(report);
-            self.findings.push(finding);
+            self.add_report(report);
         }
         if let Some(line) = journal.cut_line {
             let line = u32::try_from(line).unwrap_or(u32::MAX);
             let site = Site { file: name.to_owned(), line, column: 0 };
             self.notes.push(Note { site, text: "the last line was cut and is left out".to_owned() });
         }
+    }
+
+    /// Adds what a validator has reported.
+    pub(super) fn add_report(&mut self, report: &Report) {
+        let finding = self.finding(report);
+        self.findings.push(finding);
     }
 
     fn finding(&mut self, report: &Report) -> Finding {

@@ -1,13 +1,14 @@
 //! [`Observation`]: lock classes and dependencies that were really seen, whatever file they come from.
 //!
 //! One observation is one run, or one boot of a kernel: its class names tell its classes apart. `graph` holds it,
-//! `name` takes class names apart, `finding` is what a validator has said itself. Each format is a file: `journal`,
+//! `name` takes class names apart, `finding` is what a validator has said itself. Each format is a file: `journal`, `events`,
 //! `proc_lockdep`, `chains`, `trace` (ftrace and perf, by way of `replay`), `log`. `detect` tells them apart,
 //! `combine` puts files together that belong together.
 
 mod chains;
 mod combine;
 mod detect;
+mod events;
 mod finding;
 mod graph;
 mod journal;

@@ -18,9 +18,16 @@ h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px soli
 code,svg text{font-family:ui-monospace,monospace;font-size:13px}svg{display:block;max-width:100%;height:auto}
 svg text{fill:var(--ink)}svg .dim{fill:var(--dim)}svg .contradicted{fill:var(--bad);font-weight:600}
 svg .ambiguous{fill:var(--warn)}svg .confirmed{fill:var(--good)}
-path{fill:none;stroke:var(--dim);stroke-opacity:.45}path:hover{stroke-opacity:1;stroke-width:3}
-path.contradicts{stroke:var(--bad);stroke-width:2.5;stroke-opacity:1}path.undocumented,path.ambiguous{stroke:var(--warn);stroke-dasharray:4 3;stroke-opacity:1}
+svg .arc{fill:none;stroke:var(--dim);stroke-opacity:.45}svg .arc:hover{stroke-opacity:1;stroke-width:3}
+svg .contradicts{stroke:var(--bad);stroke-width:2.5;stroke-opacity:1}svg .undocumented,svg .doubtful{stroke:var(--warn);stroke-dasharray:4 3;stroke-opacity:1}
+svg .tip{fill:var(--dim)}svg .tip.contradicts{fill:var(--bad);stroke:none}svg .tip.undocumented,svg .tip.doubtful{fill:var(--warn);stroke:none}
+svg .rule{stroke:var(--line)}.key b{font-weight:600}.key .bad,.key .warn{white-space:nowrap}.warn{color:var(--warn)}
 .scroll{overflow-x:auto}li{margin:.3rem 0}.bad{color:var(--bad)}.dim{color:var(--dim)}";
+
+const KEY: &str = "\
+<p class=\"dim key\">Left: the documented lines, by number. Right: what was seen, an arrow from the lock that was held to the one \
+that was acquired under it. <b>Grey</b> follows the document, <b class=\"bad\">red</b> contradicts it, \
+<b class=\"warn\">dashed</b> is not documented, or true of some locks of the name only. Point at an arrow for its evidence.</p>\n";
 
 /// Renders an audit.
 pub fn html(audit: &Audit) -> String {
@@ -30,6 +37,7 @@ pub fn html(audit: &Audit) -> String {
         "<meta name=\"viewport\" content=\"width=device-width\"><title>Lock order audit</title>\n<style>{STYLE}</style></head>\n<body>\n<h1>Lock order audit</h1>\n"
     );
     let _ = writeln!(out, "<p class=\"dim\">observed: {}</p>", escape(&audit.observations.join(", ")));
+    out.push_str(KEY);
     for document in &audit.documents {
         section(&mut out, document);
     }
@@ -71,6 +79,20 @@ fn section(out: &mut String, document: &DocumentAudit) {
             out.push_str("</ul>\n");
         }
     }
+    if document.against_several().next().is_some() {
+        out.push_str("<h3>Against several lines together</h3>\n<ul>\n");
+        for audit in document.against_several() {
+            let _ = writeln!(out, "<li>{}</li>", steps(&audit.evidence));
+        }
+        out.push_str("</ul>\n");
+    }
+    if document.undocumented().next().is_some() {
+        let _ = writeln!(out, "<h3>Seen, and not documented</h3>\n<ul>");
+        for audit in document.undocumented() {
+            let _ = writeln!(out, "<li>{}</li>", steps(&audit.evidence));
+        }
+        out.push_str("</ul>\n");
+    }
     if !document.missing.is_empty() {
         out.push_str("<h3>Missing</h3>\n<ul>\n");
         for missing in &document.missing {
@@ -88,7 +110,11 @@ fn section(out: &mut String, document: &DocumentAudit) {
 /// The lines, and the arcs between them.
 fn graph(out: &mut String, document: &DocumentAudit) {
     let rows = &document.entries;
-    let text_width = rows.iter().map(|row| 150 + 14 * row.depth + 8 * row.label.chars().count()).max().unwrap_or(200);
+    let label = |row: &EntryAudit| {
+        let scope = row.scope.as_ref().filter(|_| row.depth == 0);
+        row.label.clone() + &scope.map(|scope| format!(" [{scope}]")).unwrap_or_default()
+    };
+    let text_width = rows.iter().map(|row| 150 + 14 * row.depth + 8 * label(row).chars().count()).max().unwrap_or(200);
     let arcs = arcs(document);
     let reach = arcs.iter().map(|arc| arc.from.abs_diff(arc.to)).max().unwrap_or(1);
     let (width, height) = (text_width + 40 + bulge(reach), ROW * (rows.len() + 1));
@@ -98,26 +124,28 @@ fn graph(out: &mut String, document: &DocumentAudit) {
     );
     for (at, row) in rows.iter().enumerate() {
         let y = ROW * (at + 1);
+        if at > 0 && rows[at - 1].group != row.group {
+            let (y, end) = (y - ROW * 7 / 10, text_width);
+            let _ = writeln!(out, "<path class=\"rule\" d=\"M10 {y} H{end}\"/>");
+        }
         let verdict = row.verdict.map_or("", Verdict::as_str);
-        let scope =
-            row.scope.as_ref().filter(|_| row.depth == 0).map(|scope| format!(" [{scope}]")).unwrap_or_default();
         let _ = writeln!(
             out,
-            "<text class=\"dim\" x=\"34\" y=\"{y}\" text-anchor=\"end\">{}</text><text class=\"{verdict}\" x=\"44\" y=\"{y}\">{verdict}</text><text class=\"{}\" x=\"{}\" y=\"{y}\">{}{scope}</text>",
+            "<text class=\"dim\" x=\"34\" y=\"{y}\" text-anchor=\"end\">{}</text><text class=\"{verdict}\" x=\"44\" y=\"{y}\">{verdict}</text><text class=\"{}\" x=\"{}\" y=\"{y}\">{}</text>",
             row.site.line,
             if row.verdict == Some(Verdict::Contradicted) { "contradicted" } else { "" },
             150 + 14 * row.depth,
-            escape(&row.label),
+            escape(&label(row)),
         );
     }
     for arc in &arcs {
         let (y1, y2) = (ROW * (arc.from + 1) - 5, ROW * (arc.to + 1) - 5);
-        let x = text_width + 8;
+        let (x, class) = (text_width + 8, arc.class);
+        let tip = x + 6;
         let side = x + bulge(arc.from.abs_diff(arc.to)) * 4 / 3;
         let _ = writeln!(
             out,
-            "<path class=\"{}\" d=\"M{x} {y1} C{side} {y1} {side} {y2} {x} {y2}\"><title>{}</title></path>",
-            arc.class,
+            "<path class=\"arc {class}\" d=\"M{x} {y1} C{side} {y1} {side} {y2} {tip} {y2}\"><title>{}</title></path><path class=\"tip {class}\" d=\"M{x} {y2} l7 -3.5 v7 z\"/>",
             escape(&arc.title)
         );
     }
@@ -141,7 +169,7 @@ fn arcs(document: &DocumentAudit) -> Vec<Arc> {
     let direct = document.dependencies.iter().filter_map(|audit| {
         let class = match audit.verdict {
             DependencyVerdict::Implied => "implied",
-            DependencyVerdict::Contradicts if is_ambiguous(document, audit) => "ambiguous",
+            DependencyVerdict::Contradicts if is_ambiguous(document, audit) => "doubtful",
             DependencyVerdict::Contradicts => "contradicts",
             DependencyVerdict::Undocumented => "undocumented",
         };
