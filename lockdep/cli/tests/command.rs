@@ -129,6 +129,15 @@ fn a_journal_that_is_cut_at_its_end_loses_its_last_line_only() {
 }
 
 #[test]
+fn lines_that_only_together_are_contradicted_are_a_finding() {
+    let scratch = scratch("together");
+    scratch.write("several.order", "ledger -> cache\ncache -> accounts\n");
+    let run = scratch.run("audit --order several.order --observed run.jsonl");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(100), ""), "{}", run.stdout);
+    assert!(run.stdout.contains("accounts -> ledger"), "{}", run.stdout);
+}
+
+#[test]
 fn a_trace_of_events_is_an_observation() {
     let scratch = scratch("trace");
     let event = |class: &str, instance: u32| {
