@@ -47,6 +47,10 @@ fn what_the_comments_lack_is_named() {
     let missing = |at: usize| audit.documents[at].missing.iter().map(|m| m.lock.as_str()).collect::<Vec<_>>();
     assert_eq!(missing(0), ["fs_reclaim", "mmu_notifier_invalidate_range_start"]);
     assert_eq!(missing(1), ["vma->vm_lock", "fs_reclaim", "mmu_notifier_invalidate_range_start"]);
+    let unnamed = |at: usize| audit.documents[at].unnamed.iter().map(|u| u.lock.as_str()).collect::<Vec<_>>();
+    for lock in ["hugetlbfs_i_mmap_rwsem_key", "hugetlb_fault_mutex", "hugetlb vma_lock"] {
+        assert!(unnamed(1).contains(&lock) && !unnamed(0).contains(&lock), "{lock}: only filemap.c has no hugetlb");
+    }
     let nestings: Vec<_> = audit.documents[0].nestings.iter().map(|nesting| nesting.lock.as_str()).collect();
     assert!(nestings.contains(&"mm->mmap_lock") && nestings.contains(&"pte_lock"), "{nestings:?}");
 }

@@ -59,12 +59,16 @@ pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> V
         let near: BTreeSet<&str> = outer.chain(inner).filter(|other| closure.has(other) || lacks(other)).collect();
         near.len() >= 2 && near.iter().any(|other| closure.has(other))
     };
-    let known = aliases.locks().iter().filter(|info| closure.has(&info.name)).count();
-    if known < SUBJECT_MIN {
+    if !is_about(&closure, aliases) {
         return Vec::new();
     }
     let missing = aliases.locks().iter().filter(|info| lacks(&info.name) && is_missing(&info.name));
     missing.filter_map(|info| Search::new(document, seen, aliases, &info.name).missing(info)).collect()
+}
+
+/// Returns whether a document is about the subject of the table.
+pub(super) fn is_about(closure: &Closure, aliases: &Aliases) -> bool {
+    aliases.locks().iter().filter(|info| closure.has(&info.name)).count() >= SUBJECT_MIN
 }
 
 /// The search for the place of one lock.

@@ -15,6 +15,7 @@ mod nesting;
 mod rule;
 mod seen;
 mod stale;
+mod unnamed;
 
 pub use conflict::Conflict;
 pub use dependency::{DependencyAudit, DependencyVerdict};
@@ -30,6 +31,7 @@ pub use rule::{RuleAudit, Verdict};
 pub(crate) use seen::Seen;
 use serde::Serialize;
 pub use stale::Stale;
+pub use unnamed::Unnamed;
 
 use crate::{Aliases, Document, Observation, document::Note};
 
@@ -67,6 +69,8 @@ pub struct DocumentAudit {
     pub nestings: Vec<Nesting>,
     /// Observed locks that the document should have.
     pub missing: Vec<Missing>,
+    /// Observed locks of the document's subject that it does not name.
+    pub unnamed: Vec<Unnamed>,
     /// What the document says against itself.
     pub conflicts: Vec<Conflict>,
     /// Names that the observed kernel does not have any more.
@@ -141,6 +145,7 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
             is_whole: document.is_whole(),
             nestings: nesting::find(document, &seen, aliases),
             missing: missing::find(document, &seen, aliases),
+            unnamed: unnamed::find(document, &seen, aliases),
             conflicts: conflict::within(document, &seen, aliases),
             stale: stale::find(document, &seen, aliases),
             findings: finding::judge_all(document, observations, aliases),

@@ -73,6 +73,7 @@ impl Text {
         self.against_several(document);
         self.undocumented(document);
         self.trylocks(document);
+        self.unnamed(document);
         for note in &document.notes {
             self.line(0, &format!("note: {}: {}", note.site, note.text));
         }
@@ -222,6 +223,18 @@ impl Text {
         }
         self.blank();
         self.conflicts("turned round", &history.turned);
+    }
+
+    fn unnamed(&mut self, document: &DocumentAudit) {
+        if document.unnamed.is_empty() {
+            return;
+        }
+        self.line(0, "seen beside documented locks, and not named at all");
+        for unnamed in &document.unnamed {
+            let chains: Vec<String> = unnamed.evidence.iter().map(|evidence| evidence.to_string()).collect();
+            self.line(2, &format!("{}: {}", unnamed.lock, chains.join(", ")));
+        }
+        self.blank();
     }
 
     fn stale(&mut self, document: &DocumentAudit) {
