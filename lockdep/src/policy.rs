@@ -5,7 +5,8 @@ use std::str::FromStr;
 /// What a report does.
 ///
 /// Set with [`set_policy`](crate::set_policy), or by the environment variable `LOCKDEP` (`panic`, `print`, `collect`,
-/// `abort`, or `off`, which switches checking off for the whole run).
+/// `abort`, or `off`, which switches checking off for the whole run). A finding whose grade does not fail a run is printed
+/// where others panic or abort; `LOCKDEP=fail=all` makes every grade fail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {

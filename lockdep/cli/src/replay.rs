@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use lockdep_audit::InputError;
 use lockdep_core::{FailOn, Replay, Report};
 
-use crate::{input, outcome::Outcome};
+use crate::{input, outcome::Outcome, report::Format};
 
 /// Run recorded traces through the validator.
 #[derive(Debug, clap::Args)]
@@ -20,12 +19,6 @@ pub(crate) struct Args {
     /// The mildest grade that counts as a finding: gated (or all), ordered, few-threads, concurrent, none
     #[arg(long, value_name = "GRADE", default_value = "few-threads")]
     fail: FailOn,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, InputError> {

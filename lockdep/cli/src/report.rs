@@ -19,8 +19,9 @@ pub(crate) struct Args {
     format: Format,
 }
 
+/// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
 }

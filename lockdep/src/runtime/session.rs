@@ -50,7 +50,7 @@ pub struct Session(pub(super) Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Shared {
     id: u32,
-    /// What is known of acquisition points. A proven one is never checked again.
+    /// What is known of acquisition points. A proven one is checked once more by each thread that comes along, as a witness.
     pub(super) points: DashMap<u64, PointInfo, FxBuildHasher>,
     pub(super) stacks: Mutex<StackTable>,
     pub(super) learnt: Mutex<Learnt>,
