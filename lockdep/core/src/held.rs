@@ -376,6 +376,13 @@ impl HeldStack {
         left.then_some(enabled)
     }
 
+    /// Leaves the innermost entry of a context, whatever was entered since. Returns the contexts that this enables, or
+    /// `None` if the thread is not inside of it.
+    pub fn leave(&mut self, context: ContextId) -> Option<ContextSet> {
+        let (left, enabled) = self.change_contexts(|state, _| state.leave(context));
+        left.then_some(enabled)
+    }
+
     /// Disables a context; it nests.
     pub fn disable(&mut self, context: ContextId) {
         self.change_contexts(|state, _| state.disable(context));
@@ -387,7 +394,13 @@ impl HeldStack {
         known.then_some(enabled)
     }
 
-    /// Returns the locks acquired in the innermost context, outermost first.
+    /// Returns the locks acquired since the innermost context was entered, outermost first.
+    pub fn since_entered(&self) -> impl DoubleEndedIterator<Item = &HeldLock> + ExactSizeIterator {
+        let base = self.side.as_ref().map_or(0, |side| side.contexts.entered());
+        self.iter().skip(base.min(self.len))
+    }
+
+    /// Returns the locks acquired since the thread was last interrupted by a context, outermost first.
     pub fn in_context(&self) -> impl DoubleEndedIterator<Item = &HeldLock> + ExactSizeIterator {
         let base = self.side.as_ref().map_or(0, |side| side.contexts.base());
         self.iter().skip(base.min(self.len))

@@ -74,6 +74,11 @@ impl Validator {
         Self::default()
     }
 
+    /// A validator that has learnt nothing, for classes that are like this unless they are declared otherwise.
+    pub fn with_usual(traits: ClassTraits) -> Self {
+        Self { traits: TraitTable::new(traits), ..Self::default() }
+    }
+
     /// Says what a class is like, before its locks are acquired. Holds for all of its subclasses.
     pub fn declare(&mut self, class: ClassId, traits: ClassTraits) {
         self.traits.set(class, traits);

@@ -4,12 +4,17 @@ use std::{num::NonZeroUsize, panic::Location};
 
 use once_cell::race::OnceNonZeroUsize;
 
+pub(crate) use super::runtime::{
+    ContextCell,
+    guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
+    rules::ClassRules,
+};
 use super::runtime::{classes, thread};
 use crate::{Acquire, LockClass, Mode};
 
 /// What users see of a build with checking.
 pub(crate) mod api {
-    pub use lockdep_core::{Code, Fingerprint, Journal, Mode, Report, Subclass};
+    pub use lockdep_core::{Code, Fingerprint, Grade, Journal, Mode, Report, Subclass, WaitType};
 
     pub use super::super::runtime::{Session, SpanLayer};
     use crate::Policy;
@@ -96,6 +101,14 @@ impl Record {
     /// Returns the identity, giving the lock one if it has none.
     pub(crate) fn id(&self) -> LockId {
         LockId(self.id.get_or_init(|| classes::identify(self.class).0))
+    }
+
+    /// Returns what its class says of itself.
+    pub(crate) const fn rules(&self) -> ClassRules {
+        match self.class {
+            ClassRef::Explicit(class) => class.rules(),
+            ClassRef::Site(_) => ClassRules::USUAL,
+        }
     }
 
     /// Returns whether the locks of this class have an order of their own.

@@ -6,15 +6,15 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
-    Acquired, HeldStack, Mode, Outcome, Point, Report, Request, WaitKind,
+    Acquired, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
     explain::{dependency_record, release_unheld as unheld_report},
     journal::Record as Line,
 };
 use once_cell::sync::Lazy;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    classes,
+    classes, contexts,
     output::{self, Verdict},
     session::{Learnt, PointInfo, Session, Shared},
     span, stack, state,
@@ -95,13 +95,16 @@ pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static
 }
 
 /// Runs `f` inside the runtime, unless the thread is inside already or checking is off.
-fn inside(cell: &Cell, f: impl FnOnce(&mut Thread, &Session) -> Verdict) -> Verdict {
+pub(super) fn inside(cell: &Cell, f: impl FnOnce(&mut Thread, &Session) -> Verdict) -> Verdict {
     let Ok(mut thread) = cell.try_borrow_mut() else { return Verdict::GoOn };
     if !attend(&mut thread) {
         return Verdict::GoOn;
     }
     let Some(session) = Session::numbered(thread.session) else { return Verdict::GoOn };
-    let result = catch_unwind(AssertUnwindSafe(|| f(&mut thread, &session)));
+    let result = catch_unwind(AssertUnwindSafe(|| match contexts::catch_up(&mut thread, &session.0) {
+        Verdict::GoOn => f(&mut thread, &session),
+        told => told,
+    }));
     result.unwrap_or_else(|_| {
         // Our bug must not become the host's.
         state::switch_off();
@@ -159,26 +162,56 @@ impl Attempt<'_> {
             span: session.intern_span(span::current()),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
-        learnt.meet(self.acquired.class());
+        learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let news = report(&outcome, &request, &thread.held, session, learnt);
+        let news = report(&outcome.violations, &request, &thread.held, session, learnt);
         (outcome.proven, news)
     }
 }
 
-/// Keeps what an outcome broke, each finding once; returns what must be told.
+/// Returns a request that stands for this place in the program, whatever lock the thread took last. Its own site, if it
+/// has one, is remembered with its stack.
+pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static Location<'static>>) -> Request {
+    let innermost = contexts::innermost(&thread.held);
+    let point = site.map_or(innermost.point, |site| {
+        let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
+        session.points.entry(point.as_u64()).or_insert_with(|| {
+            let stack = session.stacks.lock().intern(stack::capture());
+            PointInfo::new(site, stack)
+        });
+        point
+    });
+    let span = session.intern_span(span::current());
+    Request { point, thread: thread.number, span, ..innermost }
+}
+
+/// Keeps violations and tells what must be told.
+pub(super) fn conclude(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    mut learnt: MutexGuard<'_, Learnt>,
+) -> Verdict {
+    let news = report(violations, request, held, session, &mut learnt);
+    let policy = learnt.policy_for(&news);
+    drop(learnt);
+    output::tell(&news, policy)
+}
+
+/// Keeps what was broken, each finding once; returns what must be told.
 fn report(
-    outcome: &Outcome,
+    violations: &[Violation],
     request: &Request,
     held: &HeldStack,
     session: &Shared,
     learnt: &mut Learnt,
 ) -> Vec<Report> {
     let mut news = Vec::new();
-    for violation in &outcome.violations {
+    for violation in violations {
         let first = learnt.count(violation.fingerprint(request, session));
         // The thread would hang right here, so even a known one is told again.
         let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
@@ -242,6 +275,9 @@ fn exchange(cell: &Cell, session: u32, held: HeldStack) -> Option<(u32, HeldStac
     let mut thread = cell.try_borrow_mut().ok()?;
     // What is proven is proven in its session.
     thread.cache.clear();
+    // The other stack has yet to attend to what this one has attended to.
+    thread.state = state::UNSET;
+    thread.watched = 0;
     let outer = std::mem::replace(&mut thread.session, session);
     Some((outer, std::mem::replace(&mut thread.held, held)))
 }

@@ -26,6 +26,8 @@ pub(super) struct Thread {
     pub(super) session: u32,
     /// Its number in reports; 0 until it needs one.
     pub(super) number: u32,
+    /// The contexts that its stack knows to be watched.
+    pub(super) watched: u64,
 }
 
 pub(super) type Cell = RefCell<Thread>;
@@ -39,6 +41,7 @@ thread_local! {
             state: state::UNSET,
             session: PROCESS,
             number: 0,
+            watched: 0,
         }))
     };
 }

@@ -11,27 +11,28 @@ use crate::{
     violation::Violation,
 };
 
-/// Returns the held lock of this context that allows least, with what it allows.
-fn strictest<'a>(held: &'a HeldStack, traits: &TraitTable) -> Option<(WaitType, &'a HeldLock)> {
+/// Returns the lock that allows least, with what it allows.
+fn strictest<'a>(locks: impl Iterator<Item = &'a HeldLock>, traits: &TraitTable) -> Option<(WaitType, &'a HeldLock)> {
     let allows = |lock: &'a HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
-    held.in_context().filter_map(allows).min_by_key(|(inner, _)| *inner)
+    locks.filter_map(allows).min_by_key(|(inner, _)| *inner)
 }
 
 /// Returns the violation if the acquisition needs more than is allowed.
 pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable) -> Option<Violation> {
     let needs = traits.get(request.how.class()).wait.needs()?;
     let context = held.contexts().limit;
-    let (limit, lock) = match strictest(held, traits) {
+    let (limit, lock) = match strictest(held.in_context(), traits) {
         Some((inner, lock)) if inner < context => (inner, Some(*lock)),
         _ => (context, None),
     };
     (needs > limit).then_some(Violation::WaitType { needs, limit, held: lock })
 }
 
-/// Returns the violation if the task may not be suspended here: a lock is held whose guard must not cross an await point.
+/// Returns the violation if the task may not be suspended here: a lock whose guard must not cross an await point has been
+/// acquired since the poll began. What the thread holds around the poll is not the task's.
 pub(crate) fn await_point(held: &HeldStack, traits: &TraitTable) -> Option<Violation> {
     let needs = WaitType::Await;
-    let (limit, lock) = strictest(held, traits).filter(|(inner, _)| *inner < needs)?;
+    let (limit, lock) = strictest(held.since_entered(), traits).filter(|(inner, _)| *inner < needs)?;
     Some(Violation::WaitType { needs, limit, held: Some(*lock) })
 }
 
@@ -72,6 +73,18 @@ mod tests {
             assert_eq!(forbidden, LEVELS[outer as usize] < WaitType::Await);
             assert_eq!(exceeded(&held, &request(900), &table()), None, "an unchecked class");
         }
+    }
+
+    #[test]
+    fn what_is_held_around_a_poll_does_not_cross_its_await_points() {
+        let mut held = HeldStack::new();
+        held.push(request(3).how, 99, Point::new(1));
+        held.enter(ContextId::POLL, ContextSet::EMPTY, WaitType::Any);
+        assert_eq!(await_point(&held, &table()), None);
+        held.push(request(3).how, 98, Point::new(1));
+        assert!(matches!(await_point(&held, &table()), Some(Violation::WaitType { held: Some(lock), .. })
+            if lock.instance() == 98));
+        assert!(exceeded(&held, &request(4), &table()).is_some(), "and yet it is held");
     }
 
     #[test]
