@@ -45,7 +45,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub(crate) fn of(outer: &HeldLock, request: &Request, held: HeldSetId) -> Self {
+    pub(crate) fn of(outer: HeldLock, request: &Request, held: HeldSetId) -> Self {
         Self {
             outer: outer.point(),
             inner: request.point,
@@ -95,7 +95,7 @@ impl HeldSets {
         if held.len() <= 1 || held.len() > ENTRIES_MAX {
             return HeldSetId::ALONE;
         }
-        let entry = |lock: &HeldLock| (lock.instance(), lock.hold(), lock.class());
+        let entry = |lock: HeldLock| (lock.instance(), lock.hold(), lock.class());
         let mut set: Vec<Entry> = held.iter().map(entry).collect();
         set.sort_unstable_by_key(|entry| entry.0);
         let set = set.into_boxed_slice();

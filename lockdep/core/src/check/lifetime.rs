@@ -7,8 +7,8 @@ use crate::{
     violation::Violation,
 };
 
-fn state(code: Code, held: Option<&HeldLock>) -> Violation {
-    Violation::State { code, held: held.copied() }
+fn state(code: Code, held: Option<HeldLock>) -> Violation {
+    Violation::State { code, held }
 }
 
 /// Returns what is wrong with releasing the lock `instance`.

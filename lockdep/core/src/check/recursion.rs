@@ -21,7 +21,7 @@ pub(crate) enum Nesting {
 }
 
 /// Returns how an acquisition of the lock `instance`, waited for as `wait` says, stands to a held lock of its class.
-fn judge(lock: &HeldLock, instance: u64, wait: WaitKind) -> Nesting {
+fn judge(lock: HeldLock, instance: u64, wait: WaitKind) -> Nesting {
     match (lock.instance() == instance, wait) {
         // The upgrading reader holds the lock and waits for the others.
         (true, WaitKind::Upgrade) => Nesting::Harmless,
@@ -37,7 +37,7 @@ pub(crate) fn nesting(
     class: crate::ClassId,
     instance: u64,
     wait: WaitKind,
-) -> impl Iterator<Item = (&HeldLock, Nesting)> {
+) -> impl Iterator<Item = (HeldLock, Nesting)> {
     let same = held.iter().rev().filter(move |lock| lock.class() == class);
     same.map(move |lock| (lock, judge(lock, instance, wait)))
 }

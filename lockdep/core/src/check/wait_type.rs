@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Returns the held lock of this context that allows least, with what it allows.
-fn strictest<'a>(held: &'a HeldStack, traits: &TraitTable) -> Option<(WaitType, &'a HeldLock)> {
-    let allows = |lock: &'a HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
+fn strictest<'a>(held: &'a HeldStack, traits: &TraitTable) -> Option<(WaitType, HeldLock)> {
+    let allows = |lock: HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
     held.in_context().filter_map(allows).min_by_key(|(inner, _)| *inner)
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable)
     let needs = traits.get(request.how.class()).wait.needs()?;
     let context = held.contexts().limit;
     let (limit, lock) = match strictest(held, traits) {
-        Some((inner, lock)) if inner < context => (inner, Some(*lock)),
+        Some((inner, lock)) if inner < context => (inner, Some(lock)),
         _ => (context, None),
     };
     (needs > limit).then_some(Violation::WaitType { needs, limit, held: lock })
@@ -32,7 +32,7 @@ pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable)
 pub(crate) fn await_point(held: &HeldStack, traits: &TraitTable) -> Option<Violation> {
     let needs = WaitType::Await;
     let (limit, lock) = strictest(held, traits).filter(|(inner, _)| *inner < needs)?;
-    Some(Violation::WaitType { needs, limit, held: Some(*lock) })
+    Some(Violation::WaitType { needs, limit, held: Some(lock) })
 }
 
 #[cfg(test)]
