@@ -181,7 +181,7 @@ mod tests {
     fn sets(held: &[&[(u64, Mode)]]) -> (HeldSets, Vec<HeldSetId>) {
         let mut sets = HeldSets::default();
         let ids = held.iter().map(|locks| {
-            let mut stack = HeldStack::new();
+            let stack = HeldStack::new();
             for &(instance, mode) in *locks {
                 stack.push(Acquired::new(ClassId::new(1), mode, false), instance, Point::new(1));
             }
@@ -193,7 +193,7 @@ mod tests {
 
     fn witness(thread: u32, held: HeldSetId) -> Witness {
         let request = Request::new(Acquired::new(ClassId::new(2), Mode::Exclusive, false), 9, Point::new(1));
-        let mut stack = HeldStack::new();
+        let stack = HeldStack::new();
         stack.push(request.how, 1, Point::new(1));
         Witness::of(stack.get(0).unwrap(), &Request { thread, ..request }, held)
     }

@@ -43,7 +43,7 @@ mod tests {
     };
 
     fn classes(locks: impl Iterator<Item = (Mode, bool)>) -> Vec<u32> {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         for (class, (mode, trylock)) in (0..).zip(locks) {
             held.push(Acquired::new(ClassId::new(class), mode, trylock), u64::from(class), Point::new(1));
         }

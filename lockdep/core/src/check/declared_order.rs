@@ -20,11 +20,11 @@ mod tests {
 
     #[test]
     fn ranks_rise() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(Acquired::new(ClassId::new(1), Mode::Exclusive, false), 7, Point::new(1));
         held.set_rank(7, 50);
         let lock = held.get(0).unwrap();
-        let allowed = [None, Some(49), Some(50), Some(51)].map(|rank| !out_of_order(&held, &lock, rank));
+        let allowed = [None, Some(49), Some(50), Some(51)].map(|rank| !out_of_order(&held, lock, rank));
         assert_eq!(allowed, [false, false, false, true]);
         held.release(7);
         held.push(lock.how(), 8, lock.point());

@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn the_nest_lock_is_looked_for_on_the_whole_stack() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         let request = Request::new(Acquired::new(ClassId::new(1), Mode::Exclusive, false), 7, Point::new(1));
         assert!(!is_missing(&held, &request));
         let nested = Request { nest: Some(7), ..request };

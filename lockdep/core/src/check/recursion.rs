@@ -53,7 +53,7 @@ mod tests {
 
     fn one(held_mode: Mode, wait: WaitKind, same: bool) -> Nesting {
         let class = ClassId::new(3);
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(Acquired::new(class, held_mode, false), 1, Point::new(1));
         held.push(Acquired::new(ClassId::new(4), Mode::Exclusive, false), 2, Point::new(1));
         let mut found = nesting(&held, class, if same { 1 } else { 9 }, wait);

@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn under_each_level_only_that_level_and_those_below_may_be_waited_for() {
         for outer in 0..5 {
-            let mut held = HeldStack::new();
+            let held = HeldStack::new();
             held.push(request(outer).how, 99, Point::new(1));
             for inner in 0..5 {
                 assert_eq!(exceeded(&held, &request(inner), &table()).is_some(), inner > outer, "{outer} {inner}");
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_context_has_its_own_limit_and_forgets_what_was_interrupted() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(request(1).how, 99, Point::new(1));
         held.enter(ContextId::SIGNAL, ContextSet::EMPTY, WaitType::Config);
         assert_eq!(exceeded(&held, &request(2), &table()), None);
