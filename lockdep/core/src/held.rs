@@ -85,6 +85,47 @@ impl HeldLock {
     }
 }
 
+/// What does not fit in place.
+#[derive(Debug, Default)]
+struct Spill(Vec<HeldLock>);
+
+/// The place of a held lock. A cell a field, since a whole lock would be put together elsewhere and then copied by wider
+/// loads than it was stored by, which stalls.
+#[derive(Debug)]
+struct Slot {
+    how: Cell<Acquired>,
+    instance: Cell<u64>,
+    point: Cell<Point>,
+    key: Cell<ChainKey>,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        let HeldLock { how, instance, point, key } = HeldLock::NONE;
+        Self { how: Cell::new(how), instance: Cell::new(instance), point: Cell::new(point), key: Cell::new(key) }
+    }
+
+    #[inline]
+    fn get(&self) -> HeldLock {
+        let (how, instance) = (self.how.get(), self.instance.get());
+        HeldLock { how, instance, point: self.point.get(), key: self.key.get() }
+    }
+
+    #[inline]
+    fn set(&self, lock: HeldLock) {
+        self.how.set(lock.how);
+        self.instance.set(lock.instance);
+        self.point.set(lock.point);
+        self.key.set(lock.key);
+    }
+
+    fn swap(&self, other: &Self) {
+        let lock = self.get();
+        self.set(other.get());
+        other.set(lock);
+    }
+}
+
 /// What one thread holds, in the order of acquisition.
 ///
 /// ```
@@ -101,9 +142,9 @@ impl HeldLock {
 pub struct HeldStack {
     len: Cell<usize>,
     /// The lock at depth n is in slot n + 1. Slot 0 has the key of holding nothing.
-    slots: [Cell<HeldLock>; INLINE + 1],
+    slots: [Slot; INLINE + 1],
     /// What does not fit. In a box, and none when empty, so that an empty stack is nothing but zeros.
-    spill: RefCell<Option<Box<Vec<HeldLock>>>>,
+    spill: RefCell<Option<Box<Spill>>>,
     notes: RefCell<Option<Box<Notes>>>,
 }
 
@@ -118,7 +159,7 @@ impl HeldStack {
     pub const fn new() -> Self {
         Self {
             len: Cell::new(0),
-            slots: [const { Cell::new(HeldLock::NONE) }; INLINE + 1],
+            slots: [const { Slot::new() }; INLINE + 1],
             spill: RefCell::new(None),
             notes: RefCell::new(None),
         }
@@ -127,7 +168,10 @@ impl HeldStack {
     /// Returns the key of everything held.
     #[inline]
     pub fn key(&self) -> ChainKey {
-        self.slot(self.len.get()).key
+        match self.slots.get(self.len.get()) {
+            Some(slot) => slot.key.get(),
+            None => self.spilt(self.len.get()).key,
+        }
     }
 
     /// Returns how many locks are held.
@@ -154,13 +198,13 @@ impl HeldStack {
     #[cold]
     #[inline(never)]
     fn spilt(&self, index: usize) -> HeldLock {
-        self.spill.borrow().as_ref().map_or(HeldLock::NONE, |spill| spill[index - self.slots.len()])
+        self.spill.borrow().as_ref().map_or(HeldLock::NONE, |spill| spill.0[index - self.slots.len()])
     }
 
     fn set_slot(&self, index: usize, lock: HeldLock) {
         match self.slots.get(index) {
             Some(slot) => slot.set(lock),
-            None => self.spill.borrow_mut().get_or_insert_default()[index - self.slots.len()] = lock,
+            None => self.spill.borrow_mut().get_or_insert_default().0[index - self.slots.len()] = lock,
         }
     }
 
@@ -185,7 +229,7 @@ impl HeldStack {
     #[cold]
     #[inline(never)]
     fn push_deep(&self, lock: HeldLock) {
-        self.spill.borrow_mut().get_or_insert_default().push(lock);
+        self.spill.borrow_mut().get_or_insert_default().0.push(lock);
     }
 
     /// Returns the lock at `depth`, 0 being the outermost.
@@ -206,9 +250,8 @@ impl HeldStack {
     pub fn pop(&self, instance: u64) -> bool {
         let index = self.len.get();
         let Some(slot) = self.slots.get(index) else { return false };
-        let lock = slot.get();
         // Slot 0 is never quick.
-        let innermost = lock.instance == instance && lock.how.is_quick();
+        let innermost = slot.instance.get() == instance && slot.how.get().is_quick();
         if innermost {
             self.len.set(index.wrapping_sub(1));
         }
@@ -241,7 +284,7 @@ impl HeldStack {
         let mut spill = self.spill.borrow_mut();
         match self.len().saturating_sub(INLINE) {
             0 => *spill = None,
-            left => spill.iter_mut().for_each(|spill| spill.truncate(left)),
+            left => spill.iter_mut().for_each(|spill| spill.0.truncate(left)),
         }
     }
 
@@ -296,9 +339,9 @@ impl HeldStack {
     ///
     /// If they do not: a bug of this crate.
     pub fn check_invariants(&self) {
-        let spilt = self.spill.borrow().as_ref().map(|spill| spill.len());
+        let spilt = self.spill.borrow().as_ref().map(|spill| spill.0.len());
         assert_eq!(spilt.unwrap_or(0), self.len().saturating_sub(INLINE), "what is not in place is spilt");
-        assert!(spilt != Some(0) || self.len() > 0, "an empty stack owns no spill");
+        assert_ne!(spilt, Some(0), "an empty spill is none");
         assert_eq!(self.slots[0].get(), HeldLock { key: self.start(), ..HeldLock::NONE }, "slot 0 is the start");
         self.iter().enumerate().fold(self.start(), |key, (depth, lock)| {
             let key = key.then(lock.how);

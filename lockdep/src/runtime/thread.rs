@@ -47,29 +47,7 @@ thread_local! {
     };
 }
 
-impl Thread {
-    /// Pushes an acquisition that has been proven; returns whether it has.
-    #[inline]
-    fn push_proven(&self, state: u32, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-        let Some(id) = record.known_id() else { return false };
-        let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-        let key = self.held.key().then(acquired);
-        let point = key.at(std::ptr::from_ref(site).addr() as u64);
-        let proven = self.attended.get() == state && self.cache.contains(point);
-        if proven {
-            self.held.push_keyed(acquired, id.instance(), point, key);
-        }
-        proven
-    }
-
-    /// Takes the lock off the top of the stack; returns whether it was there.
-    #[inline]
-    fn pop(&self, instance: u64) -> bool {
-        self.attended.get() != state::UNSET && self.held.pop(instance)
-    }
-}
-
-/// Calls `f` with this thread's account.
+/// Calls `f` with this thread's account. Small closures only, on the fast path: large ones are not inlined.
 #[inline]
 pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(|thread| f(thread))
@@ -80,9 +58,29 @@ pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
 #[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
     let state = state::load();
-    if state != state::OFF && !with(|thread| thread.push_proven(state, record, how, site)) {
+    if state != state::OFF && !push_proven(state, record, how, site) {
         cold::acquire(record, how, site);
     }
+}
+
+/// Pushes an acquisition if it has been proven; returns whether it has.
+#[inline]
+fn push_proven(state: u32, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let Some(id) = record.known_id() else { return false };
+    let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+    let key = with(|thread| thread.held.key()).then(acquired);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let proven = with(|thread| thread.attended.get() == state && thread.cache.contains(point));
+    if proven {
+        with(|thread| thread.held.push_keyed(acquired, id.instance(), point, key));
+    }
+    proven
+}
+
+/// Takes the lock off the top of the stack; returns whether it was there.
+#[inline]
+fn pop(instance: u64) -> bool {
+    with(|thread| thread.attended.get() != state::UNSET && thread.held.pop(instance))
 }
 
 /// Records a release by a guard.
@@ -90,9 +88,8 @@ pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'st
 pub(crate) fn release_guard(record: &Record) {
     // With checking off, no lock ever got an identity.
     let Some(id) = record.known_id() else { return };
-    let instance = id.instance();
-    if !with(|thread| thread.pop(instance)) {
-        cold::release_guard(instance);
+    if !pop(id.instance()) {
+        cold::release_guard(id.instance());
     }
 }
 
@@ -101,7 +98,7 @@ pub(crate) fn release_guard(record: &Record) {
 #[track_caller]
 pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
     let Some(id) = record.known_id() else { return };
-    if !with(|thread| thread.pop(id.instance())) {
+    if !pop(id.instance()) {
         cold::release(record, id.instance(), site);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Returns the held lock of this context that allows least, with what it allows.
-fn strictest<'a>(held: &'a HeldStack, traits: &TraitTable) -> Option<(WaitType, HeldLock)> {
+fn strictest(held: &HeldStack, traits: &TraitTable) -> Option<(WaitType, HeldLock)> {
     let allows = |lock: HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
     held.in_context().filter_map(allows).min_by_key(|(inner, _)| *inner)
 }
