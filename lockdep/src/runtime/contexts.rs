@@ -14,7 +14,7 @@ use super::{
     output::{self, Verdict},
     session::Shared,
     state,
-    thread::{self, Thread},
+    thread::Thread,
 };
 use crate::Context;
 
@@ -118,12 +118,10 @@ pub(crate) fn enter_poll(limit: WaitType, site: &'static Location<'static>) -> b
 /// The future has been polled, and may have been suspended.
 #[track_caller]
 pub(crate) fn leave_poll(suspended: bool, site: &'static Location<'static>) {
-    let verdict = thread::with(|cell| {
-        cold::inside(cell, |thread, session| {
-            let verdict = if suspended { suspend(thread, &session.0, site) } else { Verdict::GoOn };
-            thread.held.leave(ContextId::POLL);
-            verdict
-        })
+    let verdict = cold::inside(|thread, session| {
+        let verdict = if suspended { suspend(thread, &session.0, site) } else { Verdict::GoOn };
+        thread.held.leave(ContextId::POLL);
+        verdict
     });
     verdict.carry_out();
 }
@@ -138,29 +136,27 @@ fn suspend(thread: &Thread, session: &Shared, site: &'static Location<'static>) 
 
 /// Changes the state of contexts, unless nobody is watching. Returns whether `f` did something.
 #[track_caller]
-fn change(site: &'static Location<'static>, f: impl FnOnce(&mut HeldStack, &Shared) -> Option<ContextSet>) -> bool {
+fn change(site: &'static Location<'static>, f: impl FnOnce(&HeldStack, &Shared) -> Option<ContextSet>) -> bool {
     if state::load() == state::OFF {
         return false;
     }
     let mut done = false;
-    let verdict = thread::with(|cell| {
-        cold::inside(cell, |thread, session| {
-            let enabled = f(&mut thread.held, &session.0);
-            done = enabled.is_some();
-            mark(thread, &session.0, enabled.unwrap_or_default(), Some(site))
-        })
+    let verdict = cold::inside(|thread, session| {
+        let enabled = f(&thread.held, &session.0);
+        done = enabled.is_some();
+        mark(thread, &session.0, enabled.unwrap_or_default(), Some(site))
     });
     verdict.carry_out();
     done
 }
 
 /// Brings a thread up to date with the contexts that its session watches.
-pub(super) fn catch_up(thread: &mut Thread, session: &Shared) -> Verdict {
+pub(super) fn catch_up(thread: &Thread, session: &Shared) -> Verdict {
     let watched = session.watched();
-    if thread.watched == watched {
+    if thread.watched.get() == watched {
         return Verdict::GoOn;
     }
-    thread.watched = watched;
+    thread.watched.set(watched);
     let enabled = thread.held.watch(ContextSet::from_bits(watched));
     mark(thread, session, enabled, None)
 }

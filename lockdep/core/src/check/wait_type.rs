@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Returns the lock that allows least, with what it allows.
-fn strictest<'a>(locks: impl Iterator<Item = &'a HeldLock>, traits: &TraitTable) -> Option<(WaitType, &'a HeldLock)> {
-    let allows = |lock: &'a HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
+fn strictest(locks: impl Iterator<Item = HeldLock>, traits: &TraitTable) -> Option<(WaitType, HeldLock)> {
+    let allows = |lock: HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
     locks.filter_map(allows).min_by_key(|(inner, _)| *inner)
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable)
     let needs = traits.get(request.how.class()).wait.needs()?;
     let context = held.contexts().limit;
     let (limit, lock) = match strictest(held.in_context(), traits) {
-        Some((inner, lock)) if inner < context => (inner, Some(*lock)),
+        Some((inner, lock)) if inner < context => (inner, Some(lock)),
         _ => (context, None),
     };
     (needs > limit).then_some(Violation::WaitType { needs, limit, held: lock })
@@ -33,7 +33,7 @@ pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable)
 pub(crate) fn await_point(held: &HeldStack, traits: &TraitTable) -> Option<Violation> {
     let needs = WaitType::Await;
     let (limit, lock) = strictest(held.since_entered(), traits).filter(|(inner, _)| *inner < needs)?;
-    Some(Violation::WaitType { needs, limit, held: Some(*lock) })
+    Some(Violation::WaitType { needs, limit, held: Some(lock) })
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn under_each_level_only_that_level_and_those_below_may_be_waited_for() {
         for outer in 0..5 {
-            let mut held = HeldStack::new();
+            let held = HeldStack::new();
             held.push(request(outer).how, 99, Point::new(1));
             for inner in 0..5 {
                 assert_eq!(exceeded(&held, &request(inner), &table()).is_some(), inner > outer, "{outer} {inner}");
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_held_around_a_poll_does_not_cross_its_await_points() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(request(3).how, 99, Point::new(1));
         held.enter(ContextId::POLL, ContextSet::EMPTY, WaitType::Any);
         assert_eq!(await_point(&held, &table()), None);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_context_has_its_own_limit_and_forgets_what_was_interrupted() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(request(1).how, 99, Point::new(1));
         held.enter(ContextId::SIGNAL, ContextSet::EMPTY, WaitType::Config);
         assert_eq!(exceeded(&held, &request(2), &table()), None);
