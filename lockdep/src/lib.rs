@@ -45,7 +45,7 @@ pub use class::LockClass;
 pub use context::{Context, Disabled, InContext, SIGNAL_HANDLER};
 pub use future::{watch_future, watch_future_limited};
 pub use hooks::api::*;
-pub use map::{Acquire, LockMap};
+pub use map::{Acquire, LockMap, Pinned};
 pub use policy::Policy;
 pub use region::{Barred, InRegion, Region};
 pub use sync::{

@@ -184,7 +184,41 @@ pub(crate) fn hold<'a>(_record: &'a Record, _how: Acquire, _site: &'static Locat
 }
 
 #[inline(always)]
+pub(crate) fn hold_ranked<'a>(
+    _record: &'a Record,
+    _how: Acquire,
+    _rank: u64,
+    _site: &'static Location<'static>,
+) -> Held<'a> {
+    Held(PhantomData)
+}
+
+#[inline(always)]
+pub(crate) fn hold_under<'a>(
+    _record: &'a Record,
+    _how: Acquire,
+    _nest: &Record,
+    _site: &'static Location<'static>,
+) -> Held<'a> {
+    Held(PhantomData)
+}
+
+#[inline(always)]
+pub(crate) fn acquire_ranked(_record: &Record, _how: Acquire, _rank: u64, _site: &'static Location<'static>) {}
+
+#[inline(always)]
+pub(crate) fn acquire_under(_record: &Record, _how: Acquire, _nest: &Record, _site: &'static Location<'static>) {}
+
+#[inline(always)]
 pub(crate) fn acquire(_record: &Record, _how: Acquire, _site: &'static Location<'static>) {}
+
+#[derive(Debug)]
+pub(crate) struct Pin<'a>(PhantomData<&'a Record>);
+
+#[inline(always)]
+pub(crate) fn pin<'a>(_record: &'a Record, _site: &'static Location<'static>) -> Pin<'a> {
+    Pin(PhantomData)
+}
 
 #[inline(always)]
 pub(crate) fn release(_record: &Record, _site: &'static Location<'static>) {}

@@ -7,6 +7,7 @@ use once_cell::race::OnceNonZeroUsize;
 pub(crate) use super::runtime::{
     ContextCell,
     guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
+    placed::{Pin, acquire_ranked, acquire_under, pin},
     rules::ClassRules,
 };
 use super::runtime::{classes, thread};
@@ -151,6 +152,28 @@ impl Drop for Held<'_> {
 #[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);
+    Held { record }
+}
+
+#[track_caller]
+pub(crate) fn hold_ranked<'a>(
+    record: &'a Record,
+    how: Acquire,
+    rank: u64,
+    site: &'static Location<'static>,
+) -> Held<'a> {
+    acquire_ranked(record, how, rank, site);
+    Held { record }
+}
+
+#[track_caller]
+pub(crate) fn hold_under<'a>(
+    record: &'a Record,
+    how: Acquire,
+    nest: &Record,
+    site: &'static Location<'static>,
+) -> Held<'a> {
+    acquire_under(record, how, nest, site);
     Held { record }
 }
 

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{
     classes, contexts,
     output::{self, Verdict},
+    placed::{self, Place},
     session::{Learnt, PointInfo, Session, Shared},
     span, stack, state,
     thread::{self, Thread},
@@ -56,14 +57,21 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    acquire_placed(record, how, Place::of(record), site);
+}
+
+/// As [`acquire`], with what the acquisition says of the lock's place within its class.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: &'static Location<'static>) {
     inside(|thread, session| {
         let id = record.id();
         let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-        let attempt = Attempt { record, acquired, wait: how.mode.wait(), site };
+        let attempt = Attempt { record, acquired, wait: how.mode.wait(), place, site };
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
-            let point = attempt.point(&thread.held);
-            thread.held.push(acquired, id.instance(), point);
+            attempt.push(&thread.held);
         }
         verdict
     })
@@ -79,7 +87,8 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
         let id = record.id();
         let Some(held) = thread.held.find(id.instance()) else { return Verdict::GoOn };
         let mode = if wait == WaitKind::Upgrade { Mode::Exclusive } else { held.mode() };
-        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, site };
+        let place = Place { rank: thread.held.rank(id.instance()), nest: None };
+        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, place, site };
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
@@ -88,8 +97,7 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
         thread.held.release(id.instance());
         let verdict = attempt.check(thread, &session.0);
         // Whatever was found, the guard is still there, and the lock is held again when the wait is over.
-        let point = attempt.point(&thread.held);
-        thread.held.push(attempt.acquired, id.instance(), point);
+        attempt.push(&thread.held);
         verdict
     })
     .carry_out();
@@ -99,11 +107,13 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 #[cold]
 #[inline(never)]
 pub(super) fn release_guard(instance: u64) {
+    let verdict = placed::check_release(instance);
     thread::with(|thread| {
         if !thread.inside.get() && thread.held.release(instance).is_none() {
             state::orphan(instance);
         }
     });
+    verdict.carry_out();
 }
 
 /// Takes the lock off the stack of this thread, and reports it if it is not there.
@@ -111,9 +121,11 @@ pub(super) fn release_guard(instance: u64) {
 #[inline(never)]
 #[track_caller]
 pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
+    let verdict = placed::check_release(instance);
     if thread::with(|thread| !thread.inside.get() && thread.held.release(instance).is_none()) {
         release_unheld(record, site).carry_out();
     }
+    verdict.carry_out();
 }
 
 /// Marks a thread as inside the runtime, until it is dropped.
@@ -155,10 +167,22 @@ struct Attempt<'a> {
     record: &'a Record,
     acquired: Acquired,
     wait: WaitKind,
+    place: Place,
     site: &'static Location<'static>,
 }
 
 impl Attempt<'_> {
+    fn push(&self, held: &HeldStack) {
+        let instance = self.record.id().instance();
+        held.push(self.acquired, instance, self.point(held));
+        if let Some(rank) = self.place.rank {
+            held.set_rank(instance, rank);
+        }
+        if let Some(nest) = self.place.nest {
+            held.set_nest(instance, nest);
+        }
+    }
+
     fn point(&self, held: &HeldStack) -> Point {
         held.key().then(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
     }
@@ -166,8 +190,9 @@ impl Attempt<'_> {
     /// Finds the acquisition proven, or proves it, or reports it.
     fn check(&self, thread: &Thread, session: &Shared) -> Verdict {
         let point = self.point(&thread.held);
-        // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
-        let cacheable = self.wait != WaitKind::Upgrade;
+        // An upgrade is at the same point as an acquisition in its mode, and is not proven by it. Neither is what depends
+        // on another lock.
+        let cacheable = self.wait != WaitKind::Upgrade && self.place.nest.is_none();
         let known =
             session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number.get()));
         if known.is_none() {
@@ -196,6 +221,8 @@ impl Attempt<'_> {
         let request = Request {
             wait: self.wait,
             orders_instances: self.record.orders_instances(),
+            nest: self.place.nest,
+            rank: self.place.rank,
             thread: thread.number.get(),
             span: session.intern_span(span::current()),
             ..Request::new(self.acquired, self.record.id().instance(), point)

@@ -58,6 +58,30 @@ impl<T: ?Sized> Mutex<T> {
         self.lock_how(Acquire::exclusive().nested(subclass))
     }
 
+    /// Acquires the mutex, which is of rank `rank` in the order that its class declares
+    /// ([`LockClass::ranked`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_ranked(&self, rank: u64) -> MutexGuard<'_, T> {
+        let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
+        MutexGuard { held, inner: self.inner.lock() }
+    }
+
+    /// Acquires the mutex, one of several of its class, while the lock `nest` is held, which keeps others from doing so
+    /// (see [`LockMap::acquire_under`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_under(&self, nest: &LockMap) -> MutexGuard<'_, T> {
+        let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
+        MutexGuard { held, inner: self.inner.lock() }
+    }
+
     /// Acquires the mutex if it is free.
     #[inline]
     #[track_caller]

@@ -57,6 +57,20 @@ impl<T: ?Sized> RwLock<T> {
         RwLockReadGuard { held, inner: self.inner.read() }
     }
 
+    /// Acquires for reading; the lock is of rank `rank` in the order that its class declares.
+    #[track_caller]
+    pub fn read_ranked(&self, rank: u64) -> RwLockReadGuard<'_, T> {
+        let held = hooks::hold_ranked(self.map.record(), Acquire::shared(), rank, Location::caller());
+        RwLockReadGuard { held, inner: self.inner.read() }
+    }
+
+    /// Acquires for reading, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
+    #[track_caller]
+    pub fn read_under(&self, nest: &LockMap) -> RwLockReadGuard<'_, T> {
+        let held = hooks::hold_under(self.map.record(), Acquire::shared(), nest.record(), Location::caller());
+        RwLockReadGuard { held, inner: self.inner.read() }
+    }
+
     /// Acquires for reading even if a writer waits, so that a thread that reads already can read again.
     #[inline]
     #[track_caller]
@@ -94,6 +108,20 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     pub fn write_nested(&self, subclass: Subclass) -> RwLockWriteGuard<'_, T> {
         let held = self.hold(Acquire::exclusive().nested(subclass), Location::caller());
+        RwLockWriteGuard { held, inner: self.inner.write() }
+    }
+
+    /// Acquires for writing; the lock is of rank `rank` in the order that its class declares.
+    #[track_caller]
+    pub fn write_ranked(&self, rank: u64) -> RwLockWriteGuard<'_, T> {
+        let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
+        RwLockWriteGuard { held, inner: self.inner.write() }
+    }
+
+    /// Acquires for writing, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
+    #[track_caller]
+    pub fn write_under(&self, nest: &LockMap) -> RwLockWriteGuard<'_, T> {
+        let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
         RwLockWriteGuard { held, inner: self.inner.write() }
     }
 

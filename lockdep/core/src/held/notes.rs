@@ -128,6 +128,12 @@ impl HeldStack {
         true
     }
 
+    /// Returns whether the lock `instance` must not be released now: it is pinned, or other locks are nested under it.
+    pub fn must_stay(&self, instance: u64) -> bool {
+        self.notes.borrow().is_some()
+            && (self.find(instance).is_some_and(|lock| lock.how().is_pinned()) || self.nested_under(instance).is_some())
+    }
+
     /// Takes a pin back. Returns whether there was one with this cookie.
     pub fn unpin(&self, instance: u64, cookie: u32) -> bool {
         let Some(depth) = self.position(instance) else { return false };
