@@ -122,6 +122,7 @@ struct Inside<'a>(&'a Thread);
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.inside.set(false);
+        self.0.held.thaw();
     }
 }
 
@@ -132,6 +133,7 @@ fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
             return Verdict::GoOn;
         }
         let _inside = Inside(thread);
+        thread.held.freeze();
         let attended = thread.attended.replace(state::UNSET);
         let state = attend(thread, attended);
         let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();
