@@ -220,18 +220,19 @@ impl HeldStack {
     /// Adds a lock on top, given the key that [`ChainKey::then`] computed already.
     #[inline]
     pub fn push_keyed(&self, how: Acquired, instance: u64, point: Point, key: ChainKey) {
-        let lock = HeldLock { how, instance, point, key };
         let index = self.len.get() + 1;
         match self.slots.get(index) {
-            Some(slot) => slot.set(lock),
-            None => self.push_deep(lock),
+            Some(slot) => slot.set(HeldLock { how, instance, point, key }),
+            None => self.push_deep(how, instance, point, key),
         }
         self.len.set(index);
     }
 
+    // Takes the words one by one: a lock as a whole would be passed in memory, and stored there by everybody.
     #[cold]
     #[inline(never)]
-    fn push_deep(&self, lock: HeldLock) {
+    fn push_deep(&self, how: Acquired, instance: u64, point: Point, key: ChainKey) {
+        let lock = HeldLock { how, instance, point, key };
         self.spill.borrow_mut().get_or_insert_default().0.push(lock);
     }
 
@@ -252,8 +253,8 @@ impl HeldStack {
     #[must_use]
     pub fn pop(&self, instance: u64) -> bool {
         let index = self.len.get();
-        let innermost = index > self.floor.get()
-            && self.slots.get(index).is_some_and(|slot| slot.instance.get() == instance);
+        let innermost =
+            index > self.floor.get() && self.slots.get(index).is_some_and(|slot| slot.instance.get() == instance);
         if innermost {
             self.len.set(index - 1);
         }

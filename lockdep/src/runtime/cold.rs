@@ -167,7 +167,8 @@ impl Attempt<'_> {
         let point = self.point(&thread.held);
         // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
         let cacheable = self.wait != WaitKind::Upgrade;
-        let known = session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number.get()));
+        let known =
+            session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number.get()));
         if known.is_none() {
             let stack = session.stacks.lock().intern(stack::capture());
             session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));

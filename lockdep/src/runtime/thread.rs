@@ -3,6 +3,9 @@
 //! Acquire: one hash step over (held sequence, class, mode), one more over the line, one look into a direct-mapped cache,
 //! one store into the stack. Release: one store. Whatever is not in the cache, or not on top, goes to `cold`.
 //!
+//! It is inlined into every caller: the registers that a call would save are stores, and the atomic operation of the
+//! lock, which comes next, waits for every store before it.
+//!
 //! Everything is a cell of its own. While a thread is inside the runtime, `attended` says that it has attended to
 //! nothing, and the stack is frozen, which sends whatever it causes meanwhile to `cold`, and that sees that the thread is
 //! inside already.
