@@ -5,6 +5,7 @@
 //! * [`Protocol`]: which kernel's rules are in force (`protocol`).
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
+//! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
@@ -19,6 +20,8 @@
 //! assert!(!run(mail, Protocol::V6_4, 1).has_findings());
 //! ```
 
+mod bug;
+pub mod catalogue;
 mod check;
 pub mod classes;
 mod finding;
@@ -36,6 +39,8 @@ pub mod story;
 mod sync;
 mod tidy;
 
+pub use bug::Bug;
+pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use op::Signal;
