@@ -6,6 +6,7 @@
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`story`]: the main job.
+//! * [`fidelity`]: how much of it a running kernel does too.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
 //! * `model`, [`Finding`]: what must hold; `check`: the invariants of a machine at rest.
@@ -21,6 +22,7 @@
 
 mod check;
 pub mod classes;
+pub mod fidelity;
 mod finding;
 mod machine;
 mod mem;

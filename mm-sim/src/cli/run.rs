@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mm_sim::{Exclusion, Outcome, Protocol, Scenario, View, scenario};
 
-use super::{FAILURE, FINDINGS, paint};
+use super::{FAILURE, FINDINGS, paint, protocol_named, unknown};
 
 /// What to run.
 pub(crate) struct What {
@@ -24,9 +24,7 @@ impl What {
     }
 
     fn protocol(&self, scenario: &Scenario) -> Result<Protocol, String> {
-        let names = Protocol::ALL.iter().map(|protocol| protocol.name);
-        let name = self.protocol.as_deref().unwrap_or(scenario.default_protocol.name);
-        let mut protocol = Protocol::named(name).ok_or_else(|| unknown("protocol", name, names))?;
+        let mut protocol = protocol_named(self.protocol.as_deref().unwrap_or(scenario.default_protocol.name))?;
         if let Some(what) = &self.forget {
             let names = Exclusion::ALL.iter().map(|exclusion| exclusion.as_str());
             let found = Exclusion::ALL.into_iter().find(|exclusion| exclusion.as_str() == what);
@@ -51,10 +49,6 @@ pub(crate) fn run(what: &What, json: bool) -> Result<ExitCode, String> {
         outcome if outcome.has_findings() => FINDINGS,
         _ => 0,
     }))
-}
-
-fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
-    format!("no such {what}: {name} (known: {})", known.collect::<Vec<_>>().join(", "))
 }
 
 /// First the verdict, then the story.
