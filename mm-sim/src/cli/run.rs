@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mm_sim::{Exclusion, Outcome, Protocol, Scenario, View, catalogue, scenario};
 
-use super::{FAILURE, FINDINGS, paint, pair};
+use super::{FAILURE, FINDINGS, paint, pair, protocol_named, unknown};
 
 /// What to run.
 pub(crate) struct What {
@@ -25,9 +25,7 @@ impl What {
     }
 
     fn protocol(&self, scenario: &Scenario) -> Result<Protocol, String> {
-        let names = Protocol::ALL.iter().map(|protocol| protocol.name);
-        let name = self.protocol.as_deref().unwrap_or(scenario.default_protocol.name);
-        let mut protocol = Protocol::named(name).ok_or_else(|| unknown("protocol", name, names))?;
+        let mut protocol = protocol_named(self.protocol.as_deref().unwrap_or(scenario.default_protocol.name))?;
         if let Some(what) = &self.forget {
             let names = Exclusion::ALL.iter().map(|exclusion| exclusion.as_str());
             let found = Exclusion::ALL.into_iter().find(|exclusion| exclusion.as_str() == what);
@@ -62,10 +60,6 @@ pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
         outcome if outcome.has_findings() => FINDINGS,
         _ => 0,
     })
-}
-
-fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
-    format!("no such {what}: {name} (known: {})", known.collect::<Vec<_>>().join(", "))
 }
 
 /// First the verdict, then the story.
