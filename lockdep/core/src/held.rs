@@ -141,6 +141,8 @@ impl Slot {
 #[derive(Debug)]
 pub struct HeldStack {
     len: Cell<usize>,
+    /// Releasing the innermost lock takes no more than removing it if more locks than these are held.
+    floor: Cell<usize>,
     /// The lock at depth n is in slot n + 1. Slot 0 has the key of holding nothing.
     slots: [Slot; INLINE + 1],
     /// What does not fit. In a box, and none when empty, so that an empty stack is nothing but zeros.
@@ -159,6 +161,7 @@ impl HeldStack {
     pub const fn new() -> Self {
         Self {
             len: Cell::new(0),
+            floor: Cell::new(0),
             slots: [const { Slot::new() }; INLINE + 1],
             spill: RefCell::new(None),
             notes: RefCell::new(None),
@@ -217,18 +220,19 @@ impl HeldStack {
     /// Adds a lock on top, given the key that [`ChainKey::then`] computed already.
     #[inline]
     pub fn push_keyed(&self, how: Acquired, instance: u64, point: Point, key: ChainKey) {
-        let lock = HeldLock { how, instance, point, key };
         let index = self.len.get() + 1;
         match self.slots.get(index) {
-            Some(slot) => slot.set(lock),
-            None => self.push_deep(lock),
+            Some(slot) => slot.set(HeldLock { how, instance, point, key }),
+            None => self.push_deep(how, instance, point, key),
         }
         self.len.set(index);
     }
 
+    // Takes the words one by one: a lock as a whole would be passed in memory, and stored there by everybody.
     #[cold]
     #[inline(never)]
-    fn push_deep(&self, lock: HeldLock) {
+    fn push_deep(&self, how: Acquired, instance: u64, point: Point, key: ChainKey) {
+        let lock = HeldLock { how, instance, point, key };
         self.spill.borrow_mut().get_or_insert_default().0.push(lock);
     }
 
@@ -249,13 +253,32 @@ impl HeldStack {
     #[must_use]
     pub fn pop(&self, instance: u64) -> bool {
         let index = self.len.get();
-        let Some(slot) = self.slots.get(index) else { return false };
-        // Slot 0 is never quick.
-        let innermost = slot.instance.get() == instance && slot.how.get().is_quick();
+        let innermost =
+            index > self.floor.get() && self.slots.get(index).is_some_and(|slot| slot.instance.get() == instance);
         if innermost {
-            self.len.set(index.wrapping_sub(1));
+            self.len.set(index - 1);
         }
         innermost
+    }
+
+    /// From now on until [`thaw`](Self::thaw), no lock is [popped](Self::pop).
+    pub fn freeze(&self) {
+        self.floor.set(usize::MAX);
+    }
+
+    /// Undoes [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.floor.set(0);
+        self.refloor();
+    }
+
+    /// Computes the floor anew.
+    fn refloor(&self) {
+        if self.floor.get() != usize::MAX {
+            // Without notes nothing is special.
+            let special = self.notes.borrow().is_some().then(|| self.iter().rposition(|lock| lock.how.is_special()));
+            self.floor.set(special.flatten().map_or(0, |depth| depth + 1));
+        }
     }
 
     /// Removes the innermost entry of the lock `instance`, wherever in the stack it is. Returns it, or `None` if this
@@ -314,6 +337,7 @@ impl HeldStack {
     /// Exchanges everything with another stack.
     pub fn swap(&self, other: &Self) {
         self.len.swap(&other.len);
+        self.floor.swap(&other.floor);
         self.slots.iter().zip(&other.slots).for_each(|(slot, other)| slot.swap(other));
         self.spill.swap(&other.spill);
         self.notes.swap(&other.notes);
@@ -347,8 +371,7 @@ impl HeldStack {
             let key = key.then(lock.how);
             assert_eq!(lock.key, key, "an entry has the key of the sequence up to it");
             assert_eq!(lock.how.is_boundary(), self.is_base(depth + 1), "a boundary is marked");
-            let is_special = lock.how.is_boundary() || lock.how.is_pinned();
-            assert_eq!(lock.how.is_quick(), !is_special, "what is special is not quick");
+            assert!(!lock.how.is_special() || self.floor.get() > depth, "what is special is not popped");
             key
         });
         assert!(self.base() <= self.len(), "a context begins on the stack");

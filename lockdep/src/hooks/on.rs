@@ -74,14 +74,20 @@ impl LockId {
 
     #[inline]
     pub(crate) const fn class(self) -> lockdep_core::ClassId {
-        // The base number is above the eight bits of the subclass, so the shift also cuts the serial off.
-        lockdep_core::ClassId::from_u32((self.0.get() as u32) << (u32::BITS - CLASS_BITS))
+        class_of(self.0.get())
     }
 
     #[inline]
     pub(crate) const fn instance(self) -> u64 {
         self.0.get() as u64
     }
+}
+
+/// Returns the class number in the word of a lock; 0, which no class has, if the lock has no identity.
+#[inline]
+pub(crate) const fn class_of(word: usize) -> lockdep_core::ClassId {
+    // The base number is above the eight bits of the subclass, so the shift also cuts the serial off.
+    lockdep_core::ClassId::from_u32((word as u32) << (u32::BITS - CLASS_BITS))
 }
 
 impl Record {
@@ -97,6 +103,12 @@ impl Record {
     #[inline]
     pub(crate) fn known_id(&self) -> Option<LockId> {
         self.id.get().map(LockId)
+    }
+
+    /// Returns the identity as a word, 0 if there is none.
+    #[inline]
+    pub(crate) fn word(&self) -> usize {
+        self.id.get().map_or(0, NonZeroUsize::get)
     }
 
     /// Returns the identity, giving the lock one if it has none.
@@ -142,13 +154,13 @@ impl Held<'_> {
 }
 
 impl Drop for Held<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         thread::release_guard(self.record);
     }
 }
 
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);

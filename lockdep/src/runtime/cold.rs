@@ -134,6 +134,7 @@ struct Inside<'a>(&'a Thread);
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.inside.set(false);
+        self.0.held.thaw();
     }
 }
 
@@ -144,6 +145,7 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
             return Verdict::GoOn;
         }
         let _inside = Inside(thread);
+        thread.held.freeze();
         let attended = thread.attended.replace(state::UNSET);
         let state = attend(thread, attended);
         let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();

@@ -3,15 +3,22 @@
 //! Acquire: one hash step over (held sequence, class, mode), one more over the line, one look into a direct-mapped cache,
 //! one store into the stack. Release: one store. Whatever is not in the cache, or not on top, goes to `cold`.
 //!
+//! It is inlined into every caller: the registers that a call would save are stores, and the atomic operation of the
+//! lock, which comes next, waits for every store before it.
+//!
 //! Everything is a cell of its own. While a thread is inside the runtime, `attended` says that it has attended to
-//! nothing, which sends whatever it causes meanwhile to `cold`, and that sees that the thread is inside already.
+//! nothing, and the stack is frozen, which sends whatever it causes meanwhile to `cold`, and that sees that the thread is
+//! inside already.
 
 use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
 
 use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, WaitKind};
 
 use super::{cold, state};
-use crate::{Acquire, hooks::Record};
+use crate::{
+    Acquire,
+    hooks::{Record, class_of},
+};
 
 /// 32 KiB a thread, of which only what is used is ever touched.
 const SLOTS: usize = 4096;
@@ -57,42 +64,42 @@ pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
 }
 
 /// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    let state = state::load();
-    if state != state::OFF && !push_proven(state, record, how, site) {
+    if !push_proven(record, how, site) && state::load() != state::OFF {
         cold::acquire(record, how, site);
     }
 }
 
 /// Pushes an acquisition if it has been proven; returns whether it has.
-#[inline]
-fn push_proven(state: u32, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    let Some(id) = record.known_id() else { return false };
-    let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+#[inline(always)]
+fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    // Never so if checking is off.
+    if with(|thread| thread.attended.get()) != state::load() {
+        return false;
+    }
+    // A lock without an identity is of class 0, of which nothing is ever proven.
+    let word = record.word();
+    let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
     let key = with(|thread| thread.held.key()).then(acquired);
     let point = key.at(std::ptr::from_ref(site).addr() as u64);
-    let proven = with(|thread| thread.attended.get() == state && thread.cache.contains(point));
+    let proven = with(|thread| thread.cache.contains(point));
     if proven {
-        with(|thread| thread.held.push_keyed(acquired, id.instance(), point, key));
+        with(|thread| thread.held.push_keyed(acquired, word as u64, point, key));
     }
     proven
 }
 
-/// Takes the lock off the top of the stack; returns whether it was there.
-#[inline]
-fn pop(instance: u64) -> bool {
-    with(|thread| thread.attended.get() != state::UNSET && thread.held.pop(instance))
-}
-
 /// Records a release by a guard.
-#[inline]
+#[inline(always)]
 pub(crate) fn release_guard(record: &Record) {
-    // With checking off, no lock ever got an identity.
-    let Some(id) = record.known_id() else { return };
-    if !pop(id.instance()) {
-        cold::release_guard(id.instance());
+    let instance = record.word() as u64;
+    if !with(|thread| thread.held.pop(instance)) {
+        // With checking off, no lock ever got an identity.
+        if instance != 0 {
+            cold::release_guard(instance);
+        }
     }
 }
 
@@ -100,9 +107,9 @@ pub(crate) fn release_guard(record: &Record) {
 #[inline]
 #[track_caller]
 pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
-    let Some(id) = record.known_id() else { return };
-    if !pop(id.instance()) {
-        cold::release(record, id.instance(), site);
+    let instance = record.word() as u64;
+    if !with(|thread| thread.held.pop(instance)) && instance != 0 {
+        cold::release(record, instance, site);
     }
 }
 

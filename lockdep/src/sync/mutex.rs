@@ -40,7 +40,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// With the policy `panic`, if this acquisition breaks a rule; it panics before it blocks.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.lock_how(Acquire::exclusive())
@@ -106,7 +106,7 @@ impl<T: ?Sized> Mutex<T> {
         &self.map
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn lock_how(&self, how: Acquire) -> MutexGuard<'_, T> {
         let held = hooks::hold(self.map.record(), how, Location::caller());

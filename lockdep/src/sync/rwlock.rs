@@ -42,7 +42,7 @@ impl<T> RwLock<T> {
 /// With the policy `panic`, every blocking acquisition panics, before it blocks, if it breaks a rule.
 impl<T: ?Sized> RwLock<T> {
     /// Acquires for reading. A writer that waits comes first.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         let held = self.hold(Acquire::shared(), Location::caller());
@@ -96,7 +96,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Acquires for writing.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         let held = self.hold(Acquire::exclusive(), Location::caller());
@@ -164,7 +164,7 @@ impl<T: ?Sized> RwLock<T> {
         &self.map
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn hold(&self, how: Acquire, site: &'static Location<'static>) -> hooks::Held<'_> {
         hooks::hold(self.map.record(), how, site)

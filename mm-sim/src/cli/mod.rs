@@ -2,14 +2,17 @@
 //!
 //! Exit codes: 0 clean (for the story: as expected), 100 findings, 101 failure or bad input, 2 wrong usage.
 
+mod fidelity;
 mod list;
 mod paint;
+mod pair;
 mod run;
 mod story;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use mm_sim::Protocol;
 
 /// Something was found.
 pub(crate) const FINDINGS: u8 = 100;
@@ -35,16 +38,32 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Runs a scenario.
+    /// Compares the lock order of a protocol with that of a running kernel.
+    Fidelity {
+        /// The kernel's /proc/lockdep.
+        #[arg(long, value_name = "FILE")]
+        kernel: PathBuf,
+        /// The protocol; 6.12 if it is not given.
+        #[arg(long)]
+        protocol: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs a scenario, or a bug of the catalogue: with it until it shows, and then without it.
     Run {
         /// Its id.
+        #[arg(value_name = "ID")]
         scenario: String,
         /// The protocol; the scenario's own if it is not given.
         #[arg(long)]
         protocol: Option<String>,
-        /// The seed of the scheduler.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        /// The seed of the scheduler: 1 if it is not given, or for a bug the first one that shows it.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Of a bug, only the run without it.
+        #[arg(long)]
+        fixed: bool,
         /// Pages of memory, if not the scenario's own.
         #[arg(long, value_name = "PAGES")]
         memory: Option<u64>,
@@ -66,10 +85,21 @@ impl Args {
         match self.command {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
-            Some(Command::Run { scenario, protocol, seed, memory, forget, strict, json }) => {
-                let what = run::What { scenario, protocol, seed, memory, forget, strict };
+            Some(Command::Fidelity { kernel, protocol, json }) => fidelity::compare(&kernel, protocol.as_deref(), json),
+            Some(Command::Run { scenario, protocol, seed, fixed, memory, forget, strict, json }) => {
+                let what = run::What { scenario, protocol, seed, fixed, memory, forget, strict };
                 run::run(&what, json)
             }
         }
     }
+}
+
+/// Returns the protocol of this name.
+fn protocol_named(name: &str) -> Result<Protocol, String> {
+    let names = Protocol::ALL.iter().map(|protocol| protocol.name);
+    Protocol::named(name).ok_or_else(|| unknown("protocol", name, names))
+}
+
+fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    format!("no such {what}: {name} (known: {})", known.collect::<Vec<_>>().join(", "))
 }

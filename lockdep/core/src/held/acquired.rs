@@ -12,17 +12,14 @@ const PINNED: u64 = 1 << 35;
 /// A context was entered when this lock was the innermost one, so that releasing it moves a boundary.
 const BOUNDARY: u64 = 1 << 36;
 /// Always set: an acquisition that is zero would not change the key, and a sequence of them would look like one.
-const PRESENT: u64 = 1 << 37;
-/// Releasing this lock while it is the innermost one takes no more than removing it. The sign bit, since every release
-/// asks for it.
-const QUICK: u64 = 1 << 63;
+const PRESENT: u64 = 1 << 63;
 
 impl Acquired {
     /// Packs class, mode and trylock.
     #[inline]
     pub const fn new(class: ClassId, mode: Mode, trylock: bool) -> Self {
         let trylock = if trylock { TRYLOCK } else { 0 };
-        Self(QUICK | PRESENT | class.as_u32() as u64 | (mode as u64) << MODE_SHIFT | trylock)
+        Self(PRESENT | class.as_u32() as u64 | (mode as u64) << MODE_SHIFT | trylock)
     }
 
     /// What a slot has that holds nothing.
@@ -30,16 +27,16 @@ impl Acquired {
 
     /// The same in another mode, which was not waited for.
     pub(super) const fn changed_to(self, mode: Mode) -> Self {
-        let marks = PINNED | BOUNDARY | QUICK;
+        let marks = PINNED | BOUNDARY;
         Self(Self::new(self.class(), mode, true).0 & !marks | self.0 & marks)
     }
 
     /// The same with or without a pin, at a boundary or not.
     pub(super) const fn marked(self, pinned: bool, boundary: bool) -> Self {
-        let plain = self.0 & !(PINNED | BOUNDARY | QUICK);
+        let plain = self.0 & !(PINNED | BOUNDARY);
         let pin = if pinned { PINNED } else { 0 };
         let end = if boundary { BOUNDARY } else { 0 };
-        Self(plain | pin | end | if pinned || boundary { 0 } else { QUICK })
+        Self(plain | pin | end)
     }
 
     /// Returns whether a context was entered when this lock was the innermost one.
@@ -47,10 +44,9 @@ impl Acquired {
         self.0 & BOUNDARY != 0
     }
 
-    /// Returns whether releasing this lock, the innermost one, takes no more than removing it.
-    #[inline]
-    pub(super) const fn is_quick(self) -> bool {
-        self.0 & QUICK != 0
+    /// Returns whether releasing this lock takes more than removing it.
+    pub(super) const fn is_special(self) -> bool {
+        self.0 & (PINNED | BOUNDARY) != 0
     }
 
     #[inline]

@@ -12,11 +12,12 @@ impl ChainKey {
 
     /// Returns the key of this sequence with one more acquisition.
     ///
-    /// One folded multiplication (the high half of the 128-bit product goes into the low one), as wyhash does it.
+    /// One folded multiplication (the high half of the 128-bit product goes into the low one), as wyhash does it. What
+    /// is multiplied is a key, which looks random, but for one that is empty.
     #[inline]
     #[must_use]
     pub const fn then(self, how: Acquired) -> Self {
-        let product = (self.0 ^ how.as_u64().wrapping_mul(0xd6e8_feb8_6659_fd93)) as u128 * 0xa076_1d64_78bd_642f_u128;
+        let product = (self.0 ^ how.as_u64()) as u128 * 0xa076_1d64_78bd_642f_u128;
         Self((product ^ (product >> 64)) as u64)
     }
 

@@ -57,6 +57,7 @@ impl HeldStack {
             self.set_slot(depth + 1, HeldLock { how, ..lock });
         }
         self.rekey_from(0);
+        self.refloor();
     }
 
     /// Changes the state of contexts. Returns those that are enabled now and were not before: whatever is held has to be
@@ -151,6 +152,7 @@ impl HeldStack {
     fn set_pinned(&self, depth: usize, pinned: bool) {
         let how = self.slot(depth + 1).how;
         self.set_how(depth, how.marked(pinned, how.is_boundary()));
+        self.refloor();
     }
 
     /// Notes the rank of a held lock, for a class that orders its locks by rank.

@@ -1,0 +1,25 @@
+//! `mm-sim fidelity`.
+
+use std::{fs, path::Path, process::ExitCode};
+
+use lockdep_audit::Observation;
+use mm_sim::{Protocol, fidelity};
+
+use super::{FINDINGS, paint, protocol_named};
+
+pub(crate) fn compare(kernel: &Path, protocol: Option<&str>, json: bool) -> Result<ExitCode, String> {
+    let protocol = protocol.map_or(Ok(Protocol::V6_12), protocol_named)?;
+    let name = kernel.display().to_string();
+    let bytes = fs::read(kernel).map_err(|error| format!("{name}: {error}"))?;
+    let real = Observation::parse(&name, &bytes).map_err(|error| error.to_string())?;
+    let simulated = fidelity::observe(protocol);
+    let fidelity = fidelity::Fidelity::compare(&protocol, &real, &simulated).map_err(|error| error.to_string())?;
+    let agrees = fidelity.contradictions.is_empty();
+    if json {
+        let text = serde_json::to_string_pretty(&fidelity).map_err(|error| error.to_string())?;
+        anstream::println!("{text}");
+    } else {
+        paint::print(&fidelity.to_string(), agrees);
+    }
+    Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}

@@ -1,0 +1,59 @@
+//! A comparison as text: contradictions first.
+
+use std::fmt;
+
+use super::{Difference, Fidelity};
+
+impl fmt::Display for Fidelity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.contradictions.len() {
+            0 => writeln!(f, "no order contradicts that of {}", self.kernel)?,
+            1 => writeln!(f, "1 order CONTRADICTS that of {}", self.kernel)?,
+            n => writeln!(f, "{n} orders CONTRADICT those of {}", self.kernel)?,
+        }
+        list(f, "here one way, in the kernel only the other way around", &self.contradictions)?;
+        let percent = |share: f64| share * 100.0;
+        writeln!(f)?;
+        writeln!(
+            f,
+            "recall     {:>5.1}%  {} of {} dependencies between {} locks of the dump are reproduced under {}",
+            percent(self.recall()),
+            self.reproduced,
+            self.real,
+            self.locks,
+            self.protocol
+        )?;
+        writeln!(
+            f,
+            "           {:>5.1}%  of the {} between locks that the simulator has too",
+            percent(self.recall_of_common()),
+            self.real_of_common
+        )?;
+        writeln!(
+            f,
+            "precision  {:>5.1}%  {} of {} dependencies of the simulator are in the dump",
+            percent(self.precision()),
+            self.confirmed,
+            self.ours
+        )?;
+        if !self.lacking.is_empty() {
+            writeln!(f, "\nlocks of the dump that the simulator lacks: {}", self.lacking.join(", "))?;
+        }
+        if !self.unknown.is_empty() {
+            writeln!(f, "\nclasses that the table does not have, not compared: {}", self.unknown.join(", "))?;
+        }
+        list(f, "missed: only the kernel does this", &self.missed)?;
+        list(f, "extra: only the simulator does this", &self.extra)
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, title: &str, differences: &[Difference]) -> fmt::Result {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n## {title} ({})\n", differences.len())?;
+    for Difference { outer, inner, at, why } in differences {
+        writeln!(f, "{outer} -> {inner}\n    {at}: {why}")?;
+    }
+    Ok(())
+}
