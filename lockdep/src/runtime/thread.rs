@@ -12,7 +12,7 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
 
-use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, WaitKind};
+use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, SegmentId, WaitKind};
 
 use super::{cold, state};
 use crate::{
@@ -36,6 +36,10 @@ pub(super) struct Thread {
     pub(super) number: Cell<u32>,
     /// The contexts that its stack knows to be watched.
     pub(super) watched: Cell<u64>,
+    /// How often everything was called into doubt that its cache knows of.
+    pub(super) doubts: Cell<u32>,
+    /// Its segment in its session, as far as spawns and joins tell.
+    pub(super) segment: Cell<SegmentId>,
     /// Whether it is inside the runtime, so that what it does is not watched.
     pub(super) inside: Cell<bool>,
     pub(super) held: HeldStack,
@@ -50,6 +54,8 @@ thread_local! {
             session: Cell::new(PROCESS),
             number: Cell::new(0),
             watched: Cell::new(0),
+            doubts: Cell::new(0),
+            segment: Cell::new(SegmentId::UNKNOWN),
             inside: Cell::new(false),
             held: HeldStack::new(),
             cache: ChainCache::new(),
