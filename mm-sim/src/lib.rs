@@ -5,6 +5,7 @@
 //! * [`Protocol`]: which kernel's rules are in force (`protocol`).
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
+//! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
 //! * [`stress`]: the operations on threads that really run at the same time.
 //! * [`fidelity`]: how much of it a running kernel does too.
@@ -21,6 +22,8 @@
 //! assert!(!run(mail, Protocol::V6_4, 1).has_findings());
 //! ```
 
+mod bug;
+pub mod catalogue;
 mod check;
 pub mod classes;
 pub mod fidelity;
@@ -40,6 +43,8 @@ pub mod stress;
 mod sync;
 mod tidy;
 
+pub use bug::Bug;
+pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use op::Signal;

@@ -3,7 +3,7 @@
 //! The validator knows classes and threads by number only. Who wants words gives it an
 //! [`Evidence`](crate::explain::Evidence).
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     check::{self, Nesting, UsageGraph, nesting, relevant},
@@ -35,6 +35,8 @@ pub struct Outcome {
     pub learnt: Vec<(Step<ClassId>, Witness)>,
     /// What is broken. A cycle that was found before is there again, each time.
     pub violations: Vec<Violation>,
+    /// Cycles that were found before, and of which one more witness is known now: their grade may be worse than it was.
+    pub regraded: Vec<Violation>,
     /// Whether the same acquisition on the same chain need not be checked again, ever.
     pub proven: bool,
 }
@@ -61,6 +63,10 @@ pub struct Validator {
     usage: UsageGraph,
     instances: FxHashMap<ClassId, DependencyGraph<u64, Witness>>,
     cycles: FxHashMap<Step<ClassId>, Vec<Step<ClassId>>>,
+    /// For each dependency on the way around a cycle that was found, those that closed one.
+    closers: FxHashMap<Step<ClassId>, Vec<Step<ClassId>>>,
+    /// The classes of locks that gate a cycle: which lock it is decides whether they do.
+    gates: FxHashSet<ClassId>,
     instance_cycles: FxHashMap<(ClassId, Step<u64>), Vec<Step<u64>>>,
     forgotten_instances: u64,
     traits: TraitTable,
@@ -72,6 +78,11 @@ impl Validator {
     /// A validator that has learnt nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A validator that has learnt nothing, for classes that are like this unless they are declared otherwise.
+    pub fn with_usual(traits: ClassTraits) -> Self {
+        Self { traits: TraitTable::new(traits), ..Self::default() }
     }
 
     /// Says what a class is like, before its locks are acquired. Holds for all of its subclasses.
@@ -100,6 +111,7 @@ impl Validator {
         outcome.proven &= outcome.violations.is_empty();
         // Which lock it is, and not only of which class, decides here.
         outcome.proven &= request.nest.is_none() && traits.same_class != SameClass::ByRank;
+        outcome.proven &= self.gates.is_empty() || !held.iter().any(|lock| self.gates.contains(&lock.class()));
         outcome
     }
 
@@ -125,7 +137,7 @@ impl Validator {
         let contexts = held.contexts();
         let class = request.how.class();
         let itself = HeldLock::acquired_by(request);
-        let witness = Witness::of(&itself, request, set);
+        let witness = Witness::of(itself, request, set);
         if !request.how.is_trylock() {
             for context in contexts.inside.iter() {
                 let step = check::used_in(class, request.wait, context);
@@ -173,20 +185,20 @@ impl Validator {
                 }
                 Nesting::OtherInstance if rule == SameClass::ByRank => {
                     if check::out_of_order(held, lock, request.rank) {
-                        outcome.violations.push(Violation::DeclaredOrder(*lock));
+                        outcome.violations.push(Violation::DeclaredOrder(lock));
                         return;
                     }
                 }
                 Nesting::SameInstance | Nesting::OtherInstance => {
                     let same_instance = nesting == Nesting::SameInstance;
-                    outcome.violations.push(Violation::Recursion { held: *lock, same_instance });
+                    outcome.violations.push(Violation::Recursion { held: lock, same_instance });
                     return;
                 }
             }
         }
     }
 
-    fn order_instances(&mut self, lock: &HeldLock, request: &Request, set: HeldSetId) -> Option<Violation> {
+    fn order_instances(&mut self, lock: HeldLock, request: &Request, set: HeldSetId) -> Option<Violation> {
         let class = request.how.class();
         let graph = self.instances.entry(class).or_default();
         if graph.node_count() > INSTANCES_MAX {
@@ -215,25 +227,32 @@ impl Validator {
             // What is held above the lock that is upgraded was acquired under it; nothing is implied.
             WaitKind::Upgrade => {
                 let others = held.in_context().rev().filter(|lock| lock.instance() != request.instance);
-                others.filter(|lock| self.traits.is_ordered(lock.class())).copied().collect()
+                others.filter(|lock| self.traits.is_ordered(lock.class())).collect()
             }
-            _ => relevant(held, &self.traits).copied().collect(),
+            _ => relevant(held, &self.traits).collect(),
         };
         for lock in outer_locks.into_iter().filter(|lock| lock.class() != inner) {
             let kind = DependencyKind { hold: lock.hold(), wait: request.wait };
             let step = Step { outer: lock.class(), inner, kind };
-            self.learn(step, Witness::of(&lock, request, set), outcome);
+            self.learn(step, Witness::of(lock, request, set), outcome);
         }
     }
 
     /// Records a dependency between classes.
     fn learn(&mut self, step: Step<ClassId>, witness: Witness, outcome: &mut Outcome) {
         match self.classes.insert(step.outer, step.inner, step.kind, witness) {
-            Inserted::Known => self.offer(step, witness),
+            Inserted::Known => {
+                if self.offer(step, witness)
+                    && let Some(closers) = self.closers.get(&step)
+                {
+                    outcome.regraded.extend(closers.iter().map(|closer| Violation::Cycle(self.cycles[closer].clone())));
+                }
+            }
             Inserted::New => outcome.learnt.push((step, witness)),
             Inserted::Closes(cycle) => {
                 outcome.learnt.push((step, witness));
                 self.cycles.insert(step, cycle.clone());
+                cycle.iter().for_each(|part| self.closers.entry(*part).or_default().push(step));
                 outcome.violations.push(Violation::Cycle(cycle));
             }
             Inserted::KnownToClose => {
@@ -244,10 +263,15 @@ impl Validator {
         outcome.violations.extend(self.usage.dependency(step, witness, &self.traits, &self.sets));
     }
 
-    fn offer(&mut self, step: Step<ClassId>, witness: Witness) {
-        if let Some(witnesses) = self.classes.witnesses_mut(step.outer, step.inner) {
-            offer(witnesses, step.kind, witness, &self.sets);
-        }
+    fn offer(&mut self, step: Step<ClassId>, witness: Witness) -> bool {
+        let witnesses = self.classes.witnesses_mut(step.outer, step.inner);
+        witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets))
+    }
+
+    /// Says that locks of this class gate a finding. From now on no acquisition under such a lock counts as proven, since
+    /// another lock of the class would be no gate. Returns whether that is news: what was proven before is not, then.
+    pub fn doubt_gate(&mut self, class: ClassId) -> bool {
+        self.gates.insert(class)
     }
 
     /// Judges the release of a lock.

@@ -45,7 +45,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub(crate) fn of(outer: &HeldLock, request: &Request, held: HeldSetId) -> Self {
+    pub(crate) fn of(outer: HeldLock, request: &Request, held: HeldSetId) -> Self {
         Self {
             outer: outer.point(),
             inner: request.point,
@@ -95,7 +95,7 @@ impl HeldSets {
         if held.len() <= 1 || held.len() > ENTRIES_MAX {
             return HeldSetId::ALONE;
         }
-        let entry = |lock: &HeldLock| (lock.instance(), lock.hold(), lock.class());
+        let entry = |lock: HeldLock| (lock.instance(), lock.hold(), lock.class());
         let mut set: Vec<Entry> = held.iter().map(entry).collect();
         set.sort_unstable_by_key(|entry| entry.0);
         let set = set.into_boxed_slice();
@@ -142,17 +142,17 @@ fn exclude(a: HoldKind, b: HoldKind) -> bool {
     !shares(a, b) && !shares(b, a)
 }
 
-/// Offers another witness to a dependency that has some.
+/// Offers another witness to a dependency that has some. Returns whether it was taken.
 pub(crate) fn offer(
     witnesses: &mut Vec<(DependencyKind, Witness)>,
     kind: DependencyKind,
     new: Witness,
     sets: &HeldSets,
-) {
+) -> bool {
     let same_kind = || witnesses.iter().filter(|(other, _)| *other == kind).map(|(_, witness)| witness);
     let alike = |old: &Witness| old.thread == new.thread && old.segment == new.segment;
     if same_kind().any(|old| alike(old) && sets.is_subset(old.held, new.held)) {
-        return;
+        return false;
     }
     let replaced =
         witnesses.iter().position(|(other, old)| *other == kind && alike(old) && sets.is_subset(new.held, old.held));
@@ -170,7 +170,20 @@ pub(crate) fn offer(
     {
         debug_assert!(most > 0);
         witnesses[index].1 = new;
+    } else {
+        // As good as any; what is to come is more likely to be concurrent with the latest. The first one stays, since it
+        // explains the dependency.
+        let later = witnesses.iter().enumerate().filter(|(_, (other, _))| *other == kind).skip(1);
+        let oldest = later.min_by_key(|(_, (_, old))| (old.segment, old.thread)).map(|(index, _)| index);
+        let Some(index) = oldest.filter(|&index| {
+            let old = &witnesses[index].1;
+            old.segment < new.segment && sets.get(old.held).len() >= sets.get(new.held).len()
+        }) else {
+            return false;
+        };
+        witnesses[index].1 = new;
     }
+    true
 }
 
 #[cfg(test)]
@@ -181,7 +194,7 @@ mod tests {
     fn sets(held: &[&[(u64, Mode)]]) -> (HeldSets, Vec<HeldSetId>) {
         let mut sets = HeldSets::default();
         let ids = held.iter().map(|locks| {
-            let mut stack = HeldStack::new();
+            let stack = HeldStack::new();
             for &(instance, mode) in *locks {
                 stack.push(Acquired::new(ClassId::new(1), mode, false), instance, Point::new(1));
             }
@@ -193,7 +206,7 @@ mod tests {
 
     fn witness(thread: u32, held: HeldSetId) -> Witness {
         let request = Request::new(Acquired::new(ClassId::new(2), Mode::Exclusive, false), 9, Point::new(1));
-        let mut stack = HeldStack::new();
+        let stack = HeldStack::new();
         stack.push(request.how, 1, Point::new(1));
         Witness::of(stack.get(0).unwrap(), &Request { thread, ..request }, held)
     }
@@ -232,5 +245,19 @@ mod tests {
         offer(&mut kept, kind, witness(30, ids[1]), &sets);
         assert!(kept.iter().any(|(_, kept)| kept.thread == 30), "one that is guarded more made room");
         assert_eq!(kept.len(), WITNESSES);
+    }
+
+    #[test]
+    fn the_first_witness_stays_and_the_latest_takes_the_place_of_the_oldest() {
+        let sets = HeldSets::default();
+        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
+        let at = |number| Witness { segment: SegmentId::from_u32(number), ..witness(number, HeldSetId::ALONE) };
+        let mut kept = vec![(kind, at(1))];
+        assert!((2..=9).all(|number| offer(&mut kept, kind, at(number), &sets)));
+        let mut numbers: Vec<u32> = kept.iter().map(|(_, kept)| kept.thread).collect();
+        assert_eq!(numbers[0], 1);
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 7, 8, 9]);
+        assert!(!offer(&mut kept, kind, at(6), &sets), "it would take turns with those that are kept");
     }
 }

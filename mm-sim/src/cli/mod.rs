@@ -5,6 +5,7 @@
 mod fidelity;
 mod list;
 mod paint;
+mod pair;
 mod run;
 mod story;
 mod stress;
@@ -50,16 +51,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Runs a scenario.
+    /// Runs a scenario, or a bug of the catalogue: with it until it shows, and then without it.
     Run {
         /// Its id.
+        #[arg(value_name = "ID")]
         scenario: String,
         /// The protocol; the scenario's own if it is not given.
         #[arg(long)]
         protocol: Option<String>,
-        /// The seed of the scheduler.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        /// The seed of the scheduler: 1 if it is not given, or for a bug the first one that shows it.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Of a bug, only the run without it.
+        #[arg(long)]
+        fixed: bool,
         /// Pages of memory, if not the scenario's own.
         #[arg(long, value_name = "PAGES")]
         memory: Option<u64>,
@@ -116,8 +121,8 @@ impl Args {
                 stress::stress(&stress::What { threads, seconds, protocol, seed, faults }, json)
             }
             Some(Command::Measure { out, seconds }) => stress::measure(&out, seconds),
-            Some(Command::Run { scenario, protocol, seed, memory, forget, strict, json }) => {
-                let what = run::What { scenario, protocol, seed, memory, forget, strict };
+            Some(Command::Run { scenario, protocol, seed, fixed, memory, forget, strict, json }) => {
+                let what = run::What { scenario, protocol, seed, fixed, memory, forget, strict };
                 run::run(&what, json)
             }
         }

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{PageTable, Vma};
 use crate::{
@@ -32,8 +32,6 @@ pub(crate) struct Mm {
     pub(crate) rss: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
-    /// Held by the hardware while it walks the tables.
-    pub(crate) hardware_walks: RwLock<()>,
     seq: AtomicU64,
     first_mark: Mutex<Option<Arc<Vma>>>,
 }
@@ -51,7 +49,6 @@ impl Mm {
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
             tables: AtomicI64::new(1),
-            hardware_walks: RwLock::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),
         })
@@ -119,12 +116,6 @@ impl Mm {
         let floor = vmas.range(..range.start).next_back().map_or(0, |(_, vma)| vma.range().end);
         let ceiling = vmas.range(range.end..).next().map_or(u64::MAX, |(&start, _)| start);
         floor..ceiling
-    }
-
-    /// Waits until every walk of the hardware that is under way has ended: a table that was taken out before is now only
-    /// known to those who walk under locks or RCU.
-    pub(crate) fn flush_walks(&self) {
-        drop(self.hardware_walks.write());
     }
 
     /// Returns the first VMA marked since the mmap lock was taken, if the strict view keeps its record.

@@ -1,4 +1,4 @@
-//! Loads and stores, as the hardware does them: walk, and fault if that leads nowhere.
+//! Loads and stores, as the hardware does them: ask the TLB, walk, and fault if that leads nowhere.
 //!
 //! The walk, the access and the check against the model are one step, so that an access happens at one moment.
 
@@ -38,16 +38,21 @@ fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64
     Err(Signal::OutOfMemory)
 }
 
-/// Walks and accesses, if the entry allows it.
+/// Accesses, if the TLB or the page table allows it. A walk marks the entry used, and the TLB keeps what it found.
 fn try_access(m: &Machine, mm: &Mm, addr: u64, word: Option<u64>) -> Option<u64> {
-    let _walk = mm.hardware_walks.read();
+    let _access = m.tlb.access();
+    let (cpu, page) = (sched::current(), addr / PAGE_SIZE);
+    if let Some(pfn) = m.tlb.lookup(cpu, mm.id, page, word.is_some()) {
+        return Some(perform(m, mm, addr, &*m.memory.folio(pfn)?, pfn, word));
+    }
     let slot = mm.hardware_slot(m, addr)?;
     let _bus = slot.table.bus();
     let (folio, pfn) = translate(m, &slot, addr, word.is_some())?;
+    m.tlb.fill(cpu, mm.id, page, pfn, word.is_some());
     Some(perform(m, mm, addr, &folio, pfn, word))
 }
 
-/// Finds the page of an address, and marks its entry used.
+/// Finds the page that an entry leads to, and marks the entry used. The caller has the bus.
 fn translate(m: &Machine, slot: &Slot, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
     let entry = slot.load();
     if store && !entry.is_writable() {
