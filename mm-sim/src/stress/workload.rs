@@ -67,9 +67,12 @@ fn build_all(world: &World, stress: &Stress) -> Plan {
     plan
 }
 
+/// What a thread of the kernel does again and again.
+type Turn = Box<dyn FnMut(&World, &Files, &mut Rng) + Send>;
+
 /// The threads of the kernel.
 fn kernel(world: &World, files: &Files, end: Instant, rng: &mut Rng, plan: &mut Plan) {
-    let mut repeat = |name: &str, pause: u64, mut f: Box<dyn FnMut(&World, &Files, &mut Rng) + Send>| {
+    let mut repeat = |name: &str, pause: u64, mut f: Turn| {
         let (world, files, mut rng) = (world.clone(), files.clone(), Rng::new(rng.next()));
         plan.actor(name, move || {
             while Instant::now() < end {
