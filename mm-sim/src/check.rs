@@ -79,7 +79,7 @@ fn check_folio(m: &Machine, folio: &Folio, entries: i64) {
 pub(crate) fn at_end(m: &Machine) {
     let files = m.files.lock().clone();
     for file in &files {
-        crate::op::truncate::truncate(m, file, 0);
+        crate::op::truncate::evict_inode(m, file);
         if !file.mapping.i_mmap.lock().is_empty() {
             sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
         }

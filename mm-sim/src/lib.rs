@@ -7,6 +7,8 @@
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
+//! * [`explore`]: all schedules of a small scenario.
+//! * [`mutate`]: whether a bug would be noticed.
 //! * [`stress`]: the operations on threads that really run at the same time.
 //! * [`fidelity`]: how much of it a running kernel does too.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
@@ -26,11 +28,13 @@ mod bug;
 pub mod catalogue;
 mod check;
 pub mod classes;
+pub mod explore;
 pub mod fidelity;
 mod finding;
 mod machine;
 mod mem;
 mod model;
+pub mod mutate;
 mod op;
 mod process;
 mod protocol;
@@ -52,4 +56,5 @@ pub use process::{File, Process, World};
 pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};
-pub use sched::{Deadlock, Wait};
+pub use sched::{Deadlock, Schedule, Wait};
+pub use sync::{Look, Place, Twist};

@@ -8,16 +8,17 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use lockdep::{Journal, Policy, Report, Session};
+use lockdep::{Journal, Report};
 use serde::Serialize;
 
 use crate::{
     check,
-    finding::{Finding, Findings},
+    finding::Finding,
     process::World,
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
-    sched::{Baton, Body, Deadlock, Stop},
+    sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
+    sync::Mutation,
     tidy::tidy,
 };
 
@@ -81,9 +82,29 @@ pub fn run(scenario: &Scenario, protocol: Protocol, seed: u64) -> Outcome {
 
 /// Sets up, acts and tidies up, and holds what was found against `expect`.
 pub(crate) fn play(setup: &Setup, protocol: Protocol, expect: Expect, seed: u64) -> Outcome {
-    let stage = Stage::new(setup, protocol, seed);
+    play_as(setup, protocol, expect, Direction { seed, ..Direction::default() }).0
+}
+
+/// What besides rules and scenario decides how a run goes.
+#[derive(Clone, Default)]
+pub(crate) struct Direction {
+    pub(crate) seed: u64,
+    /// The schedule of the actors; drawn from the seed if there is none.
+    pub(crate) schedule: Option<Schedule>,
+    /// What is wrong on purpose.
+    pub(crate) mutation: Arc<Mutation>,
+}
+
+/// As [`play`], and returns where somebody else could have run, if there is a schedule.
+pub(crate) fn play_as(
+    setup: &Setup,
+    protocol: Protocol,
+    expect: Expect,
+    direction: Direction,
+) -> (Outcome, Vec<Choice>) {
+    let stage = Stage::new(setup, protocol, direction);
     let plan = Arc::new(Mutex::new(None::<Plan>));
-    let mut run = Progress { steps: 0, stop: None };
+    let mut run = Progress { steps: 0, stop: None, choices: Vec::new() };
     run.phase(&stage, 0, vec![("init".to_owned(), set_up(setup, &stage.world, &plan))]);
     let Plan { actors, processes } = plan.lock().ok().and_then(|mut plan| plan.take()).unwrap_or_default();
     run.phase(&stage, 1, actors);
@@ -94,7 +115,8 @@ pub(crate) fn play(setup: &Setup, protocol: Protocol, expect: Expect, seed: u64)
         check::at_end(&world.machine);
     });
     run.phase(&stage, 2, vec![("exit".to_owned(), tidy_up)]);
-    stage.outcome(setup.id, expect, run)
+    let choices = std::mem::take(&mut run.choices);
+    (stage.outcome(setup.id, expect, run), choices)
 }
 
 fn set_up(setup: &Setup, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body {
@@ -109,37 +131,43 @@ fn set_up(setup: &Setup, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body
 
 struct Stage {
     world: World,
-    session: Session,
-    findings: Arc<Findings>,
+    context: Context,
     seed: u64,
+    /// The schedule of the actors, where it is not drawn.
+    schedule: Option<Schedule>,
 }
 
 struct Progress {
     steps: u64,
     stop: Option<Stop>,
+    choices: Vec<Choice>,
 }
 
 impl Progress {
     fn phase(&mut self, stage: &Stage, number: u64, actors: Vec<(String, Body)>) {
         if self.stop.is_none() && !actors.is_empty() {
             let seed = stage.seed.wrapping_mul(3).wrapping_add(number);
-            let (steps, stop) = Baton::run(seed, STEP_LIMIT, &stage.session, &stage.findings, actors);
-            self.steps += steps;
-            self.stop = stop;
+            let given = stage.schedule.clone().filter(|_| number == 1);
+            let order = given.map_or_else(|| Order::Drawn(Rng::new(seed)), Order::given);
+            let ran = Baton::run(order, STEP_LIMIT, &stage.context, actors);
+            self.steps += ran.steps;
+            self.stop = ran.stop;
+            self.choices.extend(ran.choices);
         }
     }
 }
 
 impl Stage {
-    fn new(setup: &Setup, protocol: Protocol, seed: u64) -> Self {
+    fn new(setup: &Setup, protocol: Protocol, direction: Direction) -> Self {
+        let Direction { seed, schedule, mutation } = direction;
         let world = World::new(protocol, setup.memory, seed);
-        Self { world, session: Session::new(Policy::Collect), findings: Arc::default(), seed }
+        Self { world, context: Context { mutation, ..Context::new() }, seed, schedule }
     }
 
     fn outcome(self, id: &'static str, expect: Expect, run: Progress) -> Outcome {
         let protocol = self.world.protocol();
-        let reports: Vec<Report> = self.session.reports().into_iter().map(tidy).collect();
-        let findings = self.findings.take();
+        let reports: Vec<Report> = self.context.session.reports().into_iter().map(tidy).collect();
+        let findings = self.context.findings.take();
         let (deadlock, failure) = Stop::split(run.stop);
         let is_expected = failure.is_none() && expect.is_met(&reports, &findings, deadlock.as_ref());
         Outcome {
@@ -155,7 +183,7 @@ impl Stage {
             failure,
             steps: run.steps,
             stats: self.world.machine.stats.to_map(),
-            journal: self.session.journal("mm-sim"),
+            journal: self.context.session.journal("mm-sim"),
         }
     }
 }

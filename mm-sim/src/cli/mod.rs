@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 clean (for the story: as expected), 100 findings, 101 failure or bad input, 2 wrong usage.
 
+mod explore;
 mod fidelity;
 mod list;
+mod mutate;
 mod paint;
 mod pair;
 mod run;
@@ -78,6 +80,35 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Runs a small scenario by every schedule with few preemptions, until something really goes wrong.
+    Explore {
+        /// Its id.
+        scenario: String,
+        /// The protocol; the scenario's own if it is not given.
+        #[arg(long)]
+        protocol: Option<String>,
+        /// How often a schedule may take an actor off that could go on.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=8))]
+        preemptions: u32,
+        /// How many schedules at most.
+        #[arg(long, default_value_t = 20_000)]
+        runs: u64,
+        /// Replay this one instead.
+        #[arg(long, conflicts_with_all = ["preemptions", "runs"])]
+        schedule: Option<String>,
+    },
+    /// Tries deliberate bugs: acquisitions left out, swapped or made to wait, and looks not taken.
+    Mutate {
+        /// The protocol; 6.12 if it is not given.
+        #[arg(long)]
+        protocol: Option<String>,
+        /// Only mutants with this in their names.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Runs the operations on threads that really run at the same time.
     Stress {
         /// Threads of user code.
@@ -117,6 +148,12 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, protocol, json }) => fidelity::compare(&kernel, protocol.as_deref(), json),
+            Some(Command::Explore { scenario, protocol, preemptions, runs, schedule }) => {
+                explore::explore(&explore::What { scenario, protocol, preemptions, runs, schedule })
+            }
+            Some(Command::Mutate { protocol, only, json }) => {
+                mutate::campaign(protocol.as_deref(), only.as_deref(), json)
+            }
             Some(Command::Stress { threads, seconds, protocol, seed, faults, json }) => {
                 stress::stress(&stress::What { threads, seconds, protocol, seed, faults }, json)
             }

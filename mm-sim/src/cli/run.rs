@@ -63,7 +63,7 @@ pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
 }
 
 /// First the verdict, then the story.
-fn tell(scenario: &Scenario, protocol: &Protocol, outcome: &Outcome) -> String {
+pub(crate) fn tell(scenario: &Scenario, protocol: &Protocol, outcome: &Outcome) -> String {
     let relation = if outcome.is_expected { "as expected" } else { "NOT as expected" };
     let mut text = format!("{}\n", outcome.verdict);
     text += &format!("{relation}: {} under {}, seed {}\n\n", scenario.id, protocol.name, outcome.seed);

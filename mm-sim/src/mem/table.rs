@@ -124,7 +124,8 @@ impl PageTable {
         }
     }
 
-    fn check_alive(&self, what: &str) {
+    /// Checks that it has not been freed.
+    pub(crate) fn check_alive(&self, what: &str) {
         if let Some(by) = self.freed.get() {
             let text = format!("{} table {} is {what} after it was freed by {by}", self.level.as_str(), self.id);
             sched::finding(Invariant::TableUsedAfterFree, text);

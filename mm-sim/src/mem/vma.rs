@@ -22,7 +22,7 @@ use crate::{
     finding::Invariant,
     protocol::View,
     sched,
-    sync::{ReadGuard, RwSem},
+    sync::{Look, ReadGuard, RwSem},
 };
 
 /// What a VMA allows.
@@ -122,7 +122,8 @@ impl Vma {
         }
         let guard = self.lock.try_read()?;
         // A writer that came between the two looks has marked it without our noticing.
-        (!self.is_marked(mm)).then(|| VmaReadGuard { vma: self.clone(), _guard: guard })
+        (!self.is_marked(mm) || sched::forgets(Look::VmaSequenceAgain))
+            .then(|| VmaReadGuard { vma: self.clone(), _guard: guard })
     }
 
     /// Returns whether a writer has marked it.

@@ -11,7 +11,7 @@ use crate::{
     finding::Invariant,
     machine::Machine,
     sched,
-    sync::{RcuGuard, SpinGuard},
+    sync::{Look, RcuGuard, SpinGuard},
 };
 
 /// The place of one entry.
@@ -138,7 +138,8 @@ impl Mm {
             let entry = pmd.load();
             let table = m.memory.table(entry.as_table()?)?;
             let ptl = table.lock.lock_nested(subclass);
-            if rcu.is_none() || pmd.load() == entry {
+            table.check_alive("locked");
+            if rcu.is_none() || pmd.load() == entry || sched::forgets(Look::PmdUnderPteLock) {
                 return Some(PteMap { table, _ptl: ptl, _rcu: rcu });
             }
         }
@@ -188,9 +189,10 @@ impl Mm {
 
     /// Checks that something keeps the page tables of this VMA in place.
     pub(crate) fn check_walk(&self, vma: &Vma) {
+        let by_vma = vma.lock.is_mine() && !vma.is_marked(self);
         let by_file = || vma.file.as_ref().is_some_and(|file| file.mapping.i_mmap_rwsem.is_mine());
         let by_anon = || vma.anon_vma_chain.lock().iter().any(|anon_vma| anon_vma.rwsem().is_mine());
-        if !(self.mmap_lock.is_mine() || vma.lock.is_mine() || by_file() || by_anon()) {
+        if !(self.mmap_lock.is_mine() || by_vma || by_file() || by_anon()) {
             let text = format!("the page tables of vma {} are walked, and nothing keeps them in place", vma.id);
             sched::finding(Invariant::WalkUnprotected, text);
         }
@@ -198,7 +200,7 @@ impl Mm {
 
     /// Checks that this actor may fill an empty entry of this VMA.
     pub(crate) fn check_install(&self, vma: &Vma) {
-        if !(self.mmap_lock.is_mine() || vma.lock.is_mine()) {
+        if !(self.mmap_lock.is_mine() || vma.lock.is_mine() && !vma.is_marked(self)) {
             let text = format!("an entry of vma {} is filled without the mmap lock and the VMA lock", vma.id);
             sched::finding(Invariant::InstallUnprotected, text);
         }

@@ -10,7 +10,7 @@ use crate::{
     machine::Machine,
     mem::{Folio, FolioKind, Inode, OutOfMemory, Place},
     sched,
-    sync::FolioGuard,
+    sync::{FolioGuard, Look},
 };
 
 /// A locked folio of the page cache, with a reference.
@@ -42,7 +42,7 @@ pub(crate) fn filemap_fault(
             None => add_folio(m, file, index).map_err(|_| Signal::OutOfMemory)?,
         };
         let locked = folio.lock.lock();
-        if !folio.is_in(&file.mapping) {
+        if !folio.is_in(&file.mapping) && !sched::forgets(Look::FolioStillThere) {
             // Truncated, collapsed or reclaimed while we waited: look again.
             drop(locked);
             m.put_folio(&folio, 1);

@@ -12,6 +12,7 @@ use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
     sched,
+    sync::Look,
 };
 
 /// Sets the size of a file, in pages.
@@ -33,14 +34,24 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     m.model.end_truncate(file.id, pages);
 }
 
+/// Drops the whole cache of a file, as unmounting does. A fault that came during a truncation may have left a folio beyond
+/// the end, where nobody can map it.
+pub(crate) fn evict_inode(m: &Machine, file: &Arc<Inode>) {
+    let _scope = sched::scope("evict_inode");
+    truncate(m, file, 0);
+    truncate_inode_pages(m, file, 0);
+}
+
 #[inline(never)]
 fn truncate_pagecache(m: &Machine, file: &Arc<Inode>, from: u64) {
     // Once so that few folios are mapped any more, and once more for the private copies, and the stores to a huge folio
     // across the new end, that were made in between.
     unmap_mapping_pages(m, &file.mapping, from..u64::MAX, true);
     truncate_inode_pages(m, file, from);
-    unmap_mapping_pages(m, &file.mapping, from..u64::MAX, true);
-    truncate_inode_pages(m, file, from);
+    if !sched::forgets(Look::UnmapAgain) {
+        unmap_mapping_pages(m, &file.mapping, from..u64::MAX, true);
+        truncate_inode_pages(m, file, from);
+    }
 }
 
 /// Unmaps a range of a file wherever it is mapped; with `even_cows` the private copies too.

@@ -2,8 +2,10 @@
 //!
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
+//! * `directed`: small ones, each for one race.
 //! * `expect`: the expected verdict as a value.
 
+mod directed;
 mod expect;
 mod mail;
 mod soak;
@@ -61,7 +63,11 @@ impl Plan {
 /// All scenarios, in the order of `mm-sim list`.
 pub const ALL: &[Scenario] = &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK];
 
+/// Small scenarios, to be explored schedule by schedule.
+pub const DIRECTED: &[Scenario] =
+    &[directed::COLLAPSE, directed::WALK, directed::FORK, directed::COW, directed::TRUNCATE];
+
 /// Returns the scenario of this id.
 pub fn named(id: &str) -> Option<&'static Scenario> {
-    ALL.iter().find(|scenario| scenario.id == id)
+    ALL.iter().chain(DIRECTED).find(|scenario| scenario.id == id)
 }

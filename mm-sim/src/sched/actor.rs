@@ -2,12 +2,18 @@
 
 use std::{
     cell::{Cell, RefCell},
+    panic::Location,
     rc::Rc,
     sync::Arc,
 };
 
+use lockdep::Session;
+
 use super::backend::Backend;
-use crate::finding::{Finding, Findings, Invariant};
+use crate::{
+    finding::{Finding, Findings, Invariant},
+    sync::{Look, Mutation, Twist},
+};
 
 /// The number of an actor within its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,12 +24,33 @@ impl ActorId {
     pub(crate) const OUTSIDE: Self = Self(u32::MAX);
 }
 
+/// What all actors of a run share.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// Where lockdep learns.
+    pub(crate) session: Session,
+    pub(crate) findings: Arc<Findings>,
+    pub(crate) mutation: Arc<Mutation>,
+}
+
+impl Context {
+    /// Nothing learnt, nothing found, nothing wrong on purpose.
+    pub(crate) fn new() -> Self {
+        let session = Session::new(lockdep::Policy::Collect);
+        Self { session, findings: Arc::default(), mutation: Arc::default() }
+    }
+}
+
+/// An acquisition that a mutation has put off, and what does it.
+type Deferred = (u64, Box<dyn FnOnce()>);
+
 /// The thread-local half of an actor.
 pub(super) struct Actor {
     pub(super) id: ActorId,
     pub(super) name: String,
     pub(super) backend: Arc<dyn Backend>,
-    findings: Arc<Findings>,
+    context: Context,
+    deferred: RefCell<Vec<Deferred>>,
     path: RefCell<Vec<&'static str>>,
     atomic: Cell<u32>,
     reclaim: Cell<bool>,
@@ -41,9 +68,9 @@ thread_local! {
 }
 
 /// Makes the current thread an actor.
-pub(super) fn become_actor(id: ActorId, name: &str, backend: Arc<dyn Backend>, findings: Arc<Findings>) {
-    let (path, atomic, reclaim) = Default::default();
-    let actor = Actor { id, name: name.to_owned(), backend, findings, path, atomic, reclaim };
+pub(super) fn become_actor(id: ActorId, name: &str, backend: Arc<dyn Backend>, context: Context) {
+    let (deferred, path, atomic, reclaim) = Default::default();
+    let actor = Actor { id, name: name.to_owned(), backend, context, deferred, path, atomic, reclaim };
     ACTOR.set(Some(Rc::new(actor)));
 }
 
@@ -71,7 +98,44 @@ pub(crate) fn current() -> ActorId {
 pub(crate) fn finding(invariant: Invariant, text: String) {
     let Some(actor) = this() else { panic!("{}: {text}", invariant.as_str()) };
     let path = actor.path_now();
-    actor.findings.push(Finding { invariant, actor: actor.name.clone(), path, text });
+    actor.context.findings.push(Finding { invariant, actor: actor.name.clone(), path, text });
+}
+
+/// Returns what the run's mutation does to an acquisition.
+pub(crate) fn twist(site: &'static Location<'static>, class: &'static str, tries: bool) -> Option<Twist> {
+    this()?.context.mutation.twist(site, class, tries)
+}
+
+/// Returns whether the run's mutation forgets a look.
+pub(crate) fn forgets(look: Look) -> bool {
+    this().is_some_and(|actor| actor.context.mutation.forgets(look))
+}
+
+/// Puts an acquisition off until the next one. Returns its number.
+pub(crate) fn defer(take: Box<dyn FnOnce()>) -> Option<u64> {
+    let actor = this()?;
+    let mut deferred = actor.deferred.borrow_mut();
+    let number = deferred.last().map_or(1, |(number, _)| number + 1);
+    deferred.push((number, take));
+    Some(number)
+}
+
+/// Does what was put off.
+pub(crate) fn take_deferred() {
+    if let Some(actor) = this() {
+        let deferred = actor.deferred.take();
+        deferred.into_iter().for_each(|(_, take)| take());
+    }
+}
+
+/// Drops an acquisition that was put off. Returns whether it had not been done.
+pub(crate) fn forget_deferred(number: u64) -> bool {
+    this().is_some_and(|actor| {
+        let mut deferred = actor.deferred.borrow_mut();
+        let before = deferred.len();
+        deferred.retain(|(other, _)| *other != number);
+        deferred.len() < before
+    })
 }
 
 /// Returns the operations the current actor is in, such as `munmap > free_pgtables`.

@@ -1,10 +1,10 @@
-//! The seeded scheduler: exactly one actor runs at a time, and the seed decides who is next.
+//! The cooperative scheduler: exactly one actor runs at a time, and an [`Order`] decides who is next.
 //!
 //! 1. Every acquisition, release and step of an operation is a scheduling point: the actor may pass the baton on.
 //! 2. An actor that cannot have a lock is blocked until whoever grants the lock wakes it.
 //! 3. If nobody is ready and somebody is blocked, that is a real deadlock: it is written down, and every actor unwinds.
 //!
-//! So a run is a function of its seed, stacks are real stacks, and no run ever hangs.
+//! So a run is a function of its seed or its schedule, stacks are real stacks, and no run ever hangs.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -12,16 +12,14 @@ use std::{
     thread,
 };
 
-use lockdep::Session;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Body, Deadlock, Rng, Stop, Waitable,
-    actor::{self, ActorId},
+    Body, Choice, Deadlock, Order, Schedule, Stop, Waitable,
+    actor::{self, ActorId, Context},
     backend::{Backend, Stopped},
     wait_for::{Wait, Waiting},
 };
-use crate::finding::Findings;
 
 enum State {
     Ready,
@@ -40,10 +38,19 @@ struct Slot {
 struct Inner {
     slots: Vec<Slot>,
     running: usize,
-    rng: Rng,
+    order: Order,
     steps: u64,
     limit: u64,
     stop: Option<Stop>,
+}
+
+/// What a run did.
+pub(crate) struct Run {
+    pub(crate) steps: u64,
+    /// Why it ended early.
+    pub(crate) stop: Option<Stop>,
+    /// Where somebody else could have run, if the order notes that.
+    pub(crate) choices: Vec<Choice>,
 }
 
 /// The right to run.
@@ -52,34 +59,29 @@ pub(crate) struct Baton {
 }
 
 impl Baton {
-    /// Runs the actors to their ends, each in `session`, and returns how many steps it took and why it stopped early.
-    pub(crate) fn run(
-        seed: u64,
-        limit: u64,
-        session: &Session,
-        findings: &Arc<Findings>,
-        actors: Vec<(String, Body)>,
-    ) -> (u64, Option<Stop>) {
+    /// Runs the actors to their ends.
+    pub(crate) fn run(mut order: Order, limit: u64, context: &Context, actors: Vec<(String, Body)>) -> Run {
         let slot = |(name, _): &(String, Body)| Slot { name: name.clone(), state: State::Ready, turn: Arc::default() };
         let slots: Vec<Slot> = actors.iter().map(slot).collect();
-        let mut rng = Rng::new(seed);
-        let running = rng.below(slots.len().max(1) as u64) as usize;
-        let inner = Mutex::new(Inner { slots, running, rng, steps: 0, limit, stop: None });
+        let running = order.first(slots.len());
+        let inner = Mutex::new(Inner { slots, running, order, steps: 0, limit, stop: None });
         let baton = Arc::new(Self { inner });
         let start = |(id, (name, body)): (usize, (String, Body))| {
-            let (baton, session, findings) = (baton.clone(), session.clone(), findings.clone());
-            let main = move || baton.main(ActorId(id as u32), &findings, &session, body);
+            let (baton, context) = (baton.clone(), context.clone());
+            let main = move || baton.main(ActorId(id as u32), context, body);
             thread::Builder::new().name(name).spawn(main).expect("the system has a thread for every actor")
         };
         let threads: Vec<_> = actors.into_iter().enumerate().map(start).collect();
         threads.into_iter().for_each(|thread| thread.join().expect("an actor's main catches all panics"));
-        let inner = baton.inner.lock();
-        (inner.steps, inner.stop.clone())
+        let mut inner = baton.inner.lock();
+        let order = std::mem::replace(&mut inner.order, Order::given(Schedule::default()));
+        Run { steps: inner.steps, stop: inner.stop.take(), choices: order.into_choices() }
     }
 
-    fn main(self: Arc<Self>, id: ActorId, findings: &Arc<Findings>, session: &Session, body: Body) {
+    fn main(self: Arc<Self>, id: ActorId, context: Context, body: Body) {
         let name = self.inner.lock().slots[id.0 as usize].name.clone();
-        actor::become_actor(id, &name, self.clone(), findings.clone());
+        let session = context.session.clone();
+        actor::become_actor(id, &name, self.clone(), context);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.await_turn(id);
             session.enter(body);
@@ -130,8 +132,7 @@ impl Backend for Baton {
                 let limit = inner.limit;
                 inner.stop_all(Stop::StepLimit(limit));
             }
-            // Mostly run on: long stretches of one actor between switches reach more states than a strict shuffle.
-            if inner.stop.is_none() && inner.rng.below(4) != 0 {
+            if inner.stop.is_none() && inner.order.goes_on() {
                 return;
             }
             inner.pass_on();
@@ -184,7 +185,7 @@ impl Inner {
             }
             return;
         }
-        self.running = ready[self.rng.below(ready.len() as u64) as usize];
+        self.running = self.order.next(self.running, &ready);
         self.slots[self.running].turn.notify_one();
     }
 

@@ -2,7 +2,8 @@
 //!
 //! * `actor`: what the current thread is in the simulation (its number, the operations it is in, what it may do).
 //! * `backend`: what operations ask of a scheduler.
-//! * `baton`: the seeded scheduler that passes the right to run from actor to actor: one runs at a time.
+//! * `baton`: the cooperative scheduler that passes the right to run from actor to actor: one runs at a time.
+//! * `order`: who is next there: drawn from a seed, or as a schedule says.
 //! * `threads`: all run, really at the same time, until a time is up; a watchdog looks for deadlocks.
 //! * `wait_for`: who waits for whom, when nobody can run any more.
 //! * `rng`: the generator.
@@ -10,15 +11,19 @@
 mod actor;
 mod backend;
 mod baton;
+mod order;
 mod rng;
 mod threads;
 mod wait_for;
 
 pub(crate) use actor::{
-    ActorId, current, enter_atomic, finding, in_reclaim, is_atomic, leave_atomic, path, scope, set_in_reclaim,
+    ActorId, Context, current, defer, enter_atomic, finding, forget_deferred, forgets, in_reclaim, is_atomic,
+    leave_atomic, path, scope, set_in_reclaim, take_deferred, twist,
 };
 pub(crate) use backend::{Body, Stop, block, settles, sleep, step, wake};
 pub(crate) use baton::Baton;
+pub use order::Schedule;
+pub(crate) use order::{Choice, Order};
 pub(crate) use rng::Rng;
 pub(crate) use threads::Threads;
 pub use wait_for::{Deadlock, Wait};

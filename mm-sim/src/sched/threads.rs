@@ -15,16 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lockdep::Session;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
     Body, Deadlock, Rng, Stop, Wait, Waitable,
-    actor::{self, ActorId},
+    actor::{self, ActorId, Context},
     backend::{Backend, Stopped},
     wait_for::Waiting,
 };
-use crate::finding::Findings;
 
 /// How often the watchdog looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -78,19 +76,13 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Runs the actors to their ends, each in `session`. They should end within `time`.
-    pub(crate) fn run(
-        seed: u64,
-        time: Duration,
-        session: &Session,
-        findings: &Arc<Findings>,
-        actors: Vec<(String, Body)>,
-    ) -> Ran {
+    pub(crate) fn run(seed: u64, time: Duration, context: &Context, actors: Vec<(String, Body)>) -> Ran {
         let mut rng = Rng::new(seed);
         let slots = actors.iter().map(|(name, _)| Slot::new(name, Rng::new(rng.next()))).collect();
         let threads = Arc::new(Self { slots, stopped: AtomicBool::new(false), stop: Mutex::default() });
         let start = |(id, (name, body)): (usize, (String, Body))| {
-            let (threads, session, findings) = (threads.clone(), session.clone(), findings.clone());
-            let main = move || threads.main(ActorId(id as u32), &findings, &session, body);
+            let (threads, context) = (threads.clone(), context.clone());
+            let main = move || threads.main(ActorId(id as u32), context, body);
             thread::Builder::new().name(name).spawn(main).expect("the system has a thread for every actor")
         };
         let handles: Vec<_> = actors.into_iter().enumerate().map(start).collect();
@@ -101,9 +93,10 @@ impl Threads {
         Ran { steps: threads.steps(), waits, stop }
     }
 
-    fn main(self: Arc<Self>, id: ActorId, findings: &Arc<Findings>, session: &Session, body: Body) {
+    fn main(self: Arc<Self>, id: ActorId, context: Context, body: Body) {
         let name = self.slot(id).name.clone();
-        actor::become_actor(id, &name, self.clone(), findings.clone());
+        let session = context.session.clone();
+        actor::become_actor(id, &name, self.clone(), context);
         let outcome = catch_unwind(AssertUnwindSafe(|| session.enter(body)));
         if let Err(payload) = outcome
             && !payload.is::<Stopped>()
@@ -307,8 +300,7 @@ mod tests {
         };
         let bystander: Body = Box::new(|| (0..10).for_each(|_| crate::sched::sleep(1000)));
         let actors = vec![actor("one", 0), ("bystander".to_owned(), bystander), actor("two", 1)];
-        let session = Session::new(lockdep::Policy::Collect);
-        let ran = Threads::run(1, Duration::from_secs(1), &session, &Arc::default(), actors);
+        let ran = Threads::run(1, Duration::from_secs(1), &Context::new(), actors);
         let Some(Stop::Deadlock(deadlock)) = ran.stop else { panic!("{:?}", ran.stop) };
         let waits: Vec<_> = deadlock.waits.iter().map(|w| (&*w.actor, &*w.lock, &*w.holders[0])).collect();
         assert_eq!(
@@ -330,8 +322,7 @@ mod tests {
             ),
             ("bad".to_owned(), Box::new(|| panic!("a bug"))),
         ];
-        let session = Session::new(lockdep::Policy::Collect);
-        let ran = Threads::run(1, Duration::from_secs(1), &session, &Arc::default(), actors);
+        let ran = Threads::run(1, Duration::from_secs(1), &Context::new(), actors);
         assert_eq!(ran.stop, Some(Stop::Panic { actor: "bad".to_owned(), message: "a bug".to_owned() }));
     }
 

@@ -16,18 +16,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lockdep::{Policy, Report, Session};
+use lockdep::Report;
 use serde::Serialize;
 
 pub use self::compare::{Comparison, Measured};
 use crate::{
     check,
-    finding::{Finding, Findings},
+    finding::Finding,
     process::World,
     protocol::Protocol,
     run::verdict,
     scenario::Plan,
-    sched::{Body, Deadlock, Stop, Threads},
+    sched::{Body, Context, Deadlock, Stop, Threads},
     tidy::tidy,
 };
 
@@ -101,8 +101,7 @@ impl Stress {
     pub fn run(&self) -> StressOutcome {
         let world = World::new(self.protocol, workload::memory(self), self.seed);
         world.machine.model.switch_off();
-        let session = Session::new(Policy::Collect);
-        let mut rounds = Rounds { stress: *self, session, findings: Arc::default(), steps: 0, waits: 0, stop: None };
+        let mut rounds = Rounds { stress: *self, context: Context::new(), steps: 0, waits: 0, stop: None };
         let plan = Arc::new(Mutex::new(None::<Plan>));
         let (build, into) = (world.clone(), plan.clone());
         let options = *self;
@@ -138,8 +137,7 @@ fn body(f: impl FnOnce() + Send + 'static) -> Body {
 /// The rounds of one run.
 struct Rounds {
     stress: Stress,
-    session: Session,
-    findings: Arc<Findings>,
+    context: Context,
     steps: u64,
     waits: u64,
     stop: Option<Stop>,
@@ -149,7 +147,7 @@ impl Rounds {
     fn round(&mut self, actors: Vec<(String, Body)>) {
         if self.stop.is_none() && !actors.is_empty() {
             let (seed, time) = (self.stress.seed, self.stress.time);
-            let ran = Threads::run(seed, time, &self.session, &self.findings, actors);
+            let ran = Threads::run(seed, time, &self.context, actors);
             self.steps += ran.steps;
             self.waits += ran.waits;
             self.stop = ran.stop;
@@ -157,8 +155,8 @@ impl Rounds {
     }
 
     fn outcome(self, stats: BTreeMap<&'static str, u64>, seconds: f64) -> StressOutcome {
-        let reports: Vec<Report> = self.session.reports().into_iter().map(tidy).collect();
-        let findings = self.findings.take();
+        let reports: Vec<Report> = self.context.session.reports().into_iter().map(tidy).collect();
+        let findings = self.context.findings.take();
         let (deadlock, failure) = Stop::split(self.stop);
         let count = |name: &str| stats.get(name).copied().unwrap_or(0) as f64;
         let faults = count("faults_under_vma_lock") - count("faults_retried") + count("faults_under_mmap_lock");

@@ -3,11 +3,12 @@
 //! Fair as the kernel's rwsem: whoever comes while somebody queues goes to the end of the queue, and a release hands the
 //! lock to the head of the queue (one writer, or all readers up to the next writer). Trylocks fail while anybody queues.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, panic::Location, sync::Arc};
 
 use lockdep::{Acquire, LockClass, LockMap, Subclass};
 use parking_lot::Mutex;
 
+use super::mutation::Twist;
 use crate::{
     finding::Invariant,
     sched::{self, ActorId, Holder, Waitable},
@@ -37,6 +38,16 @@ impl Want {
             Self::Write => Acquire::exclusive(),
         }
     }
+}
+
+/// What a guard holds: all but `Taken` only ever happen under a mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    Taken,
+    /// Nothing, as if it were something.
+    Skipped,
+    /// Nothing until the next acquisition.
+    Deferred(u64),
 }
 
 #[derive(Default)]
@@ -122,9 +133,29 @@ impl Core {
         &self.map
     }
 
-    /// Acquires, waiting as long as it takes.
+    /// Acquires, waiting as long as it takes, unless the run's mutation has it otherwise.
     #[track_caller]
-    pub(super) fn lock(self: &Arc<Self>, want: Want, subclass: u8) {
+    pub(super) fn lock(self: &Arc<Self>, want: Want, subclass: u8) -> Hold {
+        match sched::twist(Location::caller(), self.class.name(), false) {
+            Some(Twist::Skip) => {
+                sched::step();
+                return Hold::Skipped;
+            }
+            Some(Twist::Swap) => {
+                let core = self.clone();
+                if let Some(number) = sched::defer(Box::new(move || core.take(want, subclass))) {
+                    return Hold::Deferred(number);
+                }
+            }
+            Some(Twist::Wait) | None => {}
+        }
+        self.take(want, subclass);
+        sched::take_deferred();
+        Hold::Taken
+    }
+
+    #[track_caller]
+    fn take(self: &Arc<Self>, want: Want, subclass: u8) {
         sched::step();
         if self.sleeps && sched::is_atomic() {
             sched::finding(Invariant::SleepInAtomic, format!("would sleep on {} under a spinning lock", self.label()));
@@ -147,14 +178,26 @@ impl Core {
 
     /// Acquires if that needs no waiting.
     #[track_caller]
-    pub(super) fn try_lock(self: &Arc<Self>, want: Want, subclass: u8) -> bool {
+    pub(super) fn try_lock(self: &Arc<Self>, want: Want, subclass: u8) -> Option<Hold> {
+        match sched::twist(Location::caller(), self.class.name(), true) {
+            Some(Twist::Skip) => {
+                sched::step();
+                return Some(Hold::Skipped);
+            }
+            Some(Twist::Wait) => {
+                self.take(want, subclass);
+                return Some(Hold::Taken);
+            }
+            Some(Twist::Swap) | None => {}
+        }
         sched::step();
         let taken = self.state.lock().try_take(sched::current(), want);
         if taken {
             self.map.acquire(want.how().nested(Subclass::new(subclass)).trylock());
             self.note_taken();
+            sched::take_deferred();
         }
-        taken
+        taken.then_some(Hold::Taken)
     }
 
     fn note_taken(&self) {
@@ -164,14 +207,24 @@ impl Core {
     }
 
     /// Releases, and hands the lock to whoever is next.
-    pub(super) fn unlock(&self, want: Want) {
-        self.let_go(want);
-        self.map.release();
+    pub(super) fn unlock(&self, want: Want, hold: Hold) {
+        if self.is_really(hold) {
+            self.let_go(want);
+            self.map.release();
+        }
         sched::step();
     }
 
-    /// Releases without telling lockdep, which keeps the record.
-    pub(super) fn let_go(&self, want: Want) {
+    /// Returns whether the lock was taken after all.
+    fn is_really(&self, hold: Hold) -> bool {
+        match hold {
+            Hold::Taken => true,
+            Hold::Skipped => false,
+            Hold::Deferred(number) => !sched::forget_deferred(number),
+        }
+    }
+
+    fn let_go(&self, want: Want) {
         let (held, woken) = {
             let mut state = self.state.lock();
             (state.drop_hold(sched::current(), want), state.hand_over())
@@ -186,7 +239,11 @@ impl Core {
     }
 
     /// Makes the writer a reader.
-    pub(super) fn downgrade(&self) {
+    pub(super) fn downgrade(&self, hold: Hold) {
+        sched::take_deferred();
+        if hold == Hold::Skipped {
+            return;
+        }
         let woken = {
             let mut state = self.state.lock();
             let me = sched::current();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Owner, Want};
+use super::core::{Core, Hold, Owner, Want};
 
 /// A folio's bit lock.
 pub(crate) struct FolioLock(Arc<Core>);
@@ -17,23 +17,23 @@ impl FolioLock {
     /// Acquires, sleeping.
     #[track_caller]
     pub(crate) fn lock(&self) -> FolioGuard {
-        self.0.lock(Want::Write, 0);
-        FolioGuard(self.0.clone())
+        let hold = self.0.lock(Want::Write, 0);
+        FolioGuard(self.0.clone(), hold)
     }
 
     /// Acquires, unless that would wait.
     #[track_caller]
     pub(crate) fn try_lock(&self) -> Option<FolioGuard> {
-        self.0.try_lock(Want::Write, 0).then(|| FolioGuard(self.0.clone()))
+        self.0.try_lock(Want::Write, 0).map(|hold| FolioGuard(self.0.clone(), hold))
     }
 }
 
 /// Holds the lock of a folio.
 #[must_use]
-pub(crate) struct FolioGuard(Arc<Core>);
+pub(crate) struct FolioGuard(Arc<Core>, Hold);
 
 impl Drop for FolioGuard {
     fn drop(&mut self) {
-        self.0.unlock(Want::Write);
+        self.0.unlock(Want::Write, self.1);
     }
 }

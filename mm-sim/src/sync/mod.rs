@@ -5,17 +5,22 @@
 //! * [`SpinLock`]: spins; who holds one must not sleep.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
+//! * [`Mutation`]: deliberate bugs at run time.
 //!
 //! The data that a lock protects live elsewhere, unprotected by types: a protocol that forgets a lock must be able to
 //! run, and be caught by what it breaks.
 
 mod core;
 mod folio_lock;
+mod mutation;
 mod rcu;
 mod rwsem;
 mod spin;
 
 pub(crate) use folio_lock::{FolioGuard, FolioLock};
+pub(crate) use mutation::Acquired;
+pub(crate) use mutation::Mutation;
+pub use mutation::{Look, Place, Twist};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Owner, Want};
+use super::core::{Core, Hold, Owner, Want};
 
 /// A reader-writer semaphore.
 pub(crate) struct RwSem(Arc<Core>);
@@ -17,8 +17,8 @@ impl RwSem {
     /// Acquires for reading.
     #[track_caller]
     pub(crate) fn read(&self) -> ReadGuard {
-        self.0.lock(Want::Read, 0);
-        ReadGuard(self.0.clone())
+        let hold = self.0.lock(Want::Read, 0);
+        ReadGuard(self.0.clone(), hold)
     }
 
     /// Acquires for writing.
@@ -30,20 +30,20 @@ impl RwSem {
     /// Acquires for writing, under a lock of the same class.
     #[track_caller]
     pub(crate) fn write_nested(&self, subclass: u8) -> WriteGuard {
-        self.0.lock(Want::Write, subclass);
-        WriteGuard(Some(self.0.clone()))
+        let hold = self.0.lock(Want::Write, subclass);
+        WriteGuard(Some(self.0.clone()), hold)
     }
 
     /// Acquires for reading, unless that would wait.
     #[track_caller]
     pub(crate) fn try_read(&self) -> Option<ReadGuard> {
-        self.0.try_lock(Want::Read, 0).then(|| ReadGuard(self.0.clone()))
+        self.0.try_lock(Want::Read, 0).map(|hold| ReadGuard(self.0.clone(), hold))
     }
 
     /// Acquires for writing, unless that would wait.
     #[track_caller]
     pub(crate) fn try_write(&self) -> Option<WriteGuard> {
-        self.0.try_lock(Want::Write, 0).then(|| WriteGuard(Some(self.0.clone())))
+        self.0.try_lock(Want::Write, 0).map(|hold| WriteGuard(Some(self.0.clone()), hold))
     }
 
     /// Returns whether this actor holds it in either mode.
@@ -74,31 +74,31 @@ impl RwSem {
 
 /// Holds a lock for reading.
 #[must_use]
-pub(crate) struct ReadGuard(Arc<Core>);
+pub(crate) struct ReadGuard(Arc<Core>, Hold);
 
 impl Drop for ReadGuard {
     fn drop(&mut self) {
-        self.0.unlock(Want::Read);
+        self.0.unlock(Want::Read, self.1);
     }
 }
 
 /// Holds a lock for writing.
 #[must_use]
-pub(crate) struct WriteGuard(Option<Arc<Core>>);
+pub(crate) struct WriteGuard(Option<Arc<Core>>, Hold);
 
 impl WriteGuard {
     /// Goes on as a reader, without letting go in between.
     pub(crate) fn downgrade(mut self) -> ReadGuard {
         let core = self.0.take().expect("only downgrade and drop take it, and both end the guard");
-        core.downgrade();
-        ReadGuard(core)
+        core.downgrade(self.1);
+        ReadGuard(core, self.1)
     }
 }
 
 impl Drop for WriteGuard {
     fn drop(&mut self) {
         if let Some(core) = self.0.take() {
-            core.unlock(Want::Write);
+            core.unlock(Want::Write, self.1);
         }
     }
 }

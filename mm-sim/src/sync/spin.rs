@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Owner, Want};
+use super::core::{Core, Hold, Owner, Want};
 
 /// A spinlock.
 pub(crate) struct SpinLock(Arc<Core>);
@@ -23,17 +23,17 @@ impl SpinLock {
     /// Acquires under a lock of the same class.
     #[track_caller]
     pub(crate) fn lock_nested(&self, subclass: u8) -> SpinGuard {
-        self.0.lock(Want::Write, subclass);
-        SpinGuard(self.0.clone())
+        let hold = self.0.lock(Want::Write, subclass);
+        SpinGuard(self.0.clone(), hold)
     }
 }
 
 /// Holds a spinlock.
 #[must_use]
-pub(crate) struct SpinGuard(Arc<Core>);
+pub(crate) struct SpinGuard(Arc<Core>, Hold);
 
 impl Drop for SpinGuard {
     fn drop(&mut self) {
-        self.0.unlock(Want::Write);
+        self.0.unlock(Want::Write, self.1);
     }
 }

@@ -1,0 +1,55 @@
+//! `mm-sim explore`.
+
+use std::process::ExitCode;
+
+use mm_sim::{Protocol, Schedule, explore, scenario};
+
+use super::{FINDINGS, paint, protocol_named, run::tell, unknown};
+
+/// What to explore, or to replay.
+pub(crate) struct What {
+    pub(crate) scenario: String,
+    pub(crate) protocol: Option<String>,
+    pub(crate) preemptions: u32,
+    pub(crate) runs: u64,
+    pub(crate) schedule: Option<String>,
+}
+
+pub(crate) fn explore(what: &What) -> Result<ExitCode, String> {
+    let ids = scenario::ALL.iter().chain(scenario::DIRECTED).map(|scenario| scenario.id);
+    let scenario = scenario::named(&what.scenario).ok_or_else(|| unknown("scenario", &what.scenario, ids))?;
+    let protocol = what.protocol.as_deref().map_or(Ok(scenario.default_protocol), protocol_named)?;
+    if let Some(text) = &what.schedule {
+        let schedule: Schedule = text.parse()?;
+        let outcome = explore::replay(scenario, protocol, schedule);
+        paint::print(&tell(scenario, &protocol, &outcome), !outcome.has_findings());
+        return Ok(code(outcome.has_findings()));
+    }
+    let exploration = explore::explore(scenario, protocol, what.preemptions, what.runs);
+    paint::print(&exploration.to_string(), exploration.found.is_none());
+    if let Some((schedule, outcome)) = &exploration.found {
+        anstream::println!(
+            "\nagain: mm-sim explore {} --protocol {} --schedule {schedule}\n\n{}",
+            scenario.id,
+            protocol.name,
+            told(&protocol, outcome)
+        );
+    }
+    Ok(code(exploration.found.is_some()))
+}
+
+fn code(found: bool) -> ExitCode {
+    ExitCode::from(if found { FINDINGS } else { 0 })
+}
+
+/// What really went wrong; what lockdep says of it is for `--schedule`.
+fn told(protocol: &Protocol, outcome: &mm_sim::Outcome) -> String {
+    let mut text = format!("{}\n", protocol.title);
+    for finding in &outcome.findings {
+        text += &format!("\nbroken: {} ({})\n  {}\n", finding.invariant.as_str(), finding.actor, finding.text);
+    }
+    if let Some(deadlock) = &outcome.deadlock {
+        text += &format!("\ndeadlock after {} steps:\n\n{deadlock}", deadlock.steps);
+    }
+    text
+}

@@ -1,0 +1,20 @@
+//! `mm-sim mutate`.
+
+use std::process::ExitCode;
+
+use mm_sim::{Protocol, mutate};
+
+use super::{FINDINGS, paint, protocol_named};
+
+pub(crate) fn campaign(protocol: Option<&str>, only: Option<&str>, json: bool) -> Result<ExitCode, String> {
+    let protocol = protocol.map_or(Ok(Protocol::V6_12), protocol_named)?;
+    let campaign = mutate::campaign(protocol, only)?;
+    let is_good = campaign.unexplained() == 0;
+    if json {
+        let text = serde_json::to_string_pretty(&campaign).map_err(|error| error.to_string())?;
+        anstream::println!("{text}");
+    } else {
+        paint::print(&campaign.to_string(), is_good);
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}

@@ -1,0 +1,157 @@
+//! Small scenarios, each for one race: little enough to explore their schedules one by one.
+
+use super::{Expect, Plan, Scenario};
+use crate::{
+    PAGE_SIZE,
+    mem::HUGE_PAGES,
+    process::{Process, World},
+    protocol::{FileFaults, Protocol, Retract},
+};
+
+/// The deadlock of the mail: khugepaged comes first, a page fault in between.
+pub(super) const COLLAPSE: Scenario = Scenario {
+    id: "small-collapse",
+    title: "one collapse of a file against one page fault on it",
+    story: "khugepaged has locked the new huge folio and frees the page tables above it. A page fault of the process that\n\
+            has the table holds its VMA lock and waits for that folio.",
+    source: "Jann Horn, 2023-01-17: \"might cause trouble later on\"",
+    memory: 2000,
+    default_protocol: Protocol::JAN_2023_FILE,
+    expect: |protocol| match (protocol.retract, protocol.file_faults) {
+        (Retract::BlockingVmaLock, FileFaults::VmaLock) => {
+            Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem")
+        }
+        _ => Expect::Silent,
+    },
+    build: |world| build_collapse(world, true),
+};
+
+/// The same, the other way around.
+pub(super) const WALK: Scenario = Scenario {
+    id: "small-walk",
+    title: "one page fault on a file against one collapse of it",
+    story: "A page fault is about to lock a page table; khugepaged frees it.",
+    memory: 2000,
+    build: |world| build_collapse(world, false),
+    ..COLLAPSE
+};
+
+/// A fork against a page fault of the parent.
+pub(super) const FORK: Scenario = Scenario {
+    id: "small-fork",
+    title: "one page fault of a parent against a fork",
+    story: "A page fault has looked at the mark of a VMA, and a fork marks it before it is locked.",
+    source: "the second look of vma_start_read",
+    memory: 200,
+    default_protocol: Protocol::V6_12,
+    expect: |_| Expect::Silent,
+    build: build_fork,
+};
+
+/// A truncation against a private copy.
+pub(super) const COW: Scenario = Scenario {
+    id: "small-cow",
+    title: "one copy of a page of a file against its truncation",
+    story: "A private mapping gets its copy of a page that has been unmapped and is being cut off.",
+    source: "the second unmapping of truncate_pagecache",
+    build: build_cow,
+    ..FORK
+};
+
+/// A truncation against a fault that waits for the folio.
+pub(super) const TRUNCATE: Scenario = Scenario {
+    id: "small-truncate",
+    title: "one page fault on a file against its truncation, and writeback",
+    story: "A page fault has found a folio that writeback has locked; the file is cut and grown before it has the lock.",
+    source: "the look of filemap_fault at a folio that it has locked",
+    build: build_truncate,
+    ..FORK
+};
+
+fn build_collapse(world: &World, khugepaged_first: bool) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(HUGE_PAGES);
+    let Some(process) = mapped(world, &mut plan) else { return plan };
+    let code = process.map_file(&file, 0, HUGE_PAGES, true);
+    let _checked = process.touch(code, 1);
+    let fault = move |plan: &mut Plan| {
+        plan.actor("file-fault", move || {
+            let _checked = process.load(code + 40 * PAGE_SIZE);
+        });
+    };
+    let kernel = world.clone();
+    let collapse = move |plan: &mut Plan| {
+        plan.actor("khugepaged", move || {
+            let _collapsed = kernel.collapse(&file, 0);
+        });
+    };
+    if khugepaged_first {
+        collapse(&mut plan);
+        fault(&mut plan);
+    } else {
+        fault(&mut plan);
+        collapse(&mut plan);
+    }
+    plan
+}
+
+fn build_fork(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let Some(process) = mapped(world, &mut plan) else { return plan };
+    let heap = process.map_anon(4);
+    let _checked = process.store(heap, 1);
+    let parent = process.clone();
+    plan.actor("page-fault", move || {
+        let _checked = process.store(heap + PAGE_SIZE, 2);
+    });
+    plan.actor("fork", move || {
+        if let Some(child) = parent.fork() {
+            child.exit();
+        }
+    });
+    plan
+}
+
+fn build_cow(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(4);
+    let Some(process) = mapped(world, &mut plan) else { return plan };
+    let copy = process.map_file(&file, 0, 4, false);
+    let (kernel, reader) = (world.clone(), process.clone());
+    plan.actor("page-fault", move || {
+        let _checked = process.store(copy + PAGE_SIZE, 7);
+    });
+    plan.actor("truncate", move || {
+        kernel.truncate(&file, 0);
+        // The end of the file, or the model is not content.
+        let _checked = reader.load(copy + PAGE_SIZE);
+    });
+    plan
+}
+
+fn build_truncate(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(1);
+    let (Some(writer), Some(reader)) = (mapped(world, &mut plan), mapped(world, &mut plan)) else { return plan };
+    let text = writer.map_file(&file, 0, 1, true);
+    let _checked = writer.store(text, 5);
+    let same = reader.map_file(&file, 0, 1, true);
+    let (kernel, cache) = (world.clone(), file.clone());
+    plan.actor("writeback", move || kernel.writeback(&cache));
+    plan.actor("page-fault", move || {
+        let _checked = reader.load(same);
+    });
+    let kernel = world.clone();
+    plan.actor("truncate", move || {
+        kernel.truncate(&file, 0);
+        kernel.truncate(&file, 1);
+    });
+    plan
+}
+
+/// A process that is ended with the others.
+fn mapped(world: &World, plan: &mut Plan) -> Option<Process> {
+    let process = world.spawn()?;
+    plan.processes.push(process.clone());
+    Some(process)
+}

@@ -1,0 +1,120 @@
+//! Deliberate bugs, put in at run time: an acquisition that is left out, swapped with the next one, or waits where it
+//! should try; a look that is not taken.
+//!
+//! A [`Mutation`] belongs to a run; its actors carry it. [`Core`](super::core) asks at each acquisition, by the place of
+//! the call, and the operations ask at the looks that [`Look`] names.
+
+use std::{collections::BTreeMap, fmt, panic::Location};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// What is wrong with an acquisition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Twist {
+    /// The lock is not taken, as if it had been.
+    Skip,
+    /// The lock is taken after the one that comes next.
+    Swap,
+    /// It waits for the lock instead of trying.
+    Wait,
+}
+
+/// A look that operations take at what may have changed while they waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Look {
+    /// At the entry that led to a page table, once its lock is held.
+    PmdUnderPteLock,
+    /// At the mark of a VMA, once it is read-locked.
+    VmaSequenceAgain,
+    /// Whether a folio is still in its file, once it is locked.
+    FolioStillThere,
+    /// For private copies that were made while a file was being cut.
+    UnmapAgain,
+    /// Whether somebody may be walking a table under RCU, before it is freed.
+    RcuGracePeriod,
+}
+
+impl Look {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::PmdUnderPteLock, Self::VmaSequenceAgain, Self::FolioStillThere, Self::UnmapAgain, Self::RcuGracePeriod];
+
+    /// Returns the name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PmdUnderPteLock => "pmd-under-pte-lock",
+            Self::VmaSequenceAgain => "vma-sequence-again",
+            Self::FolioStillThere => "folio-still-there",
+            Self::UnmapAgain => "unmap-again",
+            Self::RcuGracePeriod => "rcu-grace-period",
+        }
+    }
+}
+
+/// The place of an acquisition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file.
+    pub file: &'static str,
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+impl Place {
+    fn of(location: &'static Location<'static>) -> Self {
+        Self { file: location.file(), line: location.line(), column: location.column() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What a place acquires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Acquired {
+    /// The class of the lock.
+    pub(crate) class: &'static str,
+    /// Whether it only tries.
+    pub(crate) tries: bool,
+}
+
+/// What is done to a run.
+#[derive(Debug, Default)]
+pub(crate) enum Mutation {
+    /// Nothing.
+    #[default]
+    None,
+    /// Nothing, but all places are noted.
+    Survey(Mutex<BTreeMap<Place, Acquired>>),
+    /// One acquisition is wrong.
+    Lock(Place, Twist),
+    /// One look is not taken.
+    Look(Look),
+}
+
+impl Mutation {
+    /// Returns what is wrong with this acquisition.
+    pub(crate) fn twist(&self, site: &'static Location<'static>, class: &'static str, tries: bool) -> Option<Twist> {
+        match self {
+            Self::None | Self::Look(_) => None,
+            Self::Survey(places) => {
+                places.lock().entry(Place::of(site)).or_insert(Acquired { class, tries });
+                None
+            }
+            Self::Lock(place, twist) => (*place == Place::of(site)).then_some(*twist),
+        }
+    }
+
+    /// Returns whether this look is not taken.
+    pub(crate) fn forgets(&self, look: Look) -> bool {
+        matches!(self, Self::Look(forgotten) if *forgotten == look)
+    }
+}
