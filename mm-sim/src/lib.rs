@@ -9,6 +9,7 @@
 //! * [`story`]: the main job.
 //! * [`explore`]: all schedules of a small scenario.
 //! * [`mutate`]: whether a bug would be noticed.
+//! * [`size`]: many processes with many VMAs.
 //! * [`stress`]: the operations on threads that really run at the same time.
 //! * [`fidelity`]: how much of it a running kernel does too.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
@@ -41,6 +42,7 @@ mod protocol;
 mod run;
 pub mod scenario;
 mod sched;
+pub mod size;
 mod stats;
 pub mod story;
 pub mod stress;

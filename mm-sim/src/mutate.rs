@@ -121,20 +121,32 @@ impl fmt::Display for Campaign {
     }
 }
 
+/// How much is run for each mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// The small scenarios.
+    Quick,
+    /// All scenarios, and random operations.
+    Full,
+}
+
 /// The workload: scenarios that are silent under the protocol, those that are quick first.
-fn workload(protocol: Protocol) -> Vec<Scenario> {
+fn workload(protocol: Protocol, effort: Effort) -> Vec<Scenario> {
     let is_silent = |scenario: &&Scenario| (scenario.expect)(&protocol) == Expect::Silent;
     let small = scenario::DIRECTED.iter().filter(|scenario| scenario.memory < 1000);
+    if effort == Effort::Quick {
+        return small.filter(is_silent).copied().collect();
+    }
     let mut all: Vec<Scenario> = small.chain(scenario::ALL).filter(is_silent).copied().collect();
     // Short of memory, so that everybody reclaims.
     all.extend(scenario::named("soak").filter(is_silent).map(|soak| soak.with_memory(700)));
     all
 }
 
-/// Lists the mutants of all acquisitions that the workload reaches, and of all looks.
-pub fn mutants(protocol: Protocol) -> Vec<Mutant> {
+/// Lists the mutants of all acquisitions that the workload reaches, and of all looks. A survey runs it once.
+pub fn mutants(protocol: Protocol, effort: Effort) -> Vec<Mutant> {
     let survey = Arc::new(Mutation::Survey(Mutex::default()));
-    for scenario in workload(protocol) {
+    for scenario in workload(protocol, effort) {
         play(&scenario, protocol, 1, &survey);
     }
     let Mutation::Survey(places) = &*survey else { return Vec::new() };
@@ -156,22 +168,22 @@ pub fn mutants(protocol: Protocol) -> Vec<Mutant> {
 /// # Errors
 ///
 /// If something is found without any mutant: then nothing is known of them.
-pub fn campaign(protocol: Protocol, only: Option<&str>) -> Result<Campaign, String> {
+pub fn campaign(protocol: Protocol, effort: Effort, only: Option<&str>) -> Result<Campaign, String> {
+    let workload = workload(protocol, effort);
     let sound = Arc::new(Mutation::None);
-    if let Some(found) = detect(&workload(protocol), protocol, &sound) {
+    if let Some(found) = detect(&workload, protocol, &sound) {
         return Err(format!("something is found without a mutant: {found}"));
     }
     let reasons = reasons().map_err(|error| error.to_string())?;
     let wanted = |mutant: &Mutant| only.is_none_or(|only| mutant.to_string().contains(only));
-    let trials = mutants(protocol).into_iter().filter(wanted).map(|mutant| trial(mutant, protocol, &reasons)).collect();
+    let trials = mutants(protocol, effort).into_iter().filter(wanted);
+    let trials = trials.map(|mutant| trial(mutant, protocol, &workload, &reasons)).collect();
     Ok(Campaign { protocol: protocol.name, trials })
 }
 
-fn trial(mutant: Mutant, protocol: Protocol, reasons: &BTreeMap<String, String>) -> Trial {
+fn trial(mutant: Mutant, protocol: Protocol, workload: &[Scenario], reasons: &BTreeMap<String, String>) -> Trial {
     let detected = match &mutant {
-        Mutant::Lock { place, twist, .. } => {
-            detect(&workload(protocol), protocol, &Arc::new(Mutation::Lock(*place, *twist)))
-        }
+        Mutant::Lock { place, twist, .. } => detect(workload, protocol, &Arc::new(Mutation::Lock(*place, *twist))),
         Mutant::Look(look) => detect_look(*look, protocol),
     };
     let name = mutant.to_string();

@@ -102,12 +102,24 @@ enum Command {
         /// The protocol; 6.12 if it is not given.
         #[arg(long)]
         protocol: Option<String>,
+        /// Only the small scenarios.
+        #[arg(long)]
+        quick: bool,
         /// Only mutants with this in their names.
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Measures what a page fault costs while there are many processes with many VMAs.
+    Size {
+        /// Processes.
+        #[arg(long, default_value_t = 1000)]
+        processes: u64,
+        /// VMAs of each.
+        #[arg(long, default_value_t = 1000)]
+        vmas: u64,
     },
     /// Runs the operations on threads that really run at the same time.
     Stress {
@@ -151,8 +163,12 @@ impl Args {
             Some(Command::Explore { scenario, protocol, preemptions, runs, schedule }) => {
                 explore::explore(&explore::What { scenario, protocol, preemptions, runs, schedule })
             }
-            Some(Command::Mutate { protocol, only, json }) => {
-                mutate::campaign(protocol.as_deref(), only.as_deref(), json)
+            Some(Command::Mutate { protocol, quick, only, json }) => {
+                mutate::campaign(protocol.as_deref(), quick, only.as_deref(), json)
+            }
+            Some(Command::Size { processes, vmas }) => {
+                anstream::print!("{}", mm_sim::size::measure(Protocol::V6_12, processes, vmas)?);
+                Ok(ExitCode::SUCCESS)
             }
             Some(Command::Stress { threads, seconds, protocol, seed, faults, json }) => {
                 stress::stress(&stress::What { threads, seconds, protocol, seed, faults }, json)

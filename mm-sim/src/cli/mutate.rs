@@ -2,13 +2,22 @@
 
 use std::process::ExitCode;
 
-use mm_sim::{Protocol, mutate};
+use mm_sim::{
+    Protocol,
+    mutate::{self, Effort},
+};
 
 use super::{FINDINGS, paint, protocol_named};
 
-pub(crate) fn campaign(protocol: Option<&str>, only: Option<&str>, json: bool) -> Result<ExitCode, String> {
+pub(crate) fn campaign(
+    protocol: Option<&str>,
+    quick: bool,
+    only: Option<&str>,
+    json: bool,
+) -> Result<ExitCode, String> {
     let protocol = protocol.map_or(Ok(Protocol::V6_12), protocol_named)?;
-    let campaign = mutate::campaign(protocol, only)?;
+    let effort = if quick { Effort::Quick } else { Effort::Full };
+    let campaign = mutate::campaign(protocol, effort, only)?;
     let is_good = campaign.unexplained() == 0;
     if json {
         let text = serde_json::to_string_pretty(&campaign).map_err(|error| error.to_string())?;

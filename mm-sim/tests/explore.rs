@@ -1,0 +1,82 @@
+//! Schedules one by one: the deadlock that the mail foresees, mutants that only a few schedules show, and no false alarm.
+
+use std::process::Command;
+
+use mm_sim::{
+    Protocol, Schedule, explore,
+    mutate::{self, Effort},
+    scenario, size,
+};
+
+#[test]
+fn the_deadlock_of_the_mail_is_found_and_replayed() {
+    let scenario = scenario::named("small-collapse").unwrap();
+    let exploration = explore::explore(scenario, Protocol::JAN_2023_FILE, 1, 500);
+    let (schedule, found) = exploration.found.expect("one preemption is enough");
+    let deadlock = found.deadlock.expect("they wait for each other");
+    let waits: Vec<_> = deadlock.waits.iter().map(|w| (&*w.actor, w.lock.split(" of ").next().unwrap())).collect();
+    assert_eq!(waits, [("khugepaged", "vma->vm_lock"), ("file-fault", "folio_lock(file)")]);
+    let again: Schedule = schedule.to_string().parse().unwrap();
+    let replayed = explore::replay(scenario, Protocol::JAN_2023_FILE, again.clone());
+    assert_eq!(replayed.deadlock.as_ref(), Some(&deadlock), "the same to the step");
+    let cured = explore::replay(scenario, Protocol::V6_6, again);
+    assert!(!cured.has_findings(), "{}", cured.verdict);
+}
+
+#[test]
+fn without_a_bug_no_schedule_goes_wrong() {
+    for (id, preemptions) in [("small-fork", 2), ("small-cow", 1), ("small-walk", 1), ("small-truncate", 1)] {
+        let exploration = explore::explore(scenario::named(id).unwrap(), Protocol::V6_12, preemptions, 2000);
+        assert!(exploration.found.is_none() && exploration.is_complete, "{id}: {exploration}");
+        assert!(exploration.runs > 10, "{id}: only {} schedules", exploration.runs);
+    }
+}
+
+/// A fault that comes during a truncation may leave a folio beyond the end; nothing may be left of it at the end.
+#[test]
+fn a_folio_beyond_the_end_goes_with_its_file() {
+    let scenario = scenario::named("small-cow").unwrap();
+    let exploration = explore::explore(scenario, Protocol::V6_12, 2, 300);
+    assert!(exploration.found.is_none(), "{exploration}");
+}
+
+#[test]
+fn mutants_that_a_soak_does_not_see_are_detected() {
+    for name in ["forget vma-sequence", "forget unmap-again", "forget pmd-under", "forget rcu-grace"] {
+        let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, Some(name)).unwrap();
+        assert_eq!((campaign.trials.len(), campaign.detected()), (1, 1), "{campaign}");
+    }
+}
+
+/// Two of the acquisitions that three small scenarios watch, each left out and swapped; and one that they do not watch.
+#[test]
+fn a_lock_that_is_left_out_or_swapped_is_noticed() {
+    let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, Some("mapping->i_mmap_rwsem in")).unwrap();
+    let of = |name: &str| campaign.trials.iter().find(|trial| trial.name == name).unwrap_or_else(|| panic!("{name}"));
+    for name in ["mapping->i_mmap_rwsem in mem/rmap.rs #1", "mapping->i_mmap_rwsem in op/truncate.rs #1"] {
+        let how = |twist: &str| of(&format!("{twist} {name}")).detected.clone().unwrap_or_default();
+        assert!(how("skip").starts_with("invariant: walk-unprotected"), "{campaign}");
+        assert!(how("swap").starts_with("lockdep: circular-dependency"), "{campaign}");
+    }
+    let survivors = campaign.trials.iter().filter(|trial| trial.detected.is_none());
+    assert!(survivors.clone().count() > 0 && survivors.clone().all(|trial| trial.reason.is_some()), "{campaign}");
+}
+
+#[test]
+fn a_fault_takes_as_many_steps_however_many_processes_there_are() {
+    let size::Sizes(sizes) = size::measure(Protocol::V6_12, 10, 900).unwrap();
+    assert_eq!(sizes.iter().map(|size| size.vmas).collect::<Vec<_>>(), [900, 9000]);
+    let (one, ten) = (sizes[0].steps_per_fault, sizes[1].steps_per_fault);
+    assert!(ten > 1.0 && ten <= one * 1.02, "{one} and {ten} steps a fault");
+    assert!(size::measure(Protocol::V6_12, 10, 3).is_err(), "too few fresh pages");
+}
+
+#[test]
+fn a_bad_schedule_is_refused() {
+    let mm_sim = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_mm-sim")).arg("explore").args(args).output().unwrap();
+    let output = mm_sim(&["small-fork", "--schedule", "7"]);
+    assert_eq!(output.status.code(), Some(101));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not `POINT:ACTOR`: 7"));
+    assert_eq!(mm_sim(&["nothing"]).status.code(), Some(101));
+    assert_eq!(mm_sim(&["small-fork", "--schedule", ""]).status.code(), Some(0));
+}
