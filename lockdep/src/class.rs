@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::hooks;
+use crate::{WaitType, hooks};
 
 /// A lock class: all locks that are under one rule.
 ///
@@ -24,6 +24,7 @@ use crate::hooks;
 pub struct LockClass {
     name: &'static str,
     declared: &'static Location<'static>,
+    rules: hooks::ClassRules,
     cell: hooks::ClassCell,
 }
 
@@ -31,7 +32,54 @@ impl LockClass {
     /// Declares a class. Two classes may share a name; reports then number them (`name#2`).
     #[track_caller]
     pub const fn new(name: &'static str) -> Self {
-        Self { name, declared: Location::caller(), cell: hooks::ClassCell::new() }
+        Self { name, declared: Location::caller(), rules: hooks::ClassRules::USUAL, cell: hooks::ClassCell::new() }
+    }
+
+    /// The same class of locks that are waited for in this way, and while which anything up to it may be waited for:
+    /// [`WaitType::Spin`] for locks that spin, [`WaitType::Await`] for those of an async runtime. A class that says
+    /// nothing is of locks that block the thread ([`WaitType::Sleep`]), as all of this crate's do.
+    ///
+    /// ```
+    /// use lockdep::{LockClass, WaitType};
+    ///
+    /// static QUEUE: LockClass = LockClass::new("run queue").wait(WaitType::Spin);
+    /// # let _ = &QUEUE;
+    /// ```
+    #[must_use]
+    pub const fn wait(self, wait: WaitType) -> Self {
+        self.wait_types(wait, wait)
+    }
+
+    /// As [`wait`](Self::wait), with what waiting for the lock needs apart from what may be waited for while it is held.
+    #[must_use]
+    pub const fn wait_types(self, needs: WaitType, allows: WaitType) -> Self {
+        Self { rules: self.rules.waiting(needs, allows), ..self }
+    }
+
+    /// The same class, whose locks may nest in one order, lock by lock, which is learnt, as for the classes that
+    /// construction sites make.
+    #[must_use]
+    pub const fn learnt_order(self) -> Self {
+        Self { rules: self.rules.learnt(), ..self }
+    }
+
+    /// The same class, whose locks nest in the order of their ranks, lowest first. Every acquisition says the rank of its
+    /// lock (`lock_ranked`): a key, or its place by any comparison. Such acquisitions are checked anew each time.
+    #[must_use]
+    pub const fn ranked(self) -> Self {
+        Self { rules: self.rules.ranked(false), ..self }
+    }
+
+    /// As [`ranked`](Self::ranked), and the rank of a lock is its address. Its locks must not move.
+    #[must_use]
+    pub const fn ranked_by_address(self) -> Self {
+        Self { rules: self.rules.ranked(true), ..self }
+    }
+
+    /// The same class without any check of order: only releases, and what is held where, are checked.
+    #[must_use]
+    pub const fn without_order(self) -> Self {
+        Self { rules: self.rules.stack_only(), ..self }
     }
 
     /// Returns the name that reports show.
@@ -42,6 +90,11 @@ impl LockClass {
     /// Returns where the class was declared.
     pub const fn declared_at(&self) -> &'static Location<'static> {
         self.declared
+    }
+
+    #[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
+    pub(crate) const fn rules(&self) -> hooks::ClassRules {
+        self.rules
     }
 
     /// The number of the class in this process, once it has one.

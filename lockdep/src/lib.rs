@@ -8,6 +8,8 @@
 //!
 //! * [`Mutex`], [`RwLock`], [`Condvar`]: parking_lot's locks, each with the record that the validator needs (`sync`).
 //! * [`LockClass`]: an explicit class; without one, a lock's class is the line that constructs it (`class`).
+//! * [`Context`]: code that can interrupt other code (`context`); [`watch_future`]: polls (`future`); [`Region`]: work that
+//!   other code may have to wait for (`region`).
 //! * [`LockMap`]: that record alone, for anything else that blocks like a lock (`map`).
 //! * [`Policy`]: what a report does (`policy`).
 //! * `hooks`: the one place that knows whether checking is compiled in, that is, whether the feature `enabled` is on.
@@ -31,15 +33,21 @@
 //! ```
 
 mod class;
+mod context;
+mod future;
 mod hooks;
 mod map;
 mod policy;
+mod region;
 mod sync;
 
 pub use class::LockClass;
+pub use context::{Context, Disabled, InContext, SIGNAL_HANDLER};
+pub use future::{watch_future, watch_future_limited};
 pub use hooks::api::*;
-pub use map::{Acquire, LockMap};
+pub use map::{Acquire, LockMap, Pinned};
 pub use policy::Policy;
+pub use region::{Barred, InRegion, Region};
 pub use sync::{
     Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, WaitTimeoutResult,
 };

@@ -1,6 +1,6 @@
 //! The record that a lock carries, and the hooks for anything that blocks like one.
 
-use std::panic::Location;
+use std::{marker::PhantomData, panic::Location};
 
 use crate::{LockClass, Mode, Subclass, hooks};
 
@@ -105,6 +105,40 @@ impl LockMap {
         hooks::acquire(&self.record, how, Location::caller());
     }
 
+    /// As [`acquire`](Self::acquire), for a lock whose class nests its locks by rank
+    /// ([`LockClass::ranked`]): this one is of rank `rank`.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_ranked(&self, how: Acquire, rank: u64) {
+        hooks::acquire_ranked(&self.record, how, rank, Location::caller());
+    }
+
+    /// As [`acquire`](Self::acquire), for one of several locks of its class that `nest` keeps others from nesting: who
+    /// nests them holds `nest`. That is checked, now and when `nest` is released; locks of the class that were acquired
+    /// since do not forbid this one. Dependencies on everything else are learnt as usual.
+    ///
+    /// ```
+    /// use lockdep::{Acquire, LockClass, LockMap, Mutex};
+    ///
+    /// static VMA: LockClass = LockClass::new("vma");
+    /// let mm = Mutex::new(());
+    /// let vmas = [LockMap::new_in(&VMA), LockMap::new_in(&VMA)];
+    /// let _mm = mm.lock();
+    /// vmas.iter().for_each(|vma| vma.acquire_under(Acquire::exclusive(), mm.map()));
+    /// vmas.iter().for_each(|vma| vma.release());
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_under(&self, how: Acquire, nest: &Self) {
+        hooks::acquire_under(&self.record, how, &nest.record, Location::caller());
+    }
+
     /// Records that this thread has let go. Locks may be released in any order.
     #[inline]
     #[track_caller]
@@ -152,9 +186,29 @@ impl LockMap {
         assert!(self.is_held() != Some(false), "the lock is not held by this thread");
     }
 
+    /// Pins the lock, which this thread holds: it must not be released before the result is dropped. Put one around a
+    /// callback that must not let go of the caller's lock, not even to take it again.
+    ///
+    /// # Panics
+    ///
+    /// With the policy [`Policy::Panic`](crate::Policy::Panic), if this thread does not hold the lock. Releasing it while
+    /// it is pinned then panics, too.
+    #[track_caller]
+    pub fn pin(&self) -> Pinned<'_> {
+        Pinned { _pin: hooks::pin(&self.record, Location::caller()), not_send: PhantomData }
+    }
+
     pub(crate) const fn record(&self) -> &hooks::Record {
         &self.record
     }
+}
+
+/// A lock is pinned until this is dropped (see [`LockMap::pin`]).
+#[must_use = "if unused the pin is gone at once"]
+#[derive(Debug)]
+pub struct Pinned<'a> {
+    _pin: hooks::Pin<'a>,
+    not_send: PhantomData<*const ()>,
 }
 
 impl Default for LockMap {

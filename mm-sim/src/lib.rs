@@ -5,6 +5,7 @@
 //! * [`Protocol`]: which kernel's rules are in force (`protocol`).
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
+//! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
 //! * [`fidelity`]: how much of it a running kernel does too.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
@@ -20,6 +21,8 @@
 //! assert!(!run(mail, Protocol::V6_4, 1).has_findings());
 //! ```
 
+mod bug;
+pub mod catalogue;
 mod check;
 pub mod classes;
 pub mod fidelity;
@@ -38,6 +41,8 @@ pub mod story;
 mod sync;
 mod tidy;
 
+pub use bug::Bug;
+pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use op::Signal;

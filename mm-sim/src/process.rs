@@ -130,14 +130,13 @@ impl Process {
         (0..pages).try_for_each(|page| self.load(addr + page * PAGE_SIZE).map(drop))
     }
 
-    /// Counts the pages of a range that are in memory, and stores the count at `answer`, while the mmap lock is held
-    /// (`under_lock`) or after.
+    /// Counts the pages of a range that are in memory, and stores the count at `answer`.
     ///
     /// # Errors
     ///
     /// The signal that the store gets.
-    pub fn mincore(&self, range: Range<u64>, answer: u64, under_lock: bool) -> Result<u64, Signal> {
-        op::mincore::mincore(&self.machine, &self.mm, range, answer, under_lock)
+    pub fn mincore(&self, range: Range<u64>, answer: u64) -> Result<u64, Signal> {
+        op::mincore::mincore(&self.machine, &self.mm, range, answer)
     }
 
     /// Makes a copy of the process. `None` without memory for it.

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::bug::Bug;
+
 /// How `retract_page_tables` keeps everybody else away from the page table that it frees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,6 +108,8 @@ pub struct Protocol {
     pub view: View,
     /// What `retract_page_tables` forgets: none in any real kernel.
     pub forgets: Option<Exclusion>,
+    /// The bug that an operation has.
+    pub bug: Option<Bug>,
 }
 
 impl Protocol {
@@ -122,6 +126,7 @@ impl Protocol {
         anon_vma_under_vma_lock: false,
         view: View::Kernel,
         forgets: None,
+        bug: None,
     };
 
     /// The per-VMA lock series of January 2023, as posted.
@@ -139,6 +144,15 @@ impl Protocol {
         title: "what the mail foresees: the same series, with file faults under the VMA lock",
         file_faults: FileFaults::VmaLock,
         ..Self::JAN_2023
+    };
+
+    /// Linux 6.4.0: the series as first released; a fork does not lock the VMAs of the parent.
+    pub const V6_4_0: Self = Self {
+        name: "6.4.0",
+        title: "Linux 6.4.0: as 6.4, but a fork does not lock the VMAs of the parent",
+        mmap_mark: MmapMark::Never,
+        fork_mark: false,
+        ..Self::V6_4
     };
 
     /// Linux 6.4.3: the series as merged, with a trylock.
@@ -191,6 +205,17 @@ impl Protocol {
     #[must_use]
     pub const fn forgetting(self, exclusion: Exclusion) -> Self {
         Self { forgets: Some(exclusion), ..self }
+    }
+
+    /// The same with a bug in an operation.
+    #[must_use]
+    pub const fn with(self, bug: Bug) -> Self {
+        Self { bug: Some(bug), ..self }
+    }
+
+    /// Returns whether an operation has this bug.
+    pub fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
     }
 
     /// The same with another view of write-locked VMAs.

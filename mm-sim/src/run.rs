@@ -65,12 +65,26 @@ impl Outcome {
     }
 }
 
+/// What a run is made of, apart from the rules.
+pub(crate) struct Setup {
+    pub(crate) id: &'static str,
+    /// Pages of memory.
+    pub(crate) memory: u64,
+    pub(crate) build: fn(&World) -> Plan,
+}
+
 /// Runs a scenario under a protocol. The same seed gives the same outcome, to the byte.
 pub fn run(scenario: &Scenario, protocol: Protocol, seed: u64) -> Outcome {
-    let stage = Stage::new(scenario, protocol, seed);
+    let setup = Setup { id: scenario.id, memory: scenario.memory, build: scenario.build };
+    play(&setup, protocol, (scenario.expect)(&protocol), seed)
+}
+
+/// Sets up, acts and tidies up, and holds what was found against `expect`.
+pub(crate) fn play(setup: &Setup, protocol: Protocol, expect: Expect, seed: u64) -> Outcome {
+    let stage = Stage::new(setup, protocol, seed);
     let plan = Arc::new(Mutex::new(None::<Plan>));
     let mut run = Progress { steps: 0, stop: None };
-    run.phase(&stage, 0, vec![("init".to_owned(), setup(scenario, &stage.world, &plan))]);
+    run.phase(&stage, 0, vec![("init".to_owned(), set_up(setup, &stage.world, &plan))]);
     let Plan { actors, processes } = plan.lock().ok().and_then(|mut plan| plan.take()).unwrap_or_default();
     run.phase(&stage, 1, actors);
     let world = stage.world.clone();
@@ -80,11 +94,11 @@ pub fn run(scenario: &Scenario, protocol: Protocol, seed: u64) -> Outcome {
         check::at_end(&world.machine);
     });
     run.phase(&stage, 2, vec![("exit".to_owned(), tidy_up)]);
-    stage.outcome(scenario, run)
+    stage.outcome(setup.id, expect, run)
 }
 
-fn setup(scenario: &Scenario, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body {
-    let (build, world, plan) = (scenario.build, world.clone(), plan.clone());
+fn set_up(setup: &Setup, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body {
+    let (build, world, plan) = (setup.build, world.clone(), plan.clone());
     Box::new(move || {
         let built = build(&world);
         if let Ok(mut plan) = plan.lock() {
@@ -117,12 +131,12 @@ impl Progress {
 }
 
 impl Stage {
-    fn new(scenario: &Scenario, protocol: Protocol, seed: u64) -> Self {
-        let world = World::new(protocol, scenario.memory, seed);
+    fn new(setup: &Setup, protocol: Protocol, seed: u64) -> Self {
+        let world = World::new(protocol, setup.memory, seed);
         Self { world, session: Session::new(Policy::Collect), findings: Arc::default(), seed }
     }
 
-    fn outcome(self, scenario: &Scenario, run: Progress) -> Outcome {
+    fn outcome(self, id: &'static str, expect: Expect, run: Progress) -> Outcome {
         let protocol = self.world.protocol();
         let reports: Vec<Report> = self.session.reports().into_iter().map(tidy).collect();
         let findings = self.findings.take();
@@ -132,10 +146,9 @@ impl Stage {
             Some(Stop::StepLimit(limit)) => (None, Some(format!("no end after {limit} steps"))),
             Some(Stop::Panic { actor, message }) => (None, Some(format!("{actor} panicked: {message}"))),
         };
-        let expect = (scenario.expect)(&protocol);
         let is_expected = failure.is_none() && expect.is_met(&reports, &findings, deadlock.as_ref());
         Outcome {
-            scenario: scenario.id,
+            scenario: id,
             protocol: protocol.name,
             seed: self.seed,
             expected: expect.to_string(),

@@ -3,12 +3,14 @@
 //! Direct-mapped: a point has one slot, which the last one that was inserted there owns. A miss is always allowed (the
 //! slow way then proves the point again, or finds it in a larger set); a hit never lies.
 
+use std::cell::Cell;
+
 use crate::held::Point;
 
 /// A direct-mapped cache of proven [`Point`]s; `SLOTS` must be a power of two.
 #[derive(Debug)]
 pub struct ChainCache<const SLOTS: usize> {
-    slots: [u64; SLOTS],
+    slots: [Cell<u64>; SLOTS],
 }
 
 impl<const SLOTS: usize> Default for ChainCache<SLOTS> {
@@ -25,7 +27,7 @@ impl<const SLOTS: usize> ChainCache<SLOTS> {
 
     /// An empty cache, all zeros, so that a thread-local one costs nothing until it is touched.
     pub const fn new() -> Self {
-        Self { slots: [0; SLOTS] }
+        Self { slots: [const { Cell::new(0) }; SLOTS] }
     }
 
     // The high bits of a product are its best.
@@ -35,18 +37,18 @@ impl<const SLOTS: usize> ChainCache<SLOTS> {
 
     /// Returns whether the point is known to be proven. A point is never 0, so an empty slot matches none.
     #[inline]
-    pub const fn contains(&self, point: Point) -> bool {
-        self.slots[Self::slot(point)] == point.as_u64()
+    pub fn contains(&self, point: Point) -> bool {
+        self.slots[Self::slot(point)].get() == point.as_u64()
     }
 
     /// Remembers a proven point.
-    pub const fn insert(&mut self, point: Point) {
-        self.slots[Self::slot(point)] = point.as_u64();
+    pub fn insert(&self, point: Point) {
+        self.slots[Self::slot(point)].set(point.as_u64());
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.slots.fill(0);
+    pub fn clear(&self) {
+        self.slots.iter().for_each(|slot| slot.set(0));
     }
 
     /// Checks that every point sits in its slot.
@@ -55,8 +57,8 @@ impl<const SLOTS: usize> ChainCache<SLOTS> {
     ///
     /// If one does not: a bug of this crate.
     pub fn check_invariants(&self) {
-        let used = self.slots.iter().enumerate().filter(|(_, point)| **point != 0);
-        for (slot, &point) in used {
+        let points = self.slots.iter().map(Cell::get).enumerate();
+        for (slot, point) in points.filter(|(_, point)| *point != 0) {
             assert_eq!(Self::slot(Point::new(point)), slot, "a point sits in its slot");
         }
     }
@@ -79,7 +81,7 @@ mod tests {
         /// The twin is a set: what the cache contains, the set contains; what was inserted last is in both.
         #[test]
         fn a_hit_never_lies(sites in prop::collection::vec((0u64..60, any::<bool>()), 0..200)) {
-            let mut cache = ChainCache::<16>::new();
+            let cache = ChainCache::<16>::new();
             let mut set = HashSet::new();
             for (site, insert) in sites {
                 let point = ChainKey::EMPTY.at(site);

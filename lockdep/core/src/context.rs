@@ -54,6 +54,12 @@ impl ContextId {
             _ => WaitType::Any,
         }
     }
+
+    /// Returns whether the context interrupts what the thread was doing. Nothing interrupts a thread in order to poll a
+    /// future: the thread calls it, so that what it holds outside is held inside.
+    pub const fn interrupts(self) -> bool {
+        self.0 != Self::POLL.0
+    }
 }
 
 impl fmt::Display for ContextId {
@@ -100,6 +106,16 @@ impl ContextSet {
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// Returns the set as a word, a bit for each context.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`bits`](Self::bits).
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     /// Returns the contexts in the order of their numbers.
@@ -164,7 +180,7 @@ impl WaitTypes {
 /// What an acquisition depends on besides the locks that are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Contexts {
-    /// The contexts that the thread is inside of.
+    /// The contexts that the thread is inside of and that interrupted it.
     pub inside: ContextSet,
     /// The watched contexts that could interrupt it now.
     pub enabled: ContextSet,
@@ -208,13 +224,19 @@ impl ContextState {
         self.inside.push(Inside { context, disables, limit, base });
     }
 
-    /// Leaves the innermost context. Returns whether it was this one; if not, nothing has changed.
-    pub(crate) fn exit(&mut self, context: ContextId) -> bool {
-        let Some(innermost) = self.inside.pop_if(|innermost| innermost.context == context) else { return false };
-        innermost.disables.iter().for_each(|other| {
+    /// Leaves the innermost entry of a context, whatever was entered since. Returns whether there was one.
+    pub(crate) fn leave(&mut self, context: ContextId) -> bool {
+        let Some(index) = self.inside.iter().rposition(|inside| inside.context == context) else { return false };
+        let left = self.inside.remove(index);
+        left.disables.iter().for_each(|other| {
             self.enable(other);
         });
         true
+    }
+
+    /// Leaves the innermost context. Returns whether it was this one; if not, nothing has changed.
+    pub(crate) fn exit(&mut self, context: ContextId) -> bool {
+        self.inside.last().is_some_and(|innermost| innermost.context == context) && self.leave(context)
     }
 
     /// Disables a context once more.
@@ -245,9 +267,26 @@ impl ContextState {
         self.inside.iter().any(|inside| inside.base == depth)
     }
 
-    /// Returns how many locks the thread held when it entered the innermost context.
+    /// Returns how many locks the thread held when it was last interrupted.
     pub(crate) fn base(&self) -> usize {
+        self.inside.iter().rfind(|inside| inside.context.interrupts()).map_or(0, |inside| inside.base)
+    }
+
+    /// Returns how many locks the thread held when it entered the innermost context.
+    pub(crate) fn entered(&self) -> usize {
         self.inside.last().map_or(0, |inside| inside.base)
+    }
+
+    /// Returns what may be waited for: the least that anything allows since the thread was last interrupted.
+    fn limit(&self) -> WaitType {
+        let mut limit = WaitType::Any;
+        for inside in self.inside.iter().rev() {
+            limit = limit.min(inside.limit);
+            if inside.context.interrupts() {
+                break;
+            }
+        }
+        limit
     }
 
     /// Returns what an acquisition depends on.
@@ -257,9 +296,9 @@ impl ContextState {
             disabled = disabled.union(ContextSet::of(ContextId::SOFTIRQ));
         }
         Contexts {
-            inside: self.inside.iter().map(|inside| inside.context).collect(),
+            inside: self.inside.iter().map(|inside| inside.context).filter(|context| context.interrupts()).collect(),
             enabled: self.watched.without(disabled),
-            limit: self.inside.last().map_or(WaitType::Any, |inside| inside.limit),
+            limit: self.limit(),
         }
     }
 
@@ -267,7 +306,7 @@ impl ContextState {
     /// watches nothing.
     pub(crate) fn word(&self) -> u64 {
         let Contexts { inside, enabled, limit } = self.contexts();
-        if inside.is_empty() && enabled.is_empty() {
+        if inside.is_empty() && enabled.is_empty() && limit == WaitType::Any {
             return 0;
         }
         [inside.0, enabled.0, limit as u64, self.base() as u64]
@@ -309,6 +348,22 @@ mod tests {
         assert!(state.exit(ContextId::HARDIRQ));
         assert_eq!((state.contexts(), state.word()), before);
         assert_eq!(ContextState::default().word(), 0);
+    }
+
+    #[test]
+    fn a_poll_is_called_and_does_not_interrupt() {
+        let mut state = ContextState::default();
+        state.enter(ContextId::SIGNAL, ContextSet::EMPTY, WaitType::Config, 1);
+        state.enter(ContextId::POLL, ContextSet::EMPTY, WaitType::Sleep, 4);
+        assert_eq!((state.base(), state.entered()), (1, 4));
+        assert_eq!(state.contexts().limit, WaitType::Config, "a poll allows no more than who polls");
+        assert_eq!(state.contexts().inside, ContextSet::of(ContextId::SIGNAL));
+        assert!(!state.exit(ContextId::SIGNAL), "not the innermost");
+        assert!(state.leave(ContextId::SIGNAL));
+        assert_eq!((state.base(), state.contexts().limit), (0, WaitType::Sleep));
+        assert_ne!(state.word(), 0);
+        assert!(state.exit(ContextId::POLL));
+        assert_eq!(state.word(), 0);
     }
 
     #[test]

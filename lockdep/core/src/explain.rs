@@ -169,7 +169,7 @@ impl<E: Evidence> Teller<'_, E> {
         }
     }
 
-    fn held(&self, lock: &HeldLock) -> Acquisition {
+    fn held(&self, lock: HeldLock) -> Acquisition {
         self.acquisition(lock.class(), lock.mode(), lock.how().is_trylock(), lock.point())
     }
 

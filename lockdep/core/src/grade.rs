@@ -209,7 +209,7 @@ mod tests {
         sets: &mut HeldSets,
     ) -> Witness {
         let how = Acquired::new(ClassId::new(1), Mode::Exclusive, false);
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         others.iter().chain([&outer]).for_each(|&lock| held.push(how, lock, Point::new(1)));
         let request = Request { thread, segment, ..Request::new(how, inner, Point::new(1)) };
         Witness::of(held.find(outer).unwrap(), &request, sets.intern(&held))

@@ -281,7 +281,7 @@ impl Replay {
     }
 
     fn context(&mut self, thread: usize, action: &Action, site: &Option<Site>) -> Result<Vec<Report>, String> {
-        let innermost = self.threads[thread].held.iter().next_back().copied();
+        let innermost = self.threads[thread].held.iter().next_back();
         let request = match innermost {
             Some(lock) => self.request(thread, lock.how(), lock.instance(), site),
             None if matches!(action, Action::Await) => return Ok(Vec::new()),

@@ -45,21 +45,28 @@ pub struct ClassTraits {
     pub per_cpu: bool,
 }
 
-/// The traits of all classes, by base number. A class that says nothing has the default traits.
+/// The traits of all classes, by base number. A class that says nothing is as usual.
 #[derive(Debug, Default)]
-pub(crate) struct TraitTable(Vec<ClassTraits>);
+pub(crate) struct TraitTable {
+    usual: ClassTraits,
+    declared: Vec<Option<ClassTraits>>,
+}
 
 impl TraitTable {
+    pub(crate) const fn new(usual: ClassTraits) -> Self {
+        Self { usual, declared: Vec::new() }
+    }
+
     pub(crate) fn set(&mut self, class: ClassId, traits: ClassTraits) {
         let index = class.base() as usize;
-        if self.0.len() <= index {
-            self.0.resize(index + 1, ClassTraits::default());
+        if self.declared.len() <= index {
+            self.declared.resize(index + 1, None);
         }
-        self.0[index] = traits;
+        self.declared[index] = Some(traits);
     }
 
     pub(crate) fn get(&self, class: ClassId) -> ClassTraits {
-        self.0.get(class.base() as usize).copied().unwrap_or_default()
+        self.declared.get(class.base() as usize).copied().flatten().unwrap_or(self.usual)
     }
 
     /// Returns whether dependencies of the class are learnt.
@@ -80,5 +87,7 @@ mod tests {
         assert_eq!(table.get(ClassId::new(5).nested(crate::Subclass::new(3))), traits);
         assert_eq!(table.get(ClassId::new(4)), ClassTraits::default());
         assert!(table.is_ordered(ClassId::new(900)));
+        let usual = TraitTable::new(traits);
+        assert_eq!(usual.get(ClassId::new(1)), traits);
     }
 }

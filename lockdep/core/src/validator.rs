@@ -74,6 +74,11 @@ impl Validator {
         Self::default()
     }
 
+    /// A validator that has learnt nothing, for classes that are like this unless they are declared otherwise.
+    pub fn with_usual(traits: ClassTraits) -> Self {
+        Self { traits: TraitTable::new(traits), ..Self::default() }
+    }
+
     /// Says what a class is like, before its locks are acquired. Holds for all of its subclasses.
     pub fn declare(&mut self, class: ClassId, traits: ClassTraits) {
         self.traits.set(class, traits);
@@ -125,7 +130,7 @@ impl Validator {
         let contexts = held.contexts();
         let class = request.how.class();
         let itself = HeldLock::acquired_by(request);
-        let witness = Witness::of(&itself, request, set);
+        let witness = Witness::of(itself, request, set);
         if !request.how.is_trylock() {
             for context in contexts.inside.iter() {
                 let step = check::used_in(class, request.wait, context);
@@ -173,20 +178,20 @@ impl Validator {
                 }
                 Nesting::OtherInstance if rule == SameClass::ByRank => {
                     if check::out_of_order(held, lock, request.rank) {
-                        outcome.violations.push(Violation::DeclaredOrder(*lock));
+                        outcome.violations.push(Violation::DeclaredOrder(lock));
                         return;
                     }
                 }
                 Nesting::SameInstance | Nesting::OtherInstance => {
                     let same_instance = nesting == Nesting::SameInstance;
-                    outcome.violations.push(Violation::Recursion { held: *lock, same_instance });
+                    outcome.violations.push(Violation::Recursion { held: lock, same_instance });
                     return;
                 }
             }
         }
     }
 
-    fn order_instances(&mut self, lock: &HeldLock, request: &Request, set: HeldSetId) -> Option<Violation> {
+    fn order_instances(&mut self, lock: HeldLock, request: &Request, set: HeldSetId) -> Option<Violation> {
         let class = request.how.class();
         let graph = self.instances.entry(class).or_default();
         if graph.node_count() > INSTANCES_MAX {
@@ -215,14 +220,14 @@ impl Validator {
             // What is held above the lock that is upgraded was acquired under it; nothing is implied.
             WaitKind::Upgrade => {
                 let others = held.in_context().rev().filter(|lock| lock.instance() != request.instance);
-                others.filter(|lock| self.traits.is_ordered(lock.class())).copied().collect()
+                others.filter(|lock| self.traits.is_ordered(lock.class())).collect()
             }
-            _ => relevant(held, &self.traits).copied().collect(),
+            _ => relevant(held, &self.traits).collect(),
         };
         for lock in outer_locks.into_iter().filter(|lock| lock.class() != inner) {
             let kind = DependencyKind { hold: lock.hold(), wait: request.wait };
             let step = Step { outer: lock.class(), inner, kind };
-            self.learn(step, Witness::of(&lock, request, set), outcome);
+            self.learn(step, Witness::of(lock, request, set), outcome);
         }
     }
 

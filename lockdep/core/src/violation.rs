@@ -82,10 +82,10 @@ impl Violation {
     }
 
     /// Returns the held lock that the finding is about, for findings without a cycle.
-    pub const fn conflict(&self) -> Option<&HeldLock> {
+    pub const fn conflict(&self) -> Option<HeldLock> {
         match self {
-            Self::Recursion { held, .. } | Self::DeclaredOrder(held) => Some(held),
-            Self::WaitType { held, .. } | Self::State { held, .. } => held.as_ref(),
+            Self::Recursion { held, .. } | Self::DeclaredOrder(held) => Some(*held),
+            Self::WaitType { held, .. } | Self::State { held, .. } => *held,
             Self::Cycle(_) | Self::InstanceCycle(..) | Self::ContextCycle { .. } => None,
         }
     }

@@ -45,7 +45,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub(crate) fn of(outer: &HeldLock, request: &Request, held: HeldSetId) -> Self {
+    pub(crate) fn of(outer: HeldLock, request: &Request, held: HeldSetId) -> Self {
         Self {
             outer: outer.point(),
             inner: request.point,
@@ -95,7 +95,7 @@ impl HeldSets {
         if held.len() <= 1 || held.len() > ENTRIES_MAX {
             return HeldSetId::ALONE;
         }
-        let entry = |lock: &HeldLock| (lock.instance(), lock.hold(), lock.class());
+        let entry = |lock: HeldLock| (lock.instance(), lock.hold(), lock.class());
         let mut set: Vec<Entry> = held.iter().map(entry).collect();
         set.sort_unstable_by_key(|entry| entry.0);
         let set = set.into_boxed_slice();
@@ -181,7 +181,7 @@ mod tests {
     fn sets(held: &[&[(u64, Mode)]]) -> (HeldSets, Vec<HeldSetId>) {
         let mut sets = HeldSets::default();
         let ids = held.iter().map(|locks| {
-            let mut stack = HeldStack::new();
+            let stack = HeldStack::new();
             for &(instance, mode) in *locks {
                 stack.push(Acquired::new(ClassId::new(1), mode, false), instance, Point::new(1));
             }
@@ -193,7 +193,7 @@ mod tests {
 
     fn witness(thread: u32, held: HeldSetId) -> Witness {
         let request = Request::new(Acquired::new(ClassId::new(2), Mode::Exclusive, false), 9, Point::new(1));
-        let mut stack = HeldStack::new();
+        let stack = HeldStack::new();
         stack.push(request.how, 1, Point::new(1));
         Witness::of(stack.get(0).unwrap(), &Request { thread, ..request }, held)
     }

@@ -11,7 +11,7 @@ fn request(class: u32) -> Request {
 
 /// Nests two classes. Returns what that breaks.
 fn pair(validator: &mut Validator, outer: u32, inner: u32) -> Vec<Violation> {
-    let mut held = HeldStack::new();
+    let held = HeldStack::new();
     held.push(request(outer).how, u64::from(outer), Point::new(1));
     validator.acquire(&held, &request(inner)).violations
 }
@@ -38,7 +38,7 @@ fn a_hundred_thousand_classes_and_a_million_dependencies() {
 #[test]
 fn ten_thousand_locks_held_by_one_thread() {
     let mut validator = Validator::new();
-    let mut held = HeldStack::new();
+    let held = HeldStack::new();
     for class in 0..10_000 {
         assert_eq!(validator.acquire(&held, &request(class)).violations, []);
         held.push(request(class).how, u64::from(class), Point::new(1));
@@ -91,7 +91,7 @@ fn millions_of_short_lived_locks_leave_no_trace_but_their_classes() {
     let mut validator = Validator::new();
     assert_eq!(pair(&mut validator, 1, 2), []);
     for lock in 0..1_000_000u64 {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         let first = Request { orders_instances: true, ..request(7) };
         held.push(first.how, 10 + 2 * lock, Point::new(1));
         let second = Request { instance: 11 + 2 * lock, ..first };

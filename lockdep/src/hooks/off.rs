@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, panic::Location};
 
-use crate::{Acquire, LockClass, Mode};
+use crate::{Acquire, Context, LockClass, Mode, WaitType};
 
 /// What users see of a build without checking.
 pub(crate) mod api {
@@ -39,6 +39,23 @@ pub(crate) mod api {
         }
     }
 
+    /// What a lock needs in order to be waited for, and what may be waited for while it is held; a scale.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum WaitType {
+        /// Never waits.
+        Free = 1,
+        /// Spins, always.
+        Spin = 2,
+        /// Spins or sleeps, as a kernel is configured.
+        Config = 3,
+        /// Blocks the thread.
+        Sleep = 4,
+        /// Suspends the task.
+        Await = 5,
+        /// Anything.
+        Any = 6,
+    }
+
     /// Sets what a report does, for the whole process.
     pub fn set_policy(policy: Policy) {
         let _ = policy;
@@ -52,6 +69,85 @@ impl ClassCell {
     pub(crate) const fn new() -> Self {
         Self
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassRules;
+
+impl ClassRules {
+    pub(crate) const USUAL: Self = Self;
+
+    pub(crate) const fn waiting(self, _needs: WaitType, _allows: WaitType) -> Self {
+        self
+    }
+
+    pub(crate) const fn learnt(self) -> Self {
+        self
+    }
+
+    pub(crate) const fn ranked(self, _by_address: bool) -> Self {
+        self
+    }
+
+    pub(crate) const fn stack_only(self) -> Self {
+        self
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum ContextCell {
+    Signal,
+    Declared,
+}
+
+impl ContextCell {
+    pub(crate) const fn new() -> Self {
+        Self::Declared
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Inside;
+
+#[inline(always)]
+pub(crate) fn enter(_context: &'static Context, _site: &'static Location<'static>) -> Inside {
+    Inside
+}
+
+#[inline(always)]
+pub(crate) fn watch(_context: &'static Context, _site: &'static Location<'static>) {}
+
+#[derive(Debug)]
+pub(crate) struct Disabled;
+
+#[inline(always)]
+pub(crate) fn disable(_context: &'static Context, _site: &'static Location<'static>) -> Disabled {
+    Disabled
+}
+
+pub(crate) struct Poll;
+
+impl Poll {
+    #[inline(always)]
+    pub(crate) fn leave(self, _suspended: bool) {}
+}
+
+#[inline(always)]
+pub(crate) fn enter_poll(_limit: WaitType, _site: &'static Location<'static>) -> Poll {
+    Poll
+}
+
+#[derive(Debug)]
+pub(crate) struct Bar<'a>(PhantomData<&'a Record>);
+
+#[inline(always)]
+pub(crate) fn bar(_record: &Record) -> Bar<'_> {
+    Bar(PhantomData)
+}
+
+#[inline(always)]
+pub(crate) fn is_barred(_record: &Record) -> bool {
+    false
 }
 
 #[derive(Debug)]
@@ -88,7 +184,41 @@ pub(crate) fn hold<'a>(_record: &'a Record, _how: Acquire, _site: &'static Locat
 }
 
 #[inline(always)]
+pub(crate) fn hold_ranked<'a>(
+    _record: &'a Record,
+    _how: Acquire,
+    _rank: u64,
+    _site: &'static Location<'static>,
+) -> Held<'a> {
+    Held(PhantomData)
+}
+
+#[inline(always)]
+pub(crate) fn hold_under<'a>(
+    _record: &'a Record,
+    _how: Acquire,
+    _nest: &Record,
+    _site: &'static Location<'static>,
+) -> Held<'a> {
+    Held(PhantomData)
+}
+
+#[inline(always)]
+pub(crate) fn acquire_ranked(_record: &Record, _how: Acquire, _rank: u64, _site: &'static Location<'static>) {}
+
+#[inline(always)]
+pub(crate) fn acquire_under(_record: &Record, _how: Acquire, _nest: &Record, _site: &'static Location<'static>) {}
+
+#[inline(always)]
 pub(crate) fn acquire(_record: &Record, _how: Acquire, _site: &'static Location<'static>) {}
+
+#[derive(Debug)]
+pub(crate) struct Pin<'a>(PhantomData<&'a Record>);
+
+#[inline(always)]
+pub(crate) fn pin<'a>(_record: &'a Record, _site: &'static Location<'static>) -> Pin<'a> {
+    Pin(PhantomData)
+}
 
 #[inline(always)]
 pub(crate) fn release(_record: &Record, _site: &'static Location<'static>) {}

@@ -4,12 +4,18 @@ use std::{num::NonZeroUsize, panic::Location};
 
 use once_cell::race::OnceNonZeroUsize;
 
+pub(crate) use super::runtime::{
+    ContextCell,
+    guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
+    placed::{Pin, acquire_ranked, acquire_under, pin},
+    rules::ClassRules,
+};
 use super::runtime::{classes, thread};
 use crate::{Acquire, LockClass, Mode};
 
 /// What users see of a build with checking.
 pub(crate) mod api {
-    pub use lockdep_core::{Code, Fingerprint, Journal, Mode, Report, Subclass};
+    pub use lockdep_core::{Code, Fingerprint, Grade, Journal, Mode, Report, Subclass, WaitType};
 
     pub use super::super::runtime::{Session, SpanLayer};
     use crate::Policy;
@@ -68,14 +74,20 @@ impl LockId {
 
     #[inline]
     pub(crate) const fn class(self) -> lockdep_core::ClassId {
-        // The base number is above the eight bits of the subclass, so the shift also cuts the serial off.
-        lockdep_core::ClassId::from_u32((self.0.get() as u32) << (u32::BITS - CLASS_BITS))
+        class_of(self.0.get())
     }
 
     #[inline]
     pub(crate) const fn instance(self) -> u64 {
         self.0.get() as u64
     }
+}
+
+/// Returns the class number in the word of a lock; 0, which no class has, if the lock has no identity.
+#[inline]
+pub(crate) const fn class_of(word: usize) -> lockdep_core::ClassId {
+    // The base number is above the eight bits of the subclass, so the shift also cuts the serial off.
+    lockdep_core::ClassId::from_u32((word as u32) << (u32::BITS - CLASS_BITS))
 }
 
 impl Record {
@@ -93,9 +105,23 @@ impl Record {
         self.id.get().map(LockId)
     }
 
+    /// Returns the identity as a word, 0 if there is none.
+    #[inline]
+    pub(crate) fn word(&self) -> usize {
+        self.id.get().map_or(0, NonZeroUsize::get)
+    }
+
     /// Returns the identity, giving the lock one if it has none.
     pub(crate) fn id(&self) -> LockId {
         LockId(self.id.get_or_init(|| classes::identify(self.class).0))
+    }
+
+    /// Returns what its class says of itself.
+    pub(crate) const fn rules(&self) -> ClassRules {
+        match self.class {
+            ClassRef::Explicit(class) => class.rules(),
+            ClassRef::Site(_) => ClassRules::USUAL,
+        }
     }
 
     /// Returns whether the locks of this class have an order of their own.
@@ -128,16 +154,38 @@ impl Held<'_> {
 }
 
 impl Drop for Held<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         thread::release_guard(self.record);
     }
 }
 
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);
+    Held { record }
+}
+
+#[track_caller]
+pub(crate) fn hold_ranked<'a>(
+    record: &'a Record,
+    how: Acquire,
+    rank: u64,
+    site: &'static Location<'static>,
+) -> Held<'a> {
+    acquire_ranked(record, how, rank, site);
+    Held { record }
+}
+
+#[track_caller]
+pub(crate) fn hold_under<'a>(
+    record: &'a Record,
+    how: Acquire,
+    nest: &Record,
+    site: &'static Location<'static>,
+) -> Held<'a> {
+    acquire_under(record, how, nest, site);
     Held { record }
 }
 

@@ -18,7 +18,12 @@ use crate::{
     hooks::{ClassRef, LockId},
 };
 
-static REGISTRY: Lazy<RwLock<ClassRegistry>> = Lazy::new(Default::default);
+static REGISTRY: Lazy<RwLock<ClassRegistry>> = Lazy::new(|| {
+    let mut registry = ClassRegistry::default();
+    // Number 0 stays free: a lock without an identity looks as if it were of that class, and nothing of it is ever proven.
+    registry.register(ClassKey::Explicit(0), "none", None);
+    RwLock::new(registry)
+});
 
 /// The class of a construction site, by the address of its [`Location`]. The compiler may make several of one line;
 /// the registry, which goes by content, makes them one class again.

@@ -1,24 +1,25 @@
 //! Everything an acquisition can lead to besides the fast path: a new point, a new dependency, a report.
 //!
-//! While a thread is in here its cell is borrowed, so whatever this code causes on the way (an allocator, a logger, a
-//! subscriber with locks of its own) is not watched. Only a panic waits until the thread is outside again.
+//! While a thread is in here, whatever this code causes on the way (an allocator, a logger, a subscriber with locks of
+//! its own) is not watched. Only a panic waits until the thread is outside again.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
-    Acquired, HeldStack, Mode, Outcome, Point, Report, Request, WaitKind,
+    Acquired, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
     explain::{dependency_record, release_unheld as unheld_report},
     journal::Record as Line,
 };
 use once_cell::sync::Lazy;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    classes,
+    classes, contexts,
     output::{self, Verdict},
+    placed::{self, Place},
     session::{Learnt, PointInfo, Session, Shared},
     span, stack, state,
-    thread::{self, Cell, Thread},
+    thread::{self, Thread},
 };
 use crate::{Acquire, Policy, hooks::Record};
 
@@ -33,53 +34,61 @@ pub(super) fn thread_name(number: u32) -> String {
 
 /// Brings a thread up to date with the process: environment read, number given, orphaned entries gone. Returns whether
 /// checking is on.
-fn attend(thread: &mut Thread) -> bool {
+fn attend(thread: &Thread, attended: u32) -> u32 {
     if state::load() == state::UNSET {
         // Reading the environment sets the state.
         let _ = Session::process();
     }
     let state = state::load();
-    if thread.state != state {
+    if attended != state {
         state::adopt(|instance| thread.held.release(instance).is_some());
-        thread.state = state;
     }
-    if thread.number == 0 {
+    if thread.number.get() == 0 {
         let mut threads = THREADS.lock();
         let number = threads.len() + 1;
         threads.push(std::thread::current().name().map_or_else(|| format!("thread-{number}"), str::to_owned));
-        thread.number = u32::try_from(number).unwrap_or(u32::MAX);
+        thread.number.set(u32::try_from(number).unwrap_or(u32::MAX));
     }
-    state != state::OFF
+    state
 }
 
 /// Checks and records an acquisition that the cache does not know.
 #[cold]
 #[inline(never)]
-pub(super) fn acquire(cell: &Cell, record: &Record, how: Acquire, site: &'static Location<'static>) -> Verdict {
-    inside(cell, |thread, session| {
+#[track_caller]
+pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    acquire_placed(record, how, Place::of(record), site);
+}
+
+/// As [`acquire`], with what the acquisition says of the lock's place within its class.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: &'static Location<'static>) {
+    inside(|thread, session| {
         let id = record.id();
         let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-        let attempt = Attempt { record, acquired, wait: how.mode.wait(), site };
+        let attempt = Attempt { record, acquired, wait: how.mode.wait(), place, site };
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
-            let point = attempt.point(&thread.held);
-            thread.held.push(acquired, id.instance(), point);
+            attempt.push(&thread.held);
         }
         verdict
     })
+    .carry_out();
 }
 
 /// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
 #[cold]
 #[inline(never)]
-pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static Location<'static>) -> Verdict {
-    inside(cell, |thread, session| {
+#[track_caller]
+pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'static>) {
+    inside(|thread, session| {
         let id = record.id();
-        let Some(held) = thread.held.iter().rfind(|lock| lock.instance() == id.instance()).copied() else {
-            return Verdict::GoOn;
-        };
+        let Some(held) = thread.held.find(id.instance()) else { return Verdict::GoOn };
         let mode = if wait == WaitKind::Upgrade { Mode::Exclusive } else { held.mode() };
-        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, site };
+        let place = Place { rank: thread.held.rank(id.instance()), nest: None };
+        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, place, site };
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
@@ -88,25 +97,70 @@ pub(super) fn again(cell: &Cell, record: &Record, wait: WaitKind, site: &'static
         thread.held.release(id.instance());
         let verdict = attempt.check(thread, &session.0);
         // Whatever was found, the guard is still there, and the lock is held again when the wait is over.
-        let point = attempt.point(&thread.held);
-        thread.held.push(attempt.acquired, id.instance(), point);
+        attempt.push(&thread.held);
         verdict
     })
+    .carry_out();
+}
+
+/// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
+#[cold]
+#[inline(never)]
+pub(super) fn release_guard(instance: u64) {
+    let verdict = placed::check_release(instance);
+    thread::with(|thread| {
+        if !thread.inside.get() && thread.held.release(instance).is_none() {
+            state::orphan(instance);
+        }
+    });
+    verdict.carry_out();
+}
+
+/// Takes the lock off the stack of this thread, and reports it if it is not there.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
+    let verdict = placed::check_release(instance);
+    if thread::with(|thread| !thread.inside.get() && thread.held.release(instance).is_none()) {
+        release_unheld(record, site).carry_out();
+    }
+    verdict.carry_out();
+}
+
+/// Marks a thread as inside the runtime, until it is dropped.
+struct Inside<'a>(&'a Thread);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.inside.set(false);
+        self.0.held.thaw();
+    }
 }
 
 /// Runs `f` inside the runtime, unless the thread is inside already or checking is off.
-fn inside(cell: &Cell, f: impl FnOnce(&mut Thread, &Session) -> Verdict) -> Verdict {
-    let Ok(mut thread) = cell.try_borrow_mut() else { return Verdict::GoOn };
-    if !attend(&mut thread) {
-        return Verdict::GoOn;
-    }
-    let Some(session) = Session::numbered(thread.session) else { return Verdict::GoOn };
-    let result = catch_unwind(AssertUnwindSafe(|| f(&mut thread, &session)));
-    result.unwrap_or_else(|_| {
-        // Our bug must not become the host's.
-        state::switch_off();
-        output::complain("internal error (a bug of lockdep, not of the program); checking is off from now on");
-        Verdict::GoOn
+pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
+    thread::with(|thread| {
+        if thread.inside.replace(true) {
+            return Verdict::GoOn;
+        }
+        let _inside = Inside(thread);
+        thread.held.freeze();
+        let attended = thread.attended.replace(state::UNSET);
+        let state = attend(thread, attended);
+        let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();
+        let Some(session) = session else { return Verdict::GoOn };
+        let result = catch_unwind(AssertUnwindSafe(|| match contexts::catch_up(thread, &session.0) {
+            Verdict::GoOn => f(thread, &session),
+            told => told,
+        }));
+        thread.attended.set(state);
+        result.unwrap_or_else(|_| {
+            // Our bug must not become the host's.
+            state::switch_off();
+            output::complain("internal error (a bug of lockdep, not of the program); checking is off from now on");
+            Verdict::GoOn
+        })
     })
 }
 
@@ -115,20 +169,34 @@ struct Attempt<'a> {
     record: &'a Record,
     acquired: Acquired,
     wait: WaitKind,
+    place: Place,
     site: &'static Location<'static>,
 }
 
 impl Attempt<'_> {
+    fn push(&self, held: &HeldStack) {
+        let instance = self.record.id().instance();
+        held.push(self.acquired, instance, self.point(held));
+        if let Some(rank) = self.place.rank {
+            held.set_rank(instance, rank);
+        }
+        if let Some(nest) = self.place.nest {
+            held.set_nest(instance, nest);
+        }
+    }
+
     fn point(&self, held: &HeldStack) -> Point {
         held.key().then(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
     }
 
     /// Finds the acquisition proven, or proves it, or reports it.
-    fn check(&self, thread: &mut Thread, session: &Shared) -> Verdict {
+    fn check(&self, thread: &Thread, session: &Shared) -> Verdict {
         let point = self.point(&thread.held);
-        // An upgrade is at the same point as an acquisition in its mode, and is not proven by it.
-        let cacheable = self.wait != WaitKind::Upgrade;
-        let known = session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number));
+        // An upgrade is at the same point as an acquisition in its mode, and is not proven by it. Neither is what depends
+        // on another lock.
+        let cacheable = self.wait != WaitKind::Upgrade && self.place.nest.is_none();
+        let known =
+            session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number.get()));
         if known.is_none() {
             let stack = session.stacks.lock().intern(stack::capture());
             session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
@@ -143,7 +211,7 @@ impl Attempt<'_> {
         drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.prove(thread.number);
+                info.prove(thread.number.get());
             }
             thread.cache.insert(point);
         }
@@ -155,30 +223,62 @@ impl Attempt<'_> {
         let request = Request {
             wait: self.wait,
             orders_instances: self.record.orders_instances(),
-            thread: thread.number,
+            nest: self.place.nest,
+            rank: self.place.rank,
+            thread: thread.number.get(),
             span: session.intern_span(span::current()),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
-        learnt.meet(self.acquired.class());
+        learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let news = report(&outcome, &request, &thread.held, session, learnt);
+        let news = report(&outcome.violations, &request, &thread.held, session, learnt);
         (outcome.proven, news)
     }
 }
 
-/// Keeps what an outcome broke, each finding once; returns what must be told.
+/// Returns a request that stands for this place in the program, whatever lock the thread took last. Its own site, if it
+/// has one, is remembered with its stack.
+pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static Location<'static>>) -> Request {
+    let innermost = contexts::innermost(&thread.held);
+    let point = site.map_or(innermost.point, |site| {
+        let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
+        session.points.entry(point.as_u64()).or_insert_with(|| {
+            let stack = session.stacks.lock().intern(stack::capture());
+            PointInfo::new(site, stack)
+        });
+        point
+    });
+    let span = session.intern_span(span::current());
+    Request { point, thread: thread.number.get(), span, ..innermost }
+}
+
+/// Keeps violations and tells what must be told.
+pub(super) fn conclude(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    mut learnt: MutexGuard<'_, Learnt>,
+) -> Verdict {
+    let news = report(violations, request, held, session, &mut learnt);
+    let policy = learnt.policy_for(&news);
+    drop(learnt);
+    output::tell(&news, policy)
+}
+
+/// Keeps what was broken, each finding once; returns what must be told.
 fn report(
-    outcome: &Outcome,
+    violations: &[Violation],
     request: &Request,
     held: &HeldStack,
     session: &Shared,
     learnt: &mut Learnt,
 ) -> Vec<Report> {
     let mut news = Vec::new();
-    for violation in &outcome.violations {
+    for violation in violations {
         let first = learnt.count(violation.fingerprint(request, session));
         // The thread would hang right here, so even a known one is told again.
         let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
@@ -194,13 +294,12 @@ fn report(
 }
 
 /// Reports a release, by hand, of a lock that this thread does not hold.
-#[cold]
-#[inline(never)]
-pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Location<'static>) -> Verdict {
-    inside(cell, |thread, session| {
+fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
+    inside(|thread, session| {
         let shared = &*session.0;
         let place = Some(classes::site_of(site));
-        let report = unheld_report(record.id().class(), place, thread_name(thread.number), &thread.held, shared);
+        let name = thread_name(thread.number.get());
+        let report = unheld_report(record.id().class(), place, name, &thread.held, shared);
         let mut learnt = shared.learnt.lock();
         if !learnt.count(report.fingerprint) {
             return Verdict::GoOn;
@@ -212,17 +311,11 @@ pub(super) fn release_unheld(cell: &Cell, record: &Record, site: &'static Locati
     })
 }
 
-/// Records that a guard was dropped by another thread than the one that acquired it.
-#[cold]
-#[inline(never)]
-pub(super) fn released_elsewhere(instance: u64) {
-    state::orphan(instance);
-}
-
 /// Moves this thread to another session until the result is dropped.
 pub(super) fn enter(session: u32) -> Entered {
-    let outer = thread::with(|cell| exchange(cell, session, HeldStack::new()));
-    Entered { outer }
+    let held = HeldStack::new();
+    let outer = thread::with(|thread| exchange(thread, session, &held));
+    Entered { outer: outer.map(|outer| (outer, held)) }
 }
 
 /// What a thread held, and in which session, before it entered another.
@@ -232,16 +325,21 @@ pub(super) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some((session, held)) = self.outer.take() {
-            thread::with(|cell| exchange(cell, session, held));
+        if let Some((session, held)) = &self.outer {
+            thread::with(|thread| exchange(thread, *session, held));
         }
     }
 }
 
-fn exchange(cell: &Cell, session: u32, held: HeldStack) -> Option<(u32, HeldStack)> {
-    let mut thread = cell.try_borrow_mut().ok()?;
+fn exchange(thread: &Thread, session: u32, held: &HeldStack) -> Option<u32> {
+    if thread.inside.get() {
+        return None;
+    }
     // What is proven is proven in its session.
     thread.cache.clear();
-    let outer = std::mem::replace(&mut thread.session, session);
-    Some((outer, std::mem::replace(&mut thread.held, held)))
+    // The other stack has yet to attend to what this one has attended to.
+    thread.attended.set(state::UNSET);
+    thread.watched.set(0);
+    thread.held.swap(held);
+    Some(thread.session.replace(session))
 }

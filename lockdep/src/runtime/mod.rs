@@ -5,21 +5,27 @@
 //! * `session`: a validator with what belongs to it; one for the process, others on demand.
 //! * `state`: one word that every fast path reads: off, or the number of the latest thing to attend to.
 //! * `classes`: numbers for classes and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
+//! * `rules`: what classes say of themselves. `placed`: ranks, nest locks, pins. `contexts`, `guards`: interrupting code, polls, regions.
 //! * `output`: policy, tracing events. `journal`: the file. `span`: the context that tracing knows.
 //!
 //! No lock of this crate is used in here, and a thread that is inside is not watched.
 
-// Lock order: learnt -> spans or stacks or points or THREADS or RESOLVED or REGISTRY -> PREFIXES (ORPHANS and SESSIONS alone)
+// Lock order: learnt -> spans or stacks or points or THREADS or RESOLVED or REGISTRY or NAMES -> PREFIXES (ORPHANS and SESSIONS alone)
 pub(crate) mod classes;
 mod cold;
+mod contexts;
+pub(crate) mod guards;
 mod journal;
 mod output;
 mod paths;
+pub(crate) mod placed;
+pub(crate) mod rules;
 mod session;
 mod span;
 mod stack;
 mod state;
 pub(crate) mod thread;
 
+pub(crate) use contexts::ContextCell;
 pub use session::Session;
 pub use span::SpanLayer;

@@ -4,13 +4,13 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, Evidence, FailOn, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
+    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
 };
@@ -19,9 +19,10 @@ use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::{
-    classes, cold,
+    classes, cold, contexts,
     journal::JournalFile,
     output::complain,
+    rules::USUAL,
     stack::{self, StackId, StackTable},
     state, thread,
 };
@@ -55,6 +56,8 @@ pub(super) struct Shared {
     pub(super) stacks: Mutex<StackTable>,
     pub(super) learnt: Mutex<Learnt>,
     spans: Mutex<Vec<String>>,
+    /// The contexts that can interrupt its threads.
+    watched: AtomicU64,
 }
 
 /// What is known of an acquisition point.
@@ -126,7 +129,7 @@ impl Session {
 
     fn with(id: u32, policy: Policy) -> Self {
         let learnt = Learnt {
-            validator: Validator::new(),
+            validator: Validator::with_usual(USUAL),
             policy,
             fail_on: FailOn::default(),
             classes: Vec::new(),
@@ -141,6 +144,7 @@ impl Session {
             stacks: Mutex::default(),
             learnt: Mutex::new(learnt),
             spans: Mutex::default(),
+            watched: AtomicU64::new(0),
         }))
     }
 
@@ -218,6 +222,18 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Watches contexts. Returns whether any of them is new.
+    pub(super) fn watch(&self, contexts: u64) -> bool {
+        self.watched.fetch_or(contexts, Relaxed) & contexts != contexts
+    }
+
+    /// Returns the contexts that are watched.
+    pub(super) fn watched(&self) -> u64 {
+        self.watched.load(Relaxed)
+    }
+}
+
 impl Learnt {
     /// Counts a finding. Returns whether it is the first of its kind.
     pub(super) fn count(&mut self, fingerprint: Fingerprint) -> bool {
@@ -243,8 +259,11 @@ impl Learnt {
     }
 
     /// Keeps a class that may be new.
-    pub(super) fn meet(&mut self, class: ClassId) {
+    pub(super) fn meet(&mut self, class: ClassId, traits: ClassTraits) {
         if self.known.insert(class) {
+            if traits != USUAL {
+                self.validator.declare(class, traits);
+            }
             self.classes.push(class);
             self.append(|| Record::Class(class_record(class)));
         }
@@ -287,6 +306,10 @@ impl Evidence for Shared {
     fn span(&self, span: u32) -> Option<String> {
         let index = (span as usize).checked_sub(1)?;
         self.spans.lock().get(index).cloned()
+    }
+
+    fn context(&self, context: ContextId) -> String {
+        contexts::name(context)
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A guard that another thread drops leaves an entry in the stack of the thread that acquired it. The dropping thread
 //! puts the lock here and raises the number; the owner, on its next acquisition, sees the number and takes its entry out.
+//! The number is also raised when a session begins to watch a context.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -44,6 +45,11 @@ pub(super) fn orphan(instance: u64) {
         orphans.remove(0);
     }
     orphans.push(instance);
+    advance();
+}
+
+/// Makes every thread attend to something before it goes on.
+pub(super) fn advance() {
     let _ = STATE.fetch_update(Relaxed, Relaxed, |state| (state < OFF - 1).then_some(state + 1));
 }
 

@@ -1,14 +1,24 @@
 //! The fast path: what one thread holds, and which acquisitions it has seen proven. Nothing here is shared.
 //!
 //! Acquire: one hash step over (held sequence, class, mode), one more over the line, one look into a direct-mapped cache,
-//! one store into the stack. Whatever is not in the cache goes to `cold`.
+//! one store into the stack. Release: one store. Whatever is not in the cache, or not on top, goes to `cold`.
+//!
+//! It is inlined into every caller: the registers that a call would save are stores, and the atomic operation of the
+//! lock, which comes next, waits for every store before it.
+//!
+//! Everything is a cell of its own. While a thread is inside the runtime, `attended` says that it has attended to
+//! nothing, and the stack is frozen, which sends whatever it causes meanwhile to `cold`, and that sees that the thread is
+//! inside already.
 
-use std::{cell::RefCell, mem::ManuallyDrop, panic::Location};
+use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
 
 use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, WaitKind};
 
-use super::{cold, output::Verdict, state};
-use crate::{Acquire, hooks::Record};
+use super::{cold, state};
+use crate::{
+    Acquire,
+    hooks::{Record, class_of},
+};
 
 /// 32 KiB a thread, of which only what is used is ever touched.
 const SLOTS: usize = 4096;
@@ -18,95 +28,96 @@ pub(super) const PROCESS: u32 = 0;
 
 /// What the runtime keeps for a thread.
 pub(super) struct Thread {
+    /// The state that this thread has attended to; [`state::UNSET`] while it is inside the runtime.
+    pub(super) attended: Cell<u32>,
+    /// Which session its acquisitions go to.
+    pub(super) session: Cell<u32>,
+    /// Its number in reports; 0 until it needs one.
+    pub(super) number: Cell<u32>,
+    /// The contexts that its stack knows to be watched.
+    pub(super) watched: Cell<u64>,
+    /// Whether it is inside the runtime, so that what it does is not watched.
+    pub(super) inside: Cell<bool>,
     pub(super) held: HeldStack,
     pub(super) cache: ChainCache<SLOTS>,
-    /// The state that this thread has attended to.
-    pub(super) state: u32,
-    /// Which session its acquisitions go to.
-    pub(super) session: u32,
-    /// Its number in reports; 0 until it needs one.
-    pub(super) number: u32,
 }
-
-pub(super) type Cell = RefCell<Thread>;
 
 thread_local! {
     // All zeros and without a destructor: no initialisation on access, and locks work in the destructors of others.
-    static THREAD: ManuallyDrop<Cell> = const {
-        ManuallyDrop::new(RefCell::new(Thread {
+    static THREAD: ManuallyDrop<Thread> = const {
+        ManuallyDrop::new(Thread {
+            attended: Cell::new(state::UNSET),
+            session: Cell::new(PROCESS),
+            number: Cell::new(0),
+            watched: Cell::new(0),
+            inside: Cell::new(false),
             held: HeldStack::new(),
             cache: ChainCache::new(),
-            state: state::UNSET,
-            session: PROCESS,
-            number: 0,
-        }))
+        })
     };
 }
 
-/// Calls `f` with this thread's cell.
+/// Calls `f` with this thread's account. Small closures only, on the fast path: large ones are not inlined.
 #[inline]
-pub(super) fn with<R>(f: impl FnOnce(&Cell) -> R) -> R {
-    THREAD.with(|cell| f(cell))
+pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
+    THREAD.with(|thread| f(thread))
 }
 
 /// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    let state = state::load();
-    if state == state::OFF {
-        return;
+    if !push_proven(record, how, site) && state::load() != state::OFF {
+        cold::acquire(record, how, site);
     }
-    let verdict = with(|cell| {
-        // A thread that is inside already is not watched.
-        let Ok(mut thread) = cell.try_borrow_mut() else { return Verdict::GoOn };
-        if let Some(id) = record.known_id().filter(|_| thread.state == state) {
-            let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-            let key = thread.held.key().then(acquired);
-            let point = key.at(std::ptr::from_ref(site).addr() as u64);
-            if thread.cache.contains(point) {
-                thread.held.push_keyed(acquired, id.instance(), point, key);
-                return Verdict::GoOn;
-            }
-        }
-        drop(thread);
-        cold::acquire(cell, record, how, site)
-    });
-    verdict.carry_out();
+}
+
+/// Pushes an acquisition if it has been proven; returns whether it has.
+#[inline(always)]
+fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    // Never so if checking is off.
+    if with(|thread| thread.attended.get()) != state::load() {
+        return false;
+    }
+    // A lock without an identity is of class 0, of which nothing is ever proven.
+    let word = record.word();
+    let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
+    let key = with(|thread| thread.held.key()).then(acquired);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let proven = with(|thread| thread.cache.contains(point));
+    if proven {
+        with(|thread| thread.held.push_keyed(acquired, word as u64, point, key));
+    }
+    proven
 }
 
 /// Records a release by a guard.
-#[inline]
+#[inline(always)]
 pub(crate) fn release_guard(record: &Record) {
-    let Some(instance) = release_held(record) else { return };
-    cold::released_elsewhere(instance);
+    let instance = record.word() as u64;
+    if !with(|thread| thread.held.pop(instance)) {
+        // With checking off, no lock ever got an identity.
+        if instance != 0 {
+            cold::release_guard(instance);
+        }
+    }
 }
 
 /// Records a release by hand.
 #[inline]
 #[track_caller]
 pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
-    if release_held(record).is_some() {
-        with(|cell| cold::release_unheld(cell, record, site)).carry_out();
+    let instance = record.word() as u64;
+    if !with(|thread| thread.held.pop(instance)) && instance != 0 {
+        cold::release(record, instance, site);
     }
-}
-
-/// Takes the lock off the stack; returns its identity if it is not there.
-#[inline]
-fn release_held(record: &Record) -> Option<u64> {
-    // With checking off, no lock ever got an identity.
-    let instance = record.known_id()?.instance();
-    with(|cell| {
-        let mut thread = cell.try_borrow_mut().ok()?;
-        thread.held.release(instance).is_none().then_some(instance)
-    })
 }
 
 /// Records that a held lock is held in another mode.
 pub(crate) fn set_mode(record: &Record, mode: Mode) {
     let Some(id) = record.known_id() else { return };
-    with(|cell| {
-        if let Ok(mut thread) = cell.try_borrow_mut() {
+    with(|thread| {
+        if !thread.inside.get() {
             thread.held.set_mode(id.instance(), mode);
         }
     });
@@ -116,7 +127,7 @@ pub(crate) fn set_mode(record: &Record, mode: Mode) {
 #[track_caller]
 pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
     if state::load() != state::OFF {
-        with(|cell| cold::again(cell, record, WaitKind::Upgrade, site)).carry_out();
+        cold::again(record, WaitKind::Upgrade, site);
     }
 }
 
@@ -124,7 +135,7 @@ pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
 #[track_caller]
 pub(crate) fn reacquire(record: &Record, site: &'static Location<'static>) {
     if state::load() != state::OFF {
-        with(|cell| cold::again(cell, record, WaitKind::Normal, site)).carry_out();
+        cold::again(record, WaitKind::Normal, site);
     }
 }
 
@@ -134,8 +145,5 @@ pub(crate) fn is_held(record: &Record) -> Option<bool> {
         return None;
     }
     let Some(id) = record.known_id() else { return Some(false) };
-    with(|cell| {
-        let thread = cell.try_borrow().ok()?;
-        Some(thread.held.iter().any(|lock| lock.instance() == id.instance()))
-    })
+    with(|thread| (!thread.inside.get()).then(|| thread.held.find(id.instance()).is_some()))
 }

@@ -40,7 +40,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// With the policy `panic`, if this acquisition breaks a rule; it panics before it blocks.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.lock_how(Acquire::exclusive())
@@ -56,6 +56,30 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn lock_nested(&self, subclass: Subclass) -> MutexGuard<'_, T> {
         self.lock_how(Acquire::exclusive().nested(subclass))
+    }
+
+    /// Acquires the mutex, which is of rank `rank` in the order that its class declares
+    /// ([`LockClass::ranked`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_ranked(&self, rank: u64) -> MutexGuard<'_, T> {
+        let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
+        MutexGuard { held, inner: self.inner.lock() }
+    }
+
+    /// Acquires the mutex, one of several of its class, while the lock `nest` is held, which keeps others from doing so
+    /// (see [`LockMap::acquire_under`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_under(&self, nest: &LockMap) -> MutexGuard<'_, T> {
+        let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
+        MutexGuard { held, inner: self.inner.lock() }
     }
 
     /// Acquires the mutex if it is free.
@@ -82,7 +106,7 @@ impl<T: ?Sized> Mutex<T> {
         &self.map
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn lock_how(&self, how: Acquire) -> MutexGuard<'_, T> {
         let held = hooks::hold(self.map.record(), how, Location::caller());

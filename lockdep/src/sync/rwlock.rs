@@ -42,7 +42,7 @@ impl<T> RwLock<T> {
 /// With the policy `panic`, every blocking acquisition panics, before it blocks, if it breaks a rule.
 impl<T: ?Sized> RwLock<T> {
     /// Acquires for reading. A writer that waits comes first.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         let held = self.hold(Acquire::shared(), Location::caller());
@@ -54,6 +54,20 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     pub fn read_nested(&self, subclass: Subclass) -> RwLockReadGuard<'_, T> {
         let held = self.hold(Acquire::shared().nested(subclass), Location::caller());
+        RwLockReadGuard { held, inner: self.inner.read() }
+    }
+
+    /// Acquires for reading; the lock is of rank `rank` in the order that its class declares.
+    #[track_caller]
+    pub fn read_ranked(&self, rank: u64) -> RwLockReadGuard<'_, T> {
+        let held = hooks::hold_ranked(self.map.record(), Acquire::shared(), rank, Location::caller());
+        RwLockReadGuard { held, inner: self.inner.read() }
+    }
+
+    /// Acquires for reading, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
+    #[track_caller]
+    pub fn read_under(&self, nest: &LockMap) -> RwLockReadGuard<'_, T> {
+        let held = hooks::hold_under(self.map.record(), Acquire::shared(), nest.record(), Location::caller());
         RwLockReadGuard { held, inner: self.inner.read() }
     }
 
@@ -82,7 +96,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Acquires for writing.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         let held = self.hold(Acquire::exclusive(), Location::caller());
@@ -94,6 +108,20 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     pub fn write_nested(&self, subclass: Subclass) -> RwLockWriteGuard<'_, T> {
         let held = self.hold(Acquire::exclusive().nested(subclass), Location::caller());
+        RwLockWriteGuard { held, inner: self.inner.write() }
+    }
+
+    /// Acquires for writing; the lock is of rank `rank` in the order that its class declares.
+    #[track_caller]
+    pub fn write_ranked(&self, rank: u64) -> RwLockWriteGuard<'_, T> {
+        let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
+        RwLockWriteGuard { held, inner: self.inner.write() }
+    }
+
+    /// Acquires for writing, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
+    #[track_caller]
+    pub fn write_under(&self, nest: &LockMap) -> RwLockWriteGuard<'_, T> {
+        let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
         RwLockWriteGuard { held, inner: self.inner.write() }
     }
 
@@ -136,7 +164,7 @@ impl<T: ?Sized> RwLock<T> {
         &self.map
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn hold(&self, how: Acquire, site: &'static Location<'static>) -> hooks::Held<'_> {
         hooks::hold(self.map.record(), how, site)

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mm_sim::{Protocol, scenario};
+use mm_sim::{Expect, Pair, Protocol, catalogue, scenario};
 
 pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
     if json {
@@ -17,11 +17,27 @@ pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
             anstream::println!("  {:<20}{:<14}{}", "", protocol.name, (scenario.expect)(&protocol));
         }
     }
+    anstream::println!("\nbugs, each with and without");
+    catalogue::all().for_each(list_pair);
     anstream::println!("\nprotocols");
     for protocol in Protocol::ALL {
         anstream::println!("  {:<20}{}", protocol.name, protocol.title);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn list_pair(pair: &Pair) {
+    anstream::println!("  {:<6}{}", pair.id, pair.title);
+    let line = |name: &str, text: &str| anstream::println!("  {:<6}{name:<9}{text}", "");
+    line("kernels", pair.kernels);
+    line("source", pair.source);
+    line("buggy", &format!("{}: {}", rules(&pair.buggy), pair.verdict));
+    line("fixed", &format!("{}: {}; {}", rules(&pair.fixed), Expect::Silent, pair.fix));
+}
+
+/// The name of a protocol, and the bug that it carries besides.
+pub(super) fn rules(protocol: &Protocol) -> String {
+    protocol.bug.map_or_else(|| protocol.name.to_owned(), |bug| format!("{}, and {}", protocol.name, bug.as_str()))
 }
 
 fn as_json() -> serde_json::Value {
@@ -37,5 +53,14 @@ fn as_json() -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({ "scenarios": scenarios, "protocols": Protocol::ALL })
+    let bugs: Vec<_> = catalogue::all()
+        .map(|pair| {
+            serde_json::json!({
+                "id": pair.id, "title": pair.title, "kernels": pair.kernels, "source": pair.source, "fix": pair.fix,
+                "buggy": { "rules": rules(&pair.buggy), "verdict": pair.verdict.to_string() },
+                "fixed": { "rules": rules(&pair.fixed), "verdict": Expect::Silent.to_string() },
+            })
+        })
+        .collect();
+    serde_json::json!({ "scenarios": scenarios, "bugs": bugs, "protocols": Protocol::ALL })
 }

@@ -5,6 +5,7 @@
 mod fidelity;
 mod list;
 mod paint;
+mod pair;
 mod run;
 mod story;
 
@@ -49,16 +50,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Runs a scenario.
+    /// Runs a scenario, or a bug of the catalogue: with it until it shows, and then without it.
     Run {
         /// Its id.
+        #[arg(value_name = "ID")]
         scenario: String,
         /// The protocol; the scenario's own if it is not given.
         #[arg(long)]
         protocol: Option<String>,
-        /// The seed of the scheduler.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        /// The seed of the scheduler: 1 if it is not given, or for a bug the first one that shows it.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Of a bug, only the run without it.
+        #[arg(long)]
+        fixed: bool,
         /// Pages of memory, if not the scenario's own.
         #[arg(long, value_name = "PAGES")]
         memory: Option<u64>,
@@ -81,8 +86,8 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, protocol, json }) => fidelity::compare(&kernel, protocol.as_deref(), json),
-            Some(Command::Run { scenario, protocol, seed, memory, forget, strict, json }) => {
-                let what = run::What { scenario, protocol, seed, memory, forget, strict };
+            Some(Command::Run { scenario, protocol, seed, fixed, memory, forget, strict, json }) => {
+                let what = run::What { scenario, protocol, seed, fixed, memory, forget, strict };
                 run::run(&what, json)
             }
         }

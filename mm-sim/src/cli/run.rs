@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
-use mm_sim::{Exclusion, Outcome, Protocol, Scenario, View, scenario};
+use mm_sim::{Exclusion, Outcome, Protocol, Scenario, View, catalogue, scenario};
 
-use super::{FAILURE, FINDINGS, paint, protocol_named, unknown};
+use super::{FAILURE, FINDINGS, paint, pair, protocol_named, unknown};
 
 /// What to run.
 pub(crate) struct What {
     pub(crate) scenario: String,
     pub(crate) protocol: Option<String>,
-    pub(crate) seed: u64,
+    pub(crate) seed: Option<u64>,
+    pub(crate) fixed: bool,
     pub(crate) memory: Option<u64>,
     pub(crate) forget: Option<String>,
     pub(crate) strict: bool,
@@ -18,7 +19,7 @@ pub(crate) struct What {
 
 impl What {
     fn scenario(&self) -> Result<Scenario, String> {
-        let ids = scenario::ALL.iter().map(|scenario| scenario.id);
+        let ids = scenario::ALL.iter().map(|scenario| scenario.id).chain(catalogue::all().map(|pair| pair.id));
         let scenario = scenario::named(&self.scenario).ok_or_else(|| unknown("scenario", &self.scenario, ids))?;
         Ok(scenario.with_memory(self.memory.unwrap_or(scenario.memory)))
     }
@@ -35,20 +36,30 @@ impl What {
 }
 
 pub(crate) fn run(what: &What, json: bool) -> Result<ExitCode, String> {
+    if let Some(pair) = catalogue::named(&what.scenario) {
+        return pair::run(pair, what, json);
+    }
+    if what.fixed {
+        return Err(format!("{} is no bug of the catalogue: --fixed says nothing", what.scenario));
+    }
     let scenario = what.scenario()?;
     let protocol = what.protocol(&scenario)?;
-    let outcome = mm_sim::run(&scenario, protocol, what.seed);
+    let outcome = mm_sim::run(&scenario, protocol, what.seed.unwrap_or(1));
     if json {
         let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
         anstream::println!("{text}");
     } else {
         paint::print(&tell(&scenario, &protocol, &outcome), !outcome.has_findings());
     }
-    Ok(ExitCode::from(match &outcome {
+    Ok(exit_code(&outcome))
+}
+
+pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
+    ExitCode::from(match outcome {
         Outcome { failure: Some(_), .. } => FAILURE,
         outcome if outcome.has_findings() => FINDINGS,
         _ => 0,
-    }))
+    })
 }
 
 /// First the verdict, then the story.
@@ -60,7 +71,13 @@ fn tell(scenario: &Scenario, protocol: &Protocol, outcome: &Outcome) -> String {
         text += &format!("expected: {}\n\n", outcome.expected);
     }
     text += &format!("{}\n{}\n", scenario.title, protocol.title);
-    text += &format!("\n{}\n\n{} steps: ", scenario.story, outcome.steps);
+    text += &format!("\n{}\n\n", scenario.story);
+    text + &evidence(outcome)
+}
+
+/// What the run did, and all that it found.
+pub(super) fn evidence(outcome: &Outcome) -> String {
+    let mut text = format!("{} steps: ", outcome.steps);
     let stats: Vec<_> =
         outcome.stats.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
     text += &stats.join(", ");

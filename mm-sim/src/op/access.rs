@@ -1,4 +1,4 @@
-//! Loads and stores, as the hardware does them: walk, and fault if that leads nowhere.
+//! Loads and stores, as the hardware does them: ask the TLB, walk, and fault if that leads nowhere.
 //!
 //! The walk, the access and the check against the model are one step, so that an access happens at one moment.
 
@@ -38,8 +38,12 @@ fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64
     Err(Signal::OutOfMemory)
 }
 
-/// Finds the page of an address, and marks its entry used.
+/// Finds the page of an address. A walk marks the entry used, and the TLB keeps what it found.
 fn translate(m: &Machine, mm: &Mm, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
+    let (cpu, page) = (sched::current(), addr / PAGE_SIZE);
+    if let Some(pfn) = m.tlb.lookup(cpu, mm.id, page, store) {
+        return Some((m.memory.folio(pfn)?, pfn));
+    }
     let slot = mm.hardware_slot(m, addr)?;
     let entry = slot.load();
     if store && !entry.is_writable() {
@@ -48,6 +52,7 @@ fn translate(m: &Machine, mm: &Mm, addr: u64, store: bool) -> Option<(Arc<Folio>
     let pfn = entry.as_page()? + offset_in(&slot, addr);
     let used = if store { entry.young(true).dirty() } else { entry.young(true) };
     slot.table.touch(slot.index, used);
+    m.tlb.fill(cpu, mm.id, page, pfn, store);
     Some((m.memory.folio(pfn)?, pfn))
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Lock order: `mmap_lock (read) -> pte_lock` to look. The answer is copied out after the mmap lock has been dropped:
 //! copying may fault, and the fault would take the mmap lock once more, behind a writer that waits for the first one
-//! (CVE-2006-4814; `under_lock` does it the old way).
+//! (CVE-2006-4814; [`Bug::MincoreUnderLock`]).
 
 use std::{ops::Range, sync::Arc};
 
 use super::{Signal, access};
 use crate::{
+    Bug,
     machine::Machine,
     mem::{Mm, PAGE_SIZE},
     sched,
@@ -15,13 +16,7 @@ use crate::{
 
 /// Counts the pages of a range that are mapped and stores the count at `answer`. Returns it.
 #[inline(never)]
-pub(crate) fn mincore(
-    m: &Machine,
-    mm: &Arc<Mm>,
-    range: Range<u64>,
-    answer: u64,
-    under_lock: bool,
-) -> Result<u64, Signal> {
+pub(crate) fn mincore(m: &Machine, mm: &Arc<Mm>, range: Range<u64>, answer: u64) -> Result<u64, Signal> {
     let _scope = sched::scope("mincore");
     let mmap_lock = mm.mmap_lock.read();
     let mut resident = 0;
@@ -29,7 +24,7 @@ pub(crate) fn mincore(
         let part = vma.range().start.max(range.start)..vma.range().end.min(range.end);
         mm.walk(m, &vma, part, &mut |slot, _, _| resident += slot.table.level.entry_size() / PAGE_SIZE);
     }
-    if under_lock {
+    if m.protocol.has(Bug::MincoreUnderLock) {
         return copy_to_user(m, mm, answer, resident);
     }
     drop(mmap_lock);

@@ -19,6 +19,8 @@ pub enum Expect {
     /// Circular dependencies that all go through the first class, one of them through the second one too, and maybe the
     /// deadlock itself.
     CyclesThrough(&'static str, &'static str),
+    /// A circular dependency through exactly these classes, and the deadlock itself.
+    Deadlock(&'static [&'static str]),
     /// The thread takes a lock of this class that it has already, and maybe the deadlock itself.
     Recursion(&'static str),
     /// A broken invariant.
@@ -33,6 +35,11 @@ impl Expect {
             Self::Cycle(classes) => {
                 let classes: BTreeSet<_> = classes.iter().copied().collect();
                 quiet && reports.len() == 1 && cycle_of(&reports[0]) == classes
+            }
+            Self::Deadlock(classes) => {
+                let classes: BTreeSet<_> = classes.iter().copied().collect();
+                let is_it = reports.iter().any(|report| cycle_of(report) == classes);
+                findings.is_empty() && is_it && deadlock.is_some()
             }
             Self::CyclesThrough(all, one) => {
                 let through = |class: &str, report: &Report| cycle_of(report).contains(class);
@@ -61,6 +68,7 @@ impl fmt::Display for Expect {
         match self {
             Self::Silent => f.write_str("silent"),
             Self::Cycle(classes) => write!(f, "circular-dependency {{{}}}", classes.join(", ")),
+            Self::Deadlock(classes) => write!(f, "circular-dependency {{{}}} and deadlock", classes.join(", ")),
             Self::CyclesThrough(all, one) => write!(f, "circular dependencies through {all}, one through {one} too"),
             Self::Recursion(class) => write!(f, "recursion of {class}"),
             Self::Broken(invariant) => write!(f, "broken: {}", invariant.as_str()),

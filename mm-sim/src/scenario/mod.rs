@@ -1,13 +1,11 @@
 //! Scenarios: who does what on a machine, and what must come of it.
 //!
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
-//! * `mincore`: one reader twice, with a writer in between.
 //! * `soak`: random operations of several processes, checked against the memory model.
 //! * `expect`: the expected verdict as a value.
 
 mod expect;
 mod mail;
-mod mincore;
 mod soak;
 
 pub use expect::Expect;
@@ -61,8 +59,7 @@ impl Plan {
 }
 
 /// All scenarios, in the order of `mm-sim list`.
-pub const ALL: &[Scenario] =
-    &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, mincore::BUGGY, mincore::FIXED, soak::SOAK];
+pub const ALL: &[Scenario] = &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK];
 
 /// Returns the scenario of this id.
 pub fn named(id: &str) -> Option<&'static Scenario> {

@@ -71,7 +71,7 @@ impl Replay {
         let held = self.held.entry(flow).or_default();
         let key = held.key().then(how);
         if !event.trylock {
-            let kind = |lock: &lockdep_core::HeldLock| DependencyKind { hold: lock.hold(), wait: event.mode.wait() };
+            let kind = |lock: lockdep_core::HeldLock| DependencyKind { hold: lock.hold(), wait: event.mode.wait() };
             for lock in held.iter().filter(|lock| lock.instance() != event.instance) {
                 let ends = (lock.class().base(), id.base());
                 let new = || (witness(&self.observation, event), 0);
@@ -99,11 +99,11 @@ impl Replay {
     }
 
     pub(super) fn release(&mut self, flow: Flow, instance: u64) {
-        if self.held.get_mut(&flow).and_then(|held| held.release(instance)).is_some() {
+        if self.held.get(&flow).and_then(|held| held.release(instance)).is_some() {
             return;
         }
         // What one thread locks another may unlock; it is rare, so a search does.
-        let elsewhere = self.held.values_mut().any(|held| held.release(instance).is_some());
+        let elsewhere = self.held.values().any(|held| held.release(instance).is_some());
         self.unknown_releases += u64::from(!elsewhere);
     }
 

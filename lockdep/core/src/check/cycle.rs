@@ -19,7 +19,7 @@ pub(crate) const DIRECT: usize = if cfg!(test) { 2 } else { 16 };
 ///
 /// Only the locks of the present context count: what an interrupted thread holds is a matter of usage. A class without
 /// order takes no part, and a per-processor lock covers nothing, since not every way may lead through it.
-pub(crate) fn relevant<'a>(held: &'a HeldStack, traits: &'a TraitTable) -> impl Iterator<Item = &'a HeldLock> {
+pub(crate) fn relevant<'a>(held: &'a HeldStack, traits: &'a TraitTable) -> impl Iterator<Item = HeldLock> {
     let mut cover = None;
     let ordered = held.in_context().rev().filter(|lock| traits.is_ordered(lock.class()));
     ordered.enumerate().filter_map(move |(index, lock)| {
@@ -43,7 +43,7 @@ mod tests {
     };
 
     fn classes(locks: impl Iterator<Item = (Mode, bool)>) -> Vec<u32> {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         for (class, (mode, trylock)) in (0..).zip(locks) {
             held.push(Acquired::new(ClassId::new(class), mode, trylock), u64::from(class), Point::new(1));
         }

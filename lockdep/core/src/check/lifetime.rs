@@ -7,8 +7,8 @@ use crate::{
     violation::Violation,
 };
 
-fn state(code: Code, held: Option<&HeldLock>) -> Violation {
-    Violation::State { code, held: held.copied() }
+fn state(code: Code, held: Option<HeldLock>) -> Violation {
+    Violation::State { code, held }
 }
 
 /// Returns what is wrong with releasing the lock `instance`.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn each_rule_sees_its_own_mistake_and_nothing_else() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         let code = |violation: Option<Violation>| violation.map(|violation| violation.code());
         assert_eq!(code(release(&held, 1)), Some(Code::ReleaseUnheld));
         assert_eq!(code(free(&held, 1)), None);

@@ -14,7 +14,7 @@ pub(crate) fn is_missing(held: &HeldStack, request: &Request) -> bool {
 }
 
 /// Returns whether the nest lock of the acquisition excuses nesting over `lock`: it was held before.
-pub(crate) fn excuses(held: &HeldStack, request: &Request, lock: &HeldLock) -> bool {
+pub(crate) fn excuses(held: &HeldStack, request: &Request, lock: HeldLock) -> bool {
     request.nest.is_some_and(|nest| held.is_above(lock, nest))
 }
 
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn the_nest_lock_is_looked_for_on_the_whole_stack() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         let request = Request::new(Acquired::new(ClassId::new(1), Mode::Exclusive, false), 7, Point::new(1));
         assert!(!is_missing(&held, &request));
         let nested = Request { nest: Some(7), ..request };
@@ -33,7 +33,7 @@ mod tests {
         held.push(request.how, 7, request.point);
         held.push(request.how, 8, request.point);
         assert!(!is_missing(&held, &nested));
-        let (first, second) = (*held.get(0).unwrap(), *held.get(1).unwrap());
-        assert!(excuses(&held, &nested, &second) && !excuses(&held, &Request { nest: Some(8), ..nested }, &first));
+        let (first, second) = (held.get(0).unwrap(), held.get(1).unwrap());
+        assert!(excuses(&held, &nested, second) && !excuses(&held, &Request { nest: Some(8), ..nested }, first));
     }
 }

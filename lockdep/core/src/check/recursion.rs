@@ -21,7 +21,7 @@ pub(crate) enum Nesting {
 }
 
 /// Returns how an acquisition of the lock `instance`, waited for as `wait` says, stands to a held lock of its class.
-fn judge(lock: &HeldLock, instance: u64, wait: WaitKind) -> Nesting {
+fn judge(lock: HeldLock, instance: u64, wait: WaitKind) -> Nesting {
     match (lock.instance() == instance, wait) {
         // The upgrading reader holds the lock and waits for the others.
         (true, WaitKind::Upgrade) => Nesting::Harmless,
@@ -37,7 +37,7 @@ pub(crate) fn nesting(
     class: crate::ClassId,
     instance: u64,
     wait: WaitKind,
-) -> impl Iterator<Item = (&HeldLock, Nesting)> {
+) -> impl Iterator<Item = (HeldLock, Nesting)> {
     let same = held.iter().rev().filter(move |lock| lock.class() == class);
     same.map(move |lock| (lock, judge(lock, instance, wait)))
 }
@@ -53,7 +53,7 @@ mod tests {
 
     fn one(held_mode: Mode, wait: WaitKind, same: bool) -> Nesting {
         let class = ClassId::new(3);
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(Acquired::new(class, held_mode, false), 1, Point::new(1));
         held.push(Acquired::new(ClassId::new(4), Mode::Exclusive, false), 2, Point::new(1));
         let mut found = nesting(&held, class, if same { 1 } else { 9 }, wait);

@@ -11,28 +11,29 @@ use crate::{
     violation::Violation,
 };
 
-/// Returns the held lock of this context that allows least, with what it allows.
-fn strictest<'a>(held: &'a HeldStack, traits: &TraitTable) -> Option<(WaitType, &'a HeldLock)> {
-    let allows = |lock: &'a HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
-    held.in_context().filter_map(allows).min_by_key(|(inner, _)| *inner)
+/// Returns the lock that allows least, with what it allows.
+fn strictest(locks: impl Iterator<Item = HeldLock>, traits: &TraitTable) -> Option<(WaitType, HeldLock)> {
+    let allows = |lock: HeldLock| traits.get(lock.class()).wait.inner.map(|inner| (inner, lock));
+    locks.filter_map(allows).min_by_key(|(inner, _)| *inner)
 }
 
 /// Returns the violation if the acquisition needs more than is allowed.
 pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable) -> Option<Violation> {
     let needs = traits.get(request.how.class()).wait.needs()?;
     let context = held.contexts().limit;
-    let (limit, lock) = match strictest(held, traits) {
-        Some((inner, lock)) if inner < context => (inner, Some(*lock)),
+    let (limit, lock) = match strictest(held.in_context(), traits) {
+        Some((inner, lock)) if inner < context => (inner, Some(lock)),
         _ => (context, None),
     };
     (needs > limit).then_some(Violation::WaitType { needs, limit, held: lock })
 }
 
-/// Returns the violation if the task may not be suspended here: a lock is held whose guard must not cross an await point.
+/// Returns the violation if the task may not be suspended here: a lock whose guard must not cross an await point has been
+/// acquired since the poll began. What the thread holds around the poll is not the task's.
 pub(crate) fn await_point(held: &HeldStack, traits: &TraitTable) -> Option<Violation> {
     let needs = WaitType::Await;
-    let (limit, lock) = strictest(held, traits).filter(|(inner, _)| *inner < needs)?;
-    Some(Violation::WaitType { needs, limit, held: Some(*lock) })
+    let (limit, lock) = strictest(held.since_entered(), traits).filter(|(inner, _)| *inner < needs)?;
+    Some(Violation::WaitType { needs, limit, held: Some(lock) })
 }
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn under_each_level_only_that_level_and_those_below_may_be_waited_for() {
         for outer in 0..5 {
-            let mut held = HeldStack::new();
+            let held = HeldStack::new();
             held.push(request(outer).how, 99, Point::new(1));
             for inner in 0..5 {
                 assert_eq!(exceeded(&held, &request(inner), &table()).is_some(), inner > outer, "{outer} {inner}");
@@ -75,8 +76,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_around_a_poll_does_not_cross_its_await_points() {
+        let held = HeldStack::new();
+        held.push(request(3).how, 99, Point::new(1));
+        held.enter(ContextId::POLL, ContextSet::EMPTY, WaitType::Any);
+        assert_eq!(await_point(&held, &table()), None);
+        held.push(request(3).how, 98, Point::new(1));
+        assert!(matches!(await_point(&held, &table()), Some(Violation::WaitType { held: Some(lock), .. })
+            if lock.instance() == 98));
+        assert!(exceeded(&held, &request(4), &table()).is_some(), "and yet it is held");
+    }
+
+    #[test]
     fn a_context_has_its_own_limit_and_forgets_what_was_interrupted() {
-        let mut held = HeldStack::new();
+        let held = HeldStack::new();
         held.push(request(1).how, 99, Point::new(1));
         held.enter(ContextId::SIGNAL, ContextSet::EMPTY, WaitType::Config);
         assert_eq!(exceeded(&held, &request(2), &table()), None);

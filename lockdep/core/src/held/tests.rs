@@ -39,7 +39,7 @@ impl Twin {
 proptest! {
     #[test]
     fn the_stack_behaves_like_a_list(ops in prop::collection::vec(op(), 0..120), deep in 0u32..60) {
-        let mut stack = HeldStack::new();
+        let stack = HeldStack::new();
         let mut twin = Twin::default();
         let deepen = (0..deep).map(|class| Op::Push(class, Mode::Exclusive, false));
         for (step, op) in deepen.chain(ops).enumerate() {

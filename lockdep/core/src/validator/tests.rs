@@ -65,7 +65,7 @@ proptest! {
     #[test]
     fn a_history_is_reported_exactly_when_it_has_a_strong_cycle(ops in prop::collection::vec(op(), 0..60)) {
         let mut validator = Validator::new();
-        let mut stacks: [HeldStack; THREADS] = Default::default();
+        let stacks: [HeldStack; THREADS] = Default::default();
         let mut twin = Twin::default();
         for op in ops {
             match op {
@@ -105,7 +105,7 @@ proptest! {
 
 /// Runs one thread's nested acquisitions of (class, instance) and returns the violations.
 fn nest(validator: &mut Validator, locks: &[(u32, u64)], orders_instances: bool) -> Vec<Violation> {
-    let mut held = HeldStack::new();
+    let held = HeldStack::new();
     let mut violations = Vec::new();
     for &(class, instance) in locks {
         let request = Request { instance, orders_instances, ..request(class, Mode::Exclusive, false) };

@@ -1,0 +1,188 @@
+//! What few stacks have: contexts, pins, ranks and nests. On the heap, and only while there are any.
+//!
+//! The key of a sequence begins with the state of contexts; when that changes, the keys are computed anew.
+
+use super::{ChainKey, HeldLock, HeldStack};
+use crate::context::{ContextId, ContextSet, ContextState, Contexts, WaitType};
+
+/// The notes of one stack.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) contexts: ContextState,
+    pins: Vec<(u64, u32)>,
+    ranks: Vec<(u64, u64)>,
+    nests: Vec<(u64, u64)>,
+}
+
+impl HeldStack {
+    /// Runs `f` on the notes, which there are from now on.
+    fn note<R>(&self, f: impl FnOnce(&mut Notes) -> R) -> R {
+        f(self.notes.borrow_mut().get_or_insert_default())
+    }
+
+    /// Runs `f` on the notes if there are any.
+    fn noted<R>(&self, f: impl FnOnce(&Notes) -> R) -> Option<R> {
+        self.notes.borrow().as_ref().map(|notes| f(notes))
+    }
+
+    /// Returns the key of holding nothing in the present state of contexts.
+    pub(super) fn start(&self) -> ChainKey {
+        match self.noted(|notes| notes.contexts.word()) {
+            None | Some(0) => ChainKey::EMPTY,
+            Some(word) => ChainKey(word),
+        }
+    }
+
+    pub(super) fn is_base(&self, depth: usize) -> bool {
+        self.noted(|notes| notes.contexts.is_base(depth)).unwrap_or(false)
+    }
+
+    /// Returns how many locks were held when the thread was last interrupted.
+    pub(super) fn base(&self) -> usize {
+        self.noted(|notes| notes.contexts.base()).unwrap_or(0)
+    }
+
+    /// Computes all boundaries and keys anew if contexts could have changed them.
+    pub(super) fn rekey_if_noted(&self) {
+        if self.notes.borrow().is_some() {
+            self.rekey();
+        }
+    }
+
+    fn rekey(&self) {
+        self.set_slot(0, HeldLock { key: self.start(), ..HeldLock::NONE });
+        for depth in 0..self.len() {
+            let lock = self.slot(depth + 1);
+            let how = lock.how.marked(lock.how.is_pinned(), self.is_base(depth + 1));
+            self.set_slot(depth + 1, HeldLock { how, ..lock });
+        }
+        self.rekey_from(0);
+        self.refloor();
+    }
+
+    /// Changes the state of contexts. Returns those that are enabled now and were not before: whatever is held has to be
+    /// [marked](crate::Validator::enabled) for them.
+    fn change_contexts<R>(&self, change: impl FnOnce(&mut ContextState, usize) -> R) -> (R, ContextSet) {
+        let before = self.contexts().enabled;
+        let held = self.len();
+        let result = self.note(|notes| change(&mut notes.contexts, held));
+        self.rekey();
+        (result, self.contexts().enabled.without(before))
+    }
+
+    /// Returns what an acquisition depends on besides the locks that are held.
+    pub fn contexts(&self) -> Contexts {
+        self.noted(|notes| notes.contexts.contexts()).unwrap_or(Contexts::NONE)
+    }
+
+    /// From now on these contexts count as able to interrupt this thread.
+    pub fn watch(&self, contexts: ContextSet) -> ContextSet {
+        self.change_contexts(|state, _| state.watch(contexts)).1
+    }
+
+    /// Enters a context, which keeps `disables` disabled as long as it lasts and allows waits up to `limit`.
+    pub fn enter(&self, context: ContextId, disables: ContextSet, limit: WaitType) {
+        self.change_contexts(|state, held| state.enter(context, disables, limit, held));
+    }
+
+    /// Leaves the innermost context. Returns the contexts that this enables, or `None` if the innermost is another.
+    pub fn exit(&self, context: ContextId) -> Option<ContextSet> {
+        let (left, enabled) = self.change_contexts(|state, _| state.exit(context));
+        left.then_some(enabled)
+    }
+
+    /// Leaves the innermost entry of a context, whatever was entered since. Returns the contexts that this enables, or
+    /// `None` if the thread is not inside of it.
+    pub fn leave(&self, context: ContextId) -> Option<ContextSet> {
+        let (left, enabled) = self.change_contexts(|state, _| state.leave(context));
+        left.then_some(enabled)
+    }
+
+    /// Disables a context; it nests.
+    pub fn disable(&self, context: ContextId) {
+        self.change_contexts(|state, _| state.disable(context));
+    }
+
+    /// Takes one disabling back. Returns the contexts that this enables, or `None` if the context is not disabled.
+    pub fn enable(&self, context: ContextId) -> Option<ContextSet> {
+        let (known, enabled) = self.change_contexts(|state, _| state.enable(context));
+        known.then_some(enabled)
+    }
+
+    /// Returns the locks acquired since the innermost context was entered, outermost first.
+    pub fn since_entered(&self) -> impl DoubleEndedIterator<Item = HeldLock> + ExactSizeIterator {
+        let base = self.noted(|notes| notes.contexts.entered()).unwrap_or(0);
+        self.iter().skip(base.min(self.len()))
+    }
+
+    /// Returns the locks acquired since the thread was last interrupted by a context, outermost first.
+    pub fn in_context(&self) -> impl DoubleEndedIterator<Item = HeldLock> + ExactSizeIterator {
+        self.iter().skip(self.base().min(self.len()))
+    }
+
+    /// Pins a held lock: until it is unpinned with the same cookie, nobody may release it. Returns whether it is held.
+    pub fn pin(&self, instance: u64, cookie: u32) -> bool {
+        let Some(depth) = self.position(instance) else { return false };
+        self.forget_notes();
+        self.note(|notes| notes.pins.push((instance, cookie)));
+        self.set_pinned(depth, true);
+        true
+    }
+
+    /// Returns whether the lock `instance` must not be released now: it is pinned, or other locks are nested under it.
+    pub fn must_stay(&self, instance: u64) -> bool {
+        self.notes.borrow().is_some()
+            && (self.find(instance).is_some_and(|lock| lock.how().is_pinned()) || self.nested_under(instance).is_some())
+    }
+
+    /// Takes a pin back. Returns whether there was one with this cookie.
+    pub fn unpin(&self, instance: u64, cookie: u32) -> bool {
+        let Some(depth) = self.position(instance) else { return false };
+        let still_pinned = self.note(|notes| {
+            let index = notes.pins.iter().position(|pin| *pin == (instance, cookie))?;
+            notes.pins.swap_remove(index);
+            Some(notes.pins.iter().any(|pin| pin.0 == instance))
+        });
+        still_pinned.is_some_and(|pinned| {
+            self.set_pinned(depth, pinned);
+            true
+        })
+    }
+
+    fn set_pinned(&self, depth: usize, pinned: bool) {
+        let how = self.slot(depth + 1).how;
+        self.set_how(depth, how.marked(pinned, how.is_boundary()));
+        self.refloor();
+    }
+
+    /// Notes the rank of a held lock, for a class that orders its locks by rank.
+    pub fn set_rank(&self, instance: u64, rank: u64) {
+        self.forget_notes();
+        self.note(|notes| notes.ranks.push((instance, rank)));
+    }
+
+    /// Returns the rank of a held lock, if one was noted.
+    pub fn rank(&self, instance: u64) -> Option<u64> {
+        self.noted(|notes| notes.ranks.iter().rfind(|note| note.0 == instance).map(|note| note.1))?
+    }
+
+    /// Notes that a held lock was nested under the lock `nest`, which therefore must stay held.
+    pub fn set_nest(&self, instance: u64, nest: u64) {
+        self.forget_notes();
+        self.note(|notes| notes.nests.push((instance, nest)));
+    }
+
+    /// Returns a held lock that was nested under the lock `nest`.
+    pub fn nested_under(&self, nest: u64) -> Option<HeldLock> {
+        self.noted(|notes| notes.nests.iter().filter(|note| note.1 == nest).find_map(|note| self.find(note.0)))?
+    }
+
+    /// Drops the notes of locks that are no longer held; releasing one does not look for them.
+    fn forget_notes(&self) {
+        let mut notes = self.notes.borrow_mut();
+        let Some(notes) = notes.as_mut() else { return };
+        notes.pins.retain(|note| self.position(note.0).is_some());
+        notes.ranks.retain(|note| self.position(note.0).is_some());
+        notes.nests.retain(|note| self.position(note.0).is_some());
+    }
+}

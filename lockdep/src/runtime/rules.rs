@@ -1,0 +1,40 @@
+//! [`ClassRules`]: what a class says of its locks, as the validator wants to know it.
+
+use lockdep_core::{Checking, ClassTraits, SameClass, WaitType, WaitTypes};
+
+/// What a class is like that says nothing: its locks block the thread, as those of this crate do.
+pub(super) const USUAL: ClassTraits = ClassTraits {
+    wait: WaitTypes::both(WaitType::Sleep),
+    checking: Checking::Full,
+    same_class: SameClass::Forbidden,
+    per_cpu: false,
+};
+
+/// What a class says of its locks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassRules {
+    pub(super) traits: ClassTraits,
+    /// Whether the address of a lock is its rank.
+    pub(super) by_address: bool,
+}
+
+impl ClassRules {
+    pub(crate) const USUAL: Self = Self { traits: USUAL, by_address: false };
+
+    pub(crate) const fn waiting(self, needs: WaitType, allows: WaitType) -> Self {
+        let wait = WaitTypes { outer: Some(needs), inner: Some(allows) };
+        Self { traits: ClassTraits { wait, ..self.traits }, ..self }
+    }
+
+    pub(crate) const fn learnt(self) -> Self {
+        Self { traits: ClassTraits { same_class: SameClass::Learnt, ..self.traits }, by_address: false }
+    }
+
+    pub(crate) const fn ranked(self, by_address: bool) -> Self {
+        Self { traits: ClassTraits { same_class: SameClass::ByRank, ..self.traits }, by_address }
+    }
+
+    pub(crate) const fn stack_only(self) -> Self {
+        Self { traits: ClassTraits { checking: Checking::StackOnly, ..self.traits }, ..self }
+    }
+}
