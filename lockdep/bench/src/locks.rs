@@ -62,8 +62,6 @@ macro_rules! locks {
     )*};
 }
 
-pub(crate) use locks;
-
 locks! {
     /// parking_lot's mutex: what all others are compared with.
     PlainMutex(parking_lot::Mutex<u64>) -> parking_lot::MutexGuard<'a, u64>,

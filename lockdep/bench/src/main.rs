@@ -10,12 +10,13 @@
 //!
 //! Built without the feature `compare`, all that is left is the answering side.
 
-mod answer;
+#[macro_use]
 mod locks;
+
+mod answer;
 mod program;
 mod sample;
 mod sites;
-mod stats;
 
 #[cfg(feature = "compare")]
 mod chart;
@@ -29,6 +30,8 @@ mod measure;
 mod peers;
 #[cfg(feature = "compare")]
 mod report;
+#[cfg(feature = "compare")]
+mod stats;
 
 #[cfg(feature = "compare")]
 fn main() -> std::process::ExitCode {

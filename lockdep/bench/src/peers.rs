@@ -2,8 +2,6 @@
 
 use std::sync;
 
-use crate::locks::locks;
-
 const UNPOISONED: &str = "nothing panics while it holds a lock here";
 
 /// Starts the peers that want to be started.
@@ -22,15 +20,17 @@ locks! {
     StdWrite(sync::RwLock<u64>) -> sync::RwLockWriteGuard<'a, u64>,
         |_class| sync::RwLock::new(0), |lock| lock.write().expect(UNPOISONED);
 
+    // Of tracing-mutex, the types that trace in every build; its others are parking_lot's own in release builds.
+
     /// tracing-mutex over parking_lot.
-    TracingMutex(tracing_mutex::parkinglot::Mutex<u64>) -> tracing_mutex::parkinglot::MutexGuard<'a, u64>,
-        |_class| tracing_mutex::parkinglot::Mutex::new(0), |lock| lock.lock();
+    TracingMutex(tracing_mutex::parkinglot::tracing::Mutex<u64>) -> tracing_mutex::parkinglot::tracing::MutexGuard<'a, u64>,
+        |_class| tracing_mutex::parkinglot::tracing::Mutex::new(0), |lock| lock.lock();
     /// tracing-mutex over parking_lot, read.
-    TracingRead(tracing_mutex::parkinglot::RwLock<u64>) -> tracing_mutex::parkinglot::RwLockReadGuard<'a, u64>,
-        |_class| tracing_mutex::parkinglot::RwLock::new(0), |lock| lock.read();
+    TracingRead(tracing_mutex::parkinglot::tracing::RwLock<u64>) -> tracing_mutex::parkinglot::tracing::RwLockReadGuard<'a, u64>,
+        |_class| tracing_mutex::parkinglot::tracing::RwLock::new(0), |lock| lock.read();
     /// tracing-mutex over parking_lot, written.
-    TracingWrite(tracing_mutex::parkinglot::RwLock<u64>) -> tracing_mutex::parkinglot::RwLockWriteGuard<'a, u64>,
-        |_class| tracing_mutex::parkinglot::RwLock::new(0), |lock| lock.write();
+    TracingWrite(tracing_mutex::parkinglot::tracing::RwLock<u64>) -> tracing_mutex::parkinglot::tracing::RwLockWriteGuard<'a, u64>,
+        |_class| tracing_mutex::parkinglot::tracing::RwLock::new(0), |lock| lock.write();
 
     /// deloxide, with its check of the lock order.
     DeloxideMutex(deloxide::Mutex<u64>) -> deloxide::MutexGuard<'a, u64>,
