@@ -3,40 +3,61 @@
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Parser, ValueEnum};
 
 use crate::{
     answer, chart,
-    measure::{self, Effort, known, programs},
+    measure::{self, Effort, cold, instructions, known, programs, release, spread, threads},
     report::Section,
 };
 
 /// Measures lockdep beside parking_lot and its peers; prints the tables and writes them with a chart.
 #[derive(Debug, Parser)]
 struct Arguments {
-    #[command(subcommand)]
-    command: Option<Verb>,
+    /// One measure only, printed and not written.
+    #[arg(value_enum)]
+    measure: Option<Measure>,
     /// Take few samples, print only: shows that everything works.
     #[arg(long)]
     quick: bool,
     /// Where the report is written.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../reports/performance"))]
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../reports/performance"))]
     out: PathBuf,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Take samples for another process.
-    #[command(hide = true)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// Known acquisitions, one thread, all locks side by side.
+    Known,
+    /// Instructions of known acquisitions, by callgrind.
+    Instructions,
+    /// Many locks and classes.
+    Spread,
+    /// Threads that do not meet.
+    Threads,
+    /// New dependencies, reports, memory.
+    Cold,
+    /// Releases in an order of one's own.
+    Release,
+    /// Whole programs.
+    Programs,
+    /// Take samples for another process, as standard input asks.
+    #[value(hide = true)]
     Answer,
+}
+
+impl Measure {
+    const ALL: [Self; 7] =
+        [Self::Known, Self::Instructions, Self::Spread, Self::Threads, Self::Cold, Self::Release, Self::Programs];
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.command {
-        Some(Verb::Answer) => return answer::serve(),
-        None => compare(&arguments),
+    let result = match arguments.measure {
+        Some(Measure::Answer) => return answer::serve(),
+        Some(measure) => print(&[measure], &arguments).map(drop),
+        None => print(&Measure::ALL, &arguments).and_then(|report| write(&report, &arguments)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,24 +68,58 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn compare(arguments: &Arguments) -> anyhow::Result<()> {
+/// What was measured.
+#[derive(Default)]
+struct Report {
+    text: String,
+    chart: Option<String>,
+}
+
+/// Measures, and prints each table when it is there.
+fn print(measures: &[Measure], arguments: &Arguments) -> anyhow::Result<Report> {
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
-    let (mut sections, ratios) = known::run(effort)?;
-    sections.iter().for_each(|section| println!("{section}"));
-    let mut add = |section: Section| {
-        println!("{section}");
-        sections.push(section);
-    };
-    add(programs::run(effort)?);
+    let mut report = Report::default();
+    for measure in measures {
+        let sections: Vec<Section> = match measure {
+            Measure::Known => {
+                let (sections, ratios) = known::run(effort)?;
+                report.chart = Some(chart::known_order(&ratios)?);
+                sections
+            }
+            Measure::Instructions => vec![instructions::run()?],
+            Measure::Spread => vec![spread::run(effort)],
+            Measure::Threads => vec![threads::warm(effort), threads::cold()?],
+            Measure::Cold => vec![cold::report()?, cold::run(effort)?, cold::memory(effort)],
+            Measure::Release => vec![release::run(effort)],
+            Measure::Programs => vec![programs::run(effort)?],
+            Measure::Answer => Vec::new(),
+        };
+        for section in sections {
+            let text = section.to_string();
+            println!("{text}");
+            report.text.push('\n');
+            report.text.push_str(&text);
+        }
+    }
+    Ok(report)
+}
+
+const HEAD: &str = "# Performance\n\n\
+    What checking costs, from one run of `cargo run --release --manifest-path lockdep/bench/Cargo.toml`, which writes this \
+    file. Ratios mean more than nanoseconds: they compare samples of the same round.\n";
+
+fn write(report: &Report, arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.quick {
         return Ok(());
     }
-    fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
+    let directory = &arguments.out;
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     let write = |name: &str, text: &str| {
-        let path = arguments.out.join(name);
+        let path = directory.join(name);
         fs::write(&path, text).with_context(|| path.display().to_string())
     };
-    write(measure::KNOWN_CHART, &chart::known_order(&ratios)?)?;
-    let tables: Vec<String> = sections.iter().map(Section::to_string).collect();
-    write("README.md", &format!("# Performance\n\n{}", tables.join("\n")))
+    if let Some(chart) = &report.chart {
+        write(measure::KNOWN_CHART, chart)?;
+    }
+    write("README.md", &format!("{HEAD}{}", report.text))
 }

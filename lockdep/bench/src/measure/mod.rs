@@ -1,7 +1,14 @@
 //! The measures, one a file; each gives sections of the report.
 
+pub mod cold;
+pub mod instructions;
 pub mod known;
 pub mod programs;
+pub mod release;
+pub mod spread;
+pub mod threads;
+
+use lockdep::LockClass;
 
 /// The chart of the first table.
 pub const KNOWN_CHART: &str = "known-order.svg";
@@ -23,4 +30,10 @@ impl Effort {
             Self::Full => full,
         }
     }
+}
+
+/// Declares classes, for the rest of the process.
+pub fn classes(count: usize) -> Vec<&'static LockClass> {
+    let name = |number: usize| &*Box::leak(number.to_string().into_boxed_str());
+    (0..count).map(|number| &*Box::leak(Box::new(LockClass::new(name(number))))).collect()
 }

@@ -18,14 +18,24 @@ pub fn run(effort: Effort) -> anyhow::Result<Section> {
          `simulator`: mm-sim's random operations (four seeds; every run begins with nothing learnt, and its threads take \
          turns). Medians; the ratio is that of on to off in the same round. \"without\" is a build without the feature.",
     );
-    section.row(["program", "on, wall ms", "off, wall ms", "wall ratio", "on, CPU ms", "off, CPU ms", "CPU ratio", "off / without, wall"]);
-    let (on, off, absent) =
-        (Child::start(Variant::On)?, Child::start(Variant::Off)?, Child::start(Variant::Absent)?);
+    section.row([
+        "program",
+        "on, wall ms",
+        "off, wall ms",
+        "wall ratio",
+        "on, CPU ms",
+        "off, CPU ms",
+        "CPU ratio",
+        "off / without, wall",
+    ]);
+    let (on, off, absent) = (Child::start(Variant::On)?, Child::start(Variant::Off)?, Child::start(Variant::Absent)?);
     for &program in Program::ALL {
         let is_everywhere = program != Program::Simulator;
         let mut costs: [Vec<Cost>; 3] = Default::default();
         for round in 0..=effort.rounds(15) {
-            for (child, costs) in [&on, &off, &absent].into_iter().zip(&mut costs).take(if is_everywhere { 3 } else { 2 }) {
+            for (child, costs) in
+                [&on, &off, &absent].into_iter().zip(&mut costs).take(if is_everywhere { 3 } else { 2 })
+            {
                 let cost = child.run(program)?;
                 if round > 0 {
                     costs.push(cost);
