@@ -7,6 +7,19 @@ use crate::measure::known::Ratios;
 const SIZE: (u32, u32) = (900, 480);
 const LEGEND_WIDTH: u32 = 290;
 const FONT: &str = "sans-serif";
+/// Colours that are not taken for ours.
+const OTHERS: [RGBColor; 10] = [
+    RGBColor(0, 0, 0),
+    RGBColor(0, 0, 0),
+    RGBColor(120, 120, 120),
+    RGBColor(190, 190, 190),
+    RGBColor(140, 86, 75),
+    RGBColor(148, 103, 189),
+    RGBColor(31, 119, 180),
+    RGBColor(44, 160, 44),
+    RGBColor(255, 127, 14),
+    RGBColor(23, 190, 207),
+];
 /// Ours is drawn thick.
 const OURS: &str = "**lockdep**";
 
@@ -31,19 +44,25 @@ fn lines<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, ratios: &Ratios) -> anyh
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(62)
-        .build_cartesian_2d((0.9..9.0_f64).log_scale(), (0.7..highest * 1.5).log_scale())?;
+        .build_cartesian_2d(-0.15..3.15, (0.7..highest * 1.5).log_scale())?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
-        .x_desc("locks held (1, 2, 4, 8)")
+        .x_desc("locks held")
+        .x_labels(4)
+        .x_label_formatter(&|doublings: &f64| format!("{}", doublings.exp2()))
         .y_desc("times parking_lot")
         .y_label_formatter(&|ratio| format!("{ratio}"))
         .label_style((FONT, 14))
         .draw()?;
-    for (number, (name, points)) in ratios.iter().enumerate() {
+    let mut order: Vec<usize> = (0..ratios.len()).collect();
+    // Ours last, on top of what it covers.
+    order.sort_by_key(|&number| ratios[number].0 == OURS);
+    for number in order {
+        let (name, points) = &ratios[number];
         let (color, is_ours) = style(number, name);
-        let line = points.iter().map(|&(depth, ratio)| (depth as f64, ratio));
+        let line = points.iter().map(|&(depth, ratio)| ((depth as f64).log2(), ratio));
         chart.draw_series(LineSeries::new(line.clone(), color.stroke_width(if is_ours { 4 } else { 2 })))?;
         chart.draw_series(line.map(|point| Circle::new(point, if is_ours { 5 } else { 3 }, color.filled())))?;
     }
@@ -53,7 +72,8 @@ fn lines<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, ratios: &Ratios) -> anyh
 /// Returns the colour of a line, and whether it is ours.
 fn style(number: usize, name: &str) -> (RGBAColor, bool) {
     let is_ours = name == OURS;
-    (if is_ours { RED.to_rgba() } else { Palette99::pick(number).to_rgba() }, is_ours)
+    let color = if is_ours { RED } else { OTHERS[number % OTHERS.len()] };
+    (color.to_rgba(), is_ours)
 }
 
 /// Names the lines from the top down, as they end at the right.

@@ -88,7 +88,7 @@ fn print(measures: &[Measure], arguments: &Arguments) -> anyhow::Result<Report> 
             }
             Measure::Instructions => vec![instructions::run()?],
             Measure::Spread => vec![spread::run(effort)],
-            Measure::Threads => vec![threads::warm(effort), threads::cold()?],
+            Measure::Threads => vec![threads::warm(effort), threads::cold(effort)?],
             Measure::Cold => vec![cold::report()?, cold::run(effort)?, cold::memory(effort)],
             Measure::Release => vec![release::run(effort)],
             Measure::Programs => vec![programs::run(effort)?],

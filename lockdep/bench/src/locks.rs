@@ -52,7 +52,8 @@ macro_rules! locks {
                 Self($new)
             }
 
-            #[inline]
+            // The face must cost nothing of its own.
+            #[inline(always)]
             #[track_caller]
             fn acquire(&self) -> Self::Guard<'_> {
                 let $inner = &self.0;

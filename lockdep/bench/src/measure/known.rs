@@ -64,7 +64,9 @@ pub fn run(effort: Effort) -> anyhow::Result<(Vec<Section>, Ratios)> {
 }
 
 const TEXT: &str = "Nanoseconds per lock + unlock of the innermost of *depth* held locks, and in brackets the ratio to \
-    parking_lot in the same round. Median of interleaved rounds.\n\
+    parking_lot in the same round. Median of interleaved rounds. A lock alone waits for its own atomics, whatever else is done \
+    meanwhile; whether what checking does fits into that wait depends on how much of a core the machine gives at the \
+    moment, so the ratios of all checkers vary between runs more than parking_lot's figures do.\n\n\
     (a) The build or the setting excludes the others, so a process of its own takes these samples, in the same rounds.";
 
 const SITES_TEXT: &str = "As above for the mutex, but the acquisitions come from many lines of the program, as in real \

@@ -8,6 +8,8 @@ pub mod release;
 pub mod spread;
 pub mod threads;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use lockdep::LockClass;
 
 /// The chart of the first table.
@@ -32,8 +34,9 @@ impl Effort {
     }
 }
 
-/// Declares classes, for the rest of the process.
+/// Declares classes with names of their own, for the rest of the process.
 pub fn classes(count: usize) -> Vec<&'static LockClass> {
-    let name = |number: usize| &*Box::leak(number.to_string().into_boxed_str());
-    (0..count).map(|number| &*Box::leak(Box::new(LockClass::new(name(number))))).collect()
+    static NAMES: AtomicUsize = AtomicUsize::new(0);
+    let name = || &*Box::leak(format!("class {}", NAMES.fetch_add(1, Relaxed)).into_boxed_str());
+    (0..count).map(|_| &*Box::leak(Box::new(LockClass::new(name())))).collect()
 }
