@@ -14,11 +14,11 @@ use once_cell::sync::Lazy;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    classes, contexts, enter,
+    budget, classes, contexts, enter, observe,
     output::{self, Verdict},
     placed::{self, Place},
     session::{Learnt, PointInfo, Session, Shared},
-    span, stack, state,
+    span, state, summary,
     thread::{self, Thread},
 };
 use crate::{Acquire, Policy, hooks::Record};
@@ -41,10 +41,11 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
     }
     let state = state::load();
     if attended != state {
-        state::adopt(|instance| thread.held.release(instance).is_some());
+        state::adopt(|instance| take(thread, instance));
     }
     if thread.number.get() == 0 {
         thread.number.set(number_thread(std::thread::current().name()));
+        summary::print_at_end();
     }
     state
 }
@@ -77,6 +78,9 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
             attempt.push(&thread.held);
+            observe::acquired(thread, session, &attempt);
+        } else {
+            observe::refused(thread, &attempt);
         }
         verdict
     })
@@ -97,15 +101,31 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
+            observe::upgraded(thread, &attempt);
             return verdict;
         }
+        observe::releasing(thread, held);
         thread.held.release(id.instance());
         let verdict = attempt.check(thread, &session.0);
         // Whatever was found, the guard is still there, and the lock is held again when the wait is over.
         attempt.push(&thread.held);
+        observe::acquired(thread, session, &attempt);
         verdict
     })
     .carry_out();
+}
+
+/// Takes a lock off the stack; returns whether it was there.
+fn take(thread: &Thread, instance: u64) -> bool {
+    if observe::is_on()
+        && let Some(lock) = thread.held.find(instance)
+    {
+        // Nothing that this causes is watched.
+        let outer = thread.inside.replace(true);
+        observe::releasing(thread, lock);
+        thread.inside.set(outer);
+    }
+    thread.held.release(instance).is_some()
 }
 
 /// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
@@ -114,7 +134,7 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 pub(super) fn release_guard(instance: u64) {
     let verdict = placed::check_release(instance);
     thread::with(|thread| {
-        if !thread.inside.get() && thread.held.release(instance).is_none() {
+        if !thread.inside.get() && !take(thread, instance) {
             state::orphan(instance);
         }
     });
@@ -127,7 +147,7 @@ pub(super) fn release_guard(instance: u64) {
 #[track_caller]
 pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
     let verdict = placed::check_release(instance);
-    if thread::with(|thread| !thread.inside.get() && thread.held.release(instance).is_none()) {
+    if thread::with(|thread| !thread.inside.get() && !take(thread, instance)) {
         release_unheld(record, site).carry_out();
     }
     verdict.carry_out();
@@ -139,7 +159,9 @@ struct Inside<'a>(&'a Thread);
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.inside.set(false);
-        self.0.held.thaw();
+        if !observe::is_on() {
+            self.0.held.thaw();
+        }
     }
 }
 
@@ -159,7 +181,7 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
             Verdict::GoOn => f(thread, &session),
             told => told,
         }));
-        thread.attended.set(state);
+        thread.attended.set(if observe::is_on() { state::UNSET } else { state });
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
             state::switch_off();
@@ -170,12 +192,12 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
 }
 
 /// An acquisition about to be made.
-struct Attempt<'a> {
-    record: &'a Record,
-    acquired: Acquired,
+pub(super) struct Attempt<'a> {
+    pub(super) record: &'a Record,
+    pub(super) acquired: Acquired,
     wait: WaitKind,
-    place: Place,
-    site: &'static Location<'static>,
+    pub(super) place: Place,
+    pub(super) site: &'static Location<'static>,
 }
 
 impl Attempt<'_> {
@@ -203,8 +225,8 @@ impl Attempt<'_> {
         let segment = thread.segment.get();
         let known = session.points.get(&point.as_u64()).map(|info| info.is_witnessed_by(segment));
         if known.is_none() {
-            let stack = session.stacks.lock().intern(stack::capture());
-            session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
+            session.points.insert(point.as_u64(), PointInfo::new(self.site, session.capture()));
+            session.charge(budget::POINT);
         }
         if cacheable && known == Some(true) {
             thread.cache.insert(point);
@@ -237,6 +259,7 @@ impl Attempt<'_> {
         };
         learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
+        session.charge(budget::DEPENDENCY * outcome.learnt.len());
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
@@ -256,8 +279,8 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
     let point = site.map_or(innermost.point, |site| {
         let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
         session.points.entry(point.as_u64()).or_insert_with(|| {
-            let stack = session.stacks.lock().intern(stack::capture());
-            PointInfo::new(site, stack)
+            session.charge(budget::POINT);
+            PointInfo::new(site, session.capture())
         });
         point
     });
@@ -344,6 +367,7 @@ fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &mut Learnt) 
 fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
     inside(|thread, session| {
         let shared = &*session.0;
+        observe::released_unheld(thread, record.id().class(), record.id().instance(), site);
         let place = Some(classes::site_of(site));
         let name = thread_name(thread.number.get());
         let report = unheld_report(record.id().class(), place, name, &thread.held, shared);

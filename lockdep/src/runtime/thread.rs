@@ -14,7 +14,7 @@ use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
 
 use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, SegmentId, WaitKind};
 
-use super::{cold, state};
+use super::{cold, observe, state};
 use crate::{
     Acquire,
     hooks::{Record, class_of},
@@ -69,13 +69,16 @@ pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(|thread| f(thread))
 }
 
-/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller.
+/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller. Returns whether it
+/// took the slow way; a lock whose wait is to be timed always does.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    if !push_proven(record, how, site) && state::load() != state::OFF {
+pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let slow = !push_proven(record, how, site) && state::load() != state::OFF;
+    if slow {
         cold::acquire(record, how, site);
     }
+    slow
 }
 
 /// Pushes an acquisition if it has been proven; returns whether it has.
@@ -127,6 +130,7 @@ pub(crate) fn set_mode(record: &Record, mode: Mode) {
             thread.held.set_mode(id.instance(), mode);
         }
     });
+    observe::changed_mode(id.instance(), mode);
 }
 
 /// Checks an upgrade and records it.
