@@ -17,6 +17,7 @@ use super::{
     classes, contexts,
     output::{self, Verdict},
     placed::{self, Place},
+    proven::Proven,
     session::{Learnt, PointInfo, Session, Shared},
     span, stack, state,
     thread::{self, Thread},
@@ -57,7 +58,9 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    acquire_placed(record, how, Place::of(record), site);
+    if !thread::with(|thread| push_known(thread, record, how, site)) {
+        acquire_placed(record, how, Place::of(record), site);
+    }
 }
 
 /// As [`acquire`], with what the acquisition says of the lock's place within its class.
@@ -76,6 +79,19 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         verdict
     })
     .carry_out();
+}
+
+/// Pushes an acquisition that this thread has seen proven but not where the fast path looks. Returns whether it has.
+fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let Some(id) = record.known_id().filter(|_| thread.attended.get() == state::load()) else { return false };
+    let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+    let key = thread.held.key().then(acquired);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let known = thread.proven.find(point);
+    if known {
+        thread.held.push_keyed(acquired, id.instance(), point, key);
+    }
+    known
 }
 
 /// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
@@ -202,7 +218,7 @@ impl Attempt<'_> {
             session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
         }
         if cacheable && known == Some(true) {
-            thread.cache.insert(point);
+            thread.proven.insert(point);
             return Verdict::GoOn;
         }
         let mut learnt = session.learnt.lock();
@@ -213,7 +229,7 @@ impl Attempt<'_> {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
                 info.prove(thread.number.get());
             }
-            thread.cache.insert(point);
+            thread.proven.insert(point);
         }
         // A subscriber may wait for other threads, so nothing is held here that those might wait for.
         output::tell(&news, policy)
@@ -313,33 +329,35 @@ fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict 
 
 /// Moves this thread to another session until the result is dropped.
 pub(super) fn enter(session: u32) -> Entered {
-    let held = HeldStack::new();
-    let outer = thread::with(|thread| exchange(thread, session, &held));
-    Entered { outer: outer.map(|outer| (outer, held)) }
+    let other = (HeldStack::new(), Proven::new());
+    let outer = thread::with(|thread| exchange(thread, session, &other));
+    Entered { outer: outer.map(|outer| (outer, other)) }
 }
 
-/// What a thread held, and in which session, before it entered another.
+/// What a thread held, what it had seen proven, and in which session, before it entered another.
 pub(super) struct Entered {
-    outer: Option<(u32, HeldStack)>,
+    outer: Option<(u32, (HeldStack, Proven))>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some((session, held)) = &self.outer {
-            thread::with(|thread| exchange(thread, *session, held));
+        if let Some((session, outer)) = &self.outer {
+            thread::with(|thread| {
+                thread.forget_proven();
+                exchange(thread, *session, outer)
+            });
         }
     }
 }
 
-fn exchange(thread: &Thread, session: u32, held: &HeldStack) -> Option<u32> {
+fn exchange(thread: &Thread, session: u32, other: &(HeldStack, Proven)) -> Option<u32> {
     if thread.inside.get() {
         return None;
     }
-    // What is proven is proven in its session.
-    thread.cache.clear();
     // The other stack has yet to attend to what this one has attended to.
     thread.attended.set(state::UNSET);
     thread.watched.set(0);
-    thread.held.swap(held);
+    thread.held.swap(&other.0);
+    thread.proven.swap(&other.1);
     Some(thread.session.replace(session))
 }
