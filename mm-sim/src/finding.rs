@@ -25,6 +25,8 @@ pub enum Invariant {
     VmaChangedUnprotected,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
+    /// A page is freed only when no processor's TLB leads to it.
+    StaleTlb,
     /// A load returns what the memory model says it must.
     WrongRead,
     /// An access gets a signal exactly when the memory model says so.
@@ -58,6 +60,7 @@ impl Invariant {
             Self::InstallUnprotected => "install-unprotected",
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
             Self::FolioUsedAfterFree => "folio-used-after-free",
+            Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",
             Self::WrongSignal => "wrong-signal",
             Self::SleepInAtomic => "sleep-in-atomic",

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::{
     classes::FS_RECLAIM,
     finding::Invariant,
-    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable},
+    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb},
     model::Model,
     op::reclaim,
     protocol::Protocol,
@@ -32,6 +32,7 @@ pub(crate) struct Machine {
     pub(crate) memory: Arc<Memory>,
     pub(crate) lru: Lru,
     pub(crate) rcu: Rcu,
+    pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
     pub(crate) fs_reclaim: LockMap,
@@ -48,6 +49,7 @@ impl Machine {
             memory: Arc::new(Memory::new(pages)),
             lru: Lru::new(),
             rcu: Rcu::default(),
+            tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),
             fs_reclaim: LockMap::new_in(&FS_RECLAIM),
@@ -121,6 +123,11 @@ impl Machine {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
+        if let Some((mm, page)) = self.tlb.stale(folio.pfn..folio.pfn + folio.pages()) {
+            let text =
+                format!("folio {} is freed, but a TLB leads to it from page {page:#x} of process {mm}", folio.pfn);
+            sched::finding(Invariant::StaleTlb, text);
+        }
         self.lru.remove(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);

@@ -146,6 +146,15 @@ impl Protocol {
         ..Self::JAN_2023
     };
 
+    /// Linux 6.4.0: the series as first released; a fork does not lock the VMAs of the parent.
+    pub const V6_4_0: Self = Self {
+        name: "6.4.0",
+        title: "Linux 6.4.0: as 6.4, but a fork does not lock the VMAs of the parent",
+        mmap_mark: MmapMark::Never,
+        fork_mark: false,
+        ..Self::V6_4
+    };
+
     /// Linux 6.4.3: the series as merged, with a trylock.
     pub const V6_4: Self = Self {
         name: "6.4",

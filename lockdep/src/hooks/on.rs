@@ -6,6 +6,7 @@ use once_cell::race::OnceNonZeroUsize;
 
 pub(crate) use super::runtime::{
     ContextCell,
+    fork::{Alive, Child, End, fork, joined},
     guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
     placed::{Pin, acquire_ranked, acquire_under, pin},
     rules::ClassRules,

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
-    Acquired, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
+    Acquired, ClassId, Grade, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
     explain::{dependency_record, release_unheld as unheld_report},
     journal::Record as Line,
 };
@@ -14,10 +14,9 @@ use once_cell::sync::Lazy;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    classes, contexts,
+    classes, contexts, enter,
     output::{self, Verdict},
     placed::{self, Place},
-    proven::Proven,
     session::{Learnt, PointInfo, Session, Shared},
     span, stack, state,
     thread::{self, Thread},
@@ -45,12 +44,17 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
         state::adopt(|instance| thread.held.release(instance).is_some());
     }
     if thread.number.get() == 0 {
-        let mut threads = THREADS.lock();
-        let number = threads.len() + 1;
-        threads.push(std::thread::current().name().map_or_else(|| format!("thread-{number}"), str::to_owned));
-        thread.number.set(u32::try_from(number).unwrap_or(u32::MAX));
+        thread.number.set(number_thread(std::thread::current().name()));
     }
     state
+}
+
+/// Returns a number for a thread of this name.
+pub(super) fn number_thread(name: Option<&str>) -> u32 {
+    let mut threads = THREADS.lock();
+    let number = threads.len() + 1;
+    threads.push(name.map_or_else(|| format!("thread-{number}"), str::to_owned));
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Checks and records an acquisition that the cache does not know.
@@ -166,7 +170,7 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
         let state = attend(thread, attended);
         let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();
         let Some(session) = session else { return Verdict::GoOn };
-        let result = catch_unwind(AssertUnwindSafe(|| match contexts::catch_up(thread, &session.0) {
+        let result = catch_unwind(AssertUnwindSafe(|| match enter::catch_up(thread, &session.0) {
             Verdict::GoOn => f(thread, &session),
             told => told,
         }));
@@ -211,8 +215,8 @@ impl Attempt<'_> {
         // An upgrade is at the same point as an acquisition in its mode, and is not proven by it. Neither is what depends
         // on another lock.
         let cacheable = self.wait != WaitKind::Upgrade && self.place.nest.is_none();
-        let known =
-            session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number.get()));
+        let segment = thread.segment.get();
+        let known = session.points.get(&point.as_u64()).map(|info| info.is_witnessed_by(segment));
         if known.is_none() {
             let stack = session.stacks.lock().intern(stack::capture());
             session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
@@ -224,13 +228,13 @@ impl Attempt<'_> {
         let mut learnt = session.learnt.lock();
         let (proven, news) = self.validate(thread, session, point, &mut learnt);
         let policy = learnt.policy_for(&news);
-        drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.prove(thread.number.get());
+                info.prove(segment);
             }
             thread.proven.insert(point);
         }
+        drop(learnt);
         // A subscriber may wait for other threads, so nothing is held here that those might wait for.
         output::tell(&news, policy)
     }
@@ -242,6 +246,7 @@ impl Attempt<'_> {
             nest: self.place.nest,
             rank: self.place.rank,
             thread: thread.number.get(),
+            segment: thread.segment.get(),
             span: session.intern_span(span::current()),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
@@ -250,8 +255,12 @@ impl Attempt<'_> {
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let news = report(&outcome.violations, &request, &thread.held, session, learnt);
-        (outcome.proven, news)
+        let mut news = report(&outcome.violations, &request, &thread.held, session, learnt);
+        news.extend(regrade(&outcome.regraded, &request, &thread.held, session, learnt));
+        let gates = news.iter().any(|report| report.grade == Grade::Gated);
+        // What is proven under a lock that gates is proven for that lock only.
+        let doubted = gates && doubt_gates(&outcome.violations, session, learnt);
+        (outcome.proven && !doubted, news)
     }
 }
 
@@ -268,7 +277,7 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
         point
     });
     let span = session.intern_span(span::current());
-    Request { point, thread: thread.number.get(), span, ..innermost }
+    Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
 }
 
 /// Keeps violations and tells what must be told.
@@ -304,7 +313,44 @@ fn report(
         if first {
             // Into the journal before anybody is told: the policy may be to abort.
             learnt.keep(news[news.len() - 1].clone());
+        } else {
+            news.extend(regrade(std::slice::from_ref(violation), request, held, session, learnt));
         }
+    }
+    news
+}
+
+/// Looks again at known findings that do not fail the run. Returns those that have got worse.
+fn regrade(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    learnt: &mut Learnt,
+) -> Vec<Report> {
+    let mut news = Vec::new();
+    for violation in violations {
+        let fingerprint = violation.fingerprint(request, session);
+        let Some(known) = learnt.mild_grade(fingerprint) else { continue };
+        if learnt.validator.grade(violation).grade > known {
+            let report = violation.report(request, held, &learnt.validator, session);
+            learnt.keep(report.clone());
+            news.push(report);
+        }
+    }
+    news
+}
+
+/// From now on, nothing is proven under locks that gate these findings. Returns whether that is news.
+fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &mut Learnt) -> bool {
+    let gates: Vec<ClassId> =
+        violations.iter().filter_map(|violation| learnt.validator.grade(violation).gate).collect();
+    let mut news = false;
+    for gate in gates {
+        news |= learnt.validator.doubt_gate(gate);
+    }
+    if news {
+        session.doubt();
     }
     news
 }
@@ -325,39 +371,4 @@ fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict 
         drop(learnt);
         output::tell(&[report], policy)
     })
-}
-
-/// Moves this thread to another session until the result is dropped.
-pub(super) fn enter(session: u32) -> Entered {
-    let other = (HeldStack::new(), Proven::new());
-    let outer = thread::with(|thread| exchange(thread, session, &other));
-    Entered { outer: outer.map(|outer| (outer, other)) }
-}
-
-/// What a thread held, what it had seen proven, and in which session, before it entered another.
-pub(super) struct Entered {
-    outer: Option<(u32, (HeldStack, Proven))>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if let Some((session, outer)) = &self.outer {
-            thread::with(|thread| {
-                thread.forget_proven();
-                exchange(thread, *session, outer)
-            });
-        }
-    }
-}
-
-fn exchange(thread: &Thread, session: u32, other: &(HeldStack, Proven)) -> Option<u32> {
-    if thread.inside.get() {
-        return None;
-    }
-    // The other stack has yet to attend to what this one has attended to.
-    thread.attended.set(state::UNSET);
-    thread.watched.set(0);
-    thread.held.swap(&other.0);
-    thread.proven.swap(&other.1);
-    Some(thread.session.replace(session))
 }

@@ -3,6 +3,7 @@
 //! * `thread`: the fast path: a thread's held stack, nothing shared. `proven`: the acquisition points it has seen proven.
 //! * `cold`: everything else that an acquisition can lead to.
 //! * `session`: a validator with what belongs to it; one for the process, others on demand.
+//! * `enter`: moving between sessions. `fork`: beginnings and ends of threads.
 //! * `state`: one word that every fast path reads: off, or the number of the latest thing to attend to.
 //! * `classes`: numbers for classes and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
 //! * `rules`: what classes say of themselves. `placed`: ranks, nest locks, pins. `contexts`, `guards`: interrupting code, polls, regions.
@@ -14,6 +15,8 @@
 pub(crate) mod classes;
 mod cold;
 mod contexts;
+mod enter;
+pub(crate) mod fork;
 pub(crate) mod guards;
 mod journal;
 mod output;

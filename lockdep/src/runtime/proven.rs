@@ -45,6 +45,7 @@ fn give_back(table: Table) {
 }
 
 /// The points that a thread has seen proven.
+#[derive(Debug)]
 pub(super) struct Proven {
     table: Cell<Table>,
     used: Cell<usize>,

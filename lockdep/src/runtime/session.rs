@@ -10,7 +10,8 @@ use std::{
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
+    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report, SegmentId,
+    Site, Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
 };
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::{
-    classes, cold, contexts,
+    classes, cold, contexts, enter,
     journal::JournalFile,
     output::complain,
     rules::USUAL,
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     spans: Mutex<Vec<String>>,
     /// The contexts that can interrupt its threads.
     watched: AtomicU64,
+    doubts: AtomicU32,
 }
 
 /// What is known of an acquisition point.
@@ -65,23 +67,36 @@ pub(super) struct Shared {
 pub(super) struct PointInfo {
     pub(super) location: &'static std::panic::Location<'static>,
     pub(super) stack: StackId,
-    pub(super) proven: bool,
-    /// The threads that have proven it, by the low bits of their numbers. Each adds its own witnesses.
+    /// The latest segment that has proven it; 0 if none has.
+    latest: u32,
+    /// The segments that have proven it, by the low bits of their numbers. Each adds its own witnesses.
     witnessed: u64,
 }
 
 impl PointInfo {
     pub(super) const fn new(location: &'static std::panic::Location<'static>, stack: StackId) -> Self {
-        Self { location, stack, proven: false, witnessed: 0 }
+        Self { location, stack, latest: 0, witnessed: 0 }
     }
 
-    pub(super) const fn witnessed_by(&self, thread: u32) -> bool {
-        self.witnessed & (1 << (thread % 64)) != 0
+    /// Returns whether it is proven and this segment has witnessed it. A segment later than all others has not; an
+    /// earlier one may be taken for another whose number has the same low bits.
+    pub(super) const fn is_witnessed_by(&self, segment: SegmentId) -> bool {
+        let number = segment.as_u32();
+        number <= self.latest && self.witnessed & (1 << (number % 64)) != 0
     }
 
-    pub(super) const fn prove(&mut self, thread: u32) {
-        self.proven = true;
-        self.witnessed |= 1 << (thread % 64);
+    pub(super) const fn prove(&mut self, segment: SegmentId) {
+        let number = segment.as_u32();
+        if number > self.latest {
+            self.latest = number;
+        }
+        self.witnessed |= 1 << (number % 64);
+    }
+
+    /// It counts as proven no longer.
+    pub(super) const fn doubt(&mut self) {
+        self.latest = 0;
+        self.witnessed = 0;
     }
 }
 
@@ -95,8 +110,8 @@ pub(super) struct Learnt {
     /// Classes met, in the order in which they were met.
     classes: Vec<ClassId>,
     known: FxHashSet<ClassId>,
-    /// How often each finding was made.
-    seen: FxHashMap<Fingerprint, u64>,
+    /// How often each finding was made, and its worst grade.
+    seen: FxHashMap<Fingerprint, (u64, Grade)>,
     reports: Vec<Report>,
     journal: Option<JournalFile>,
 }
@@ -145,6 +160,7 @@ impl Session {
             learnt: Mutex::new(learnt),
             spans: Mutex::default(),
             watched: AtomicU64::new(0),
+            doubts: AtomicU32::new(0),
         }))
     }
 
@@ -162,11 +178,15 @@ impl Session {
         Some(Self(shared))
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.0.id
+    }
+
     /// Runs `f`; what this thread acquires in it goes to this session, as if it held nothing outside.
     ///
     /// Other threads must enter for themselves.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _back = cold::enter(self.0.id);
+        let _back = enter::enter(self.0.id);
         f()
     }
 
@@ -187,7 +207,7 @@ impl Session {
 
     /// Returns how often a finding was made.
     pub fn times_seen(&self, fingerprint: Fingerprint) -> u64 {
-        self.0.learnt.lock().seen.get(&fingerprint).copied().unwrap_or(0)
+        self.0.learnt.lock().seen.get(&fingerprint).map_or(0, |(times, _)| *times)
     }
 
     /// Returns everything learnt so far, as a journal of `program`.
@@ -223,6 +243,18 @@ impl Shared {
 }
 
 impl Shared {
+    /// Nothing counts as proven any more. Call it with `learnt` locked, as those do who prove.
+    pub(super) fn doubt(&self) {
+        self.points.iter_mut().for_each(|mut info| info.doubt());
+        self.doubts.fetch_add(1, Relaxed);
+        state::advance();
+    }
+
+    /// Returns how often everything that was proven has been called into doubt.
+    pub(super) fn doubts(&self) -> u32 {
+        self.doubts.load(Relaxed)
+    }
+
     /// Watches contexts. Returns whether any of them is new.
     pub(super) fn watch(&self, contexts: u64) -> bool {
         self.watched.fetch_or(contexts, Relaxed) & contexts != contexts
@@ -237,9 +269,14 @@ impl Shared {
 impl Learnt {
     /// Counts a finding. Returns whether it is the first of its kind.
     pub(super) fn count(&mut self, fingerprint: Fingerprint) -> bool {
-        let times = self.seen.entry(fingerprint).or_default();
+        let (times, _) = self.seen.entry(fingerprint).or_default();
         *times += 1;
         *times == 1
+    }
+
+    /// Returns the grade of a finding that does not fail the run so far.
+    pub(super) fn mild_grade(&self, fingerprint: Fingerprint) -> Option<Grade> {
+        self.seen.get(&fingerprint).map(|(_, grade)| *grade).filter(|grade| !self.fail_on.fails(*grade))
     }
 
     /// Returns what these reports do: those that do not fail a run are printed where others panic or abort.
@@ -252,10 +289,14 @@ impl Learnt {
         }
     }
 
-    /// Keeps a report.
+    /// Keeps a report; if it is known and has got worse, in its old place.
     pub(super) fn keep(&mut self, report: Report) {
         self.append(|| Record::Report(Box::new(report.clone())));
-        self.reports.push(report);
+        self.seen.entry(report.fingerprint).or_default().1 = report.grade;
+        match self.reports.iter_mut().find(|known| known.fingerprint == report.fingerprint) {
+            Some(known) => *known = report,
+            None => self.reports.push(report),
+        }
     }
 
     /// Keeps a class that may be new.

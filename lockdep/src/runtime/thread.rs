@@ -12,7 +12,7 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
 
-use lockdep_core::{Acquired, HeldStack, Mode, WaitKind};
+use lockdep_core::{Acquired, HeldStack, Mode, SegmentId, WaitKind};
 
 use super::{cold, proven::Proven, state};
 use crate::{
@@ -33,6 +33,10 @@ pub(super) struct Thread {
     pub(super) number: Cell<u32>,
     /// The contexts that its stack knows to be watched.
     pub(super) watched: Cell<u64>,
+    /// How often everything was called into doubt that its cache knows of.
+    pub(super) doubts: Cell<u32>,
+    /// Its segment in its session, as far as spawns and joins tell.
+    pub(super) segment: Cell<SegmentId>,
     /// Whether it is inside the runtime, so that what it does is not watched.
     pub(super) inside: Cell<bool>,
     pub(super) held: HeldStack,
@@ -47,6 +51,8 @@ thread_local! {
             session: Cell::new(PROCESS),
             number: Cell::new(0),
             watched: Cell::new(0),
+            doubts: Cell::new(0),
+            segment: Cell::new(SegmentId::UNKNOWN),
             inside: Cell::new(false),
             held: HeldStack::new(),
             proven: Proven::new(),

@@ -2,7 +2,7 @@
 
 use super::{Pair, stage};
 use crate::{
-    PMD_SIZE,
+    Invariant, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     process::World,
     protocol::Protocol,
@@ -42,6 +42,22 @@ pub(super) const PAIRS: &[Pair] = &[
         seeds: 1,
         build: map_and_fault,
     },
+    Pair {
+        id: "V3",
+        title: "fork does not lock the VMAs of the parent: page faults of its threads race with the copying",
+        story: "fork makes the parent's pages read-only and flushes the TLBs once, at the end. A thread that faults\n\
+                under the VMA lock copies a page meanwhile, while the TLB of another one still lets it write to the\n\
+                old page; and the child keeps a mixture of before and after.",
+        kernels: "6.4.0 to 6.4.2",
+        source: "bugzilla 217455 and 217624; 20230708191212.4147700-1-surenb@google.com",
+        fix: "fb49c455323f (6.4.3): vma_start_write() on every VMA of the parent",
+        memory: 2000,
+        buggy: Protocol::V6_4_0,
+        fixed: Protocol::V6_4,
+        verdict: Expect::Broken(Invariant::WrongRead),
+        seeds: 20,
+        build: fork_and_write,
+    },
 ];
 
 fn collapse_and_fault(world: &World) -> Plan {
@@ -68,5 +84,37 @@ fn map_and_fault(world: &World) -> Plan {
             process.unmap(addr..addr + PMD_SIZE);
         }
     });
+    plan
+}
+
+/// Threads of the parent write while it forks; afterwards parent and child read what they have.
+fn fork_and_write(world: &World) -> Plan {
+    const PAGES: u64 = 8;
+    let mut plan = Plan::default();
+    let process = stage::process(world, &mut plan);
+    let heap = process.map_anon(PAGES);
+    let each = move |mut act: Box<dyn FnMut(u64)>| (0..PAGES).for_each(|page| act(heap + page * PAGE_SIZE));
+    let (setup, parent) = (process.clone(), process.clone());
+    each(Box::new(move |addr| stage::ignore(setup.store(addr, 1))));
+    plan.actor("fork", move || {
+        for _ in 0..4 {
+            let Some(child) = parent.fork() else { continue };
+            let reader = child.clone();
+            each(Box::new(move |addr| stage::ignore(reader.load(addr))));
+            child.exit();
+        }
+    });
+    for thread in 0..2 {
+        let process = process.clone();
+        plan.actor(&format!("writer-{thread}"), move || {
+            for round in 2..12 {
+                let process = process.clone();
+                each(Box::new(move |addr| {
+                    stage::ignore(process.store(addr, round));
+                    stage::ignore(process.load(addr));
+                }));
+            }
+        });
+    }
     plan
 }

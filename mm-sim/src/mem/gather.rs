@@ -2,41 +2,51 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Entry, Folio, Mm, PageTable, Slot, Vma};
+use super::{Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
 use crate::machine::Machine;
 
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
 pub(crate) struct Gather {
-    folios: Vec<Arc<Folio>>,
+    /// Each with whether an entry for it was dirty.
+    folios: Vec<(Arc<Folio>, bool)>,
+    /// Process and pages that the TLBs may still have.
+    flush: Vec<(u64, Range<u64>)>,
     pub(crate) tables: Vec<Arc<PageTable>>,
 }
 
 impl Gather {
     /// Empties the entries of a range whose folio `wants`, and keeps the folios.
     pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
-        mm.walk(m, vma, range, &mut |slot, _, entry| {
+        mm.walk(m, vma, range, &mut |slot, addr, entry| {
             let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
             if wants(&folio) {
-                self.take(mm, slot, &folio);
+                self.take(mm, slot, addr, &folio);
             }
         });
     }
 
     /// Empties one entry, under its lock.
-    fn take(&mut self, mm: &Mm, slot: &Slot, folio: &Arc<Folio>) {
+    fn take(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
         let old = slot.store(Entry::NONE);
         if old.is_dirty() {
             folio.dirty.store(true, Relaxed);
         }
         folio.unmap();
-        mm.rss.fetch_sub((slot.table.level.entry_size() / super::PAGE_SIZE) as i64, Relaxed);
-        self.folios.push(folio.clone());
+        let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
+        mm.rss.fetch_sub(pages as i64, Relaxed);
+        self.flush.push((mm.id, page..page + pages));
+        self.folios.push((folio.clone(), old.is_dirty()));
     }
 
     /// Flushes and frees.
     pub(crate) fn finish(self, m: &Machine) {
-        self.folios.iter().for_each(|folio| m.put_folio(folio, 1));
+        self.flush.into_iter().for_each(|(mm, pages)| m.tlb.flush(mm, pages));
+        for (folio, dirty) in &self.folios {
+            // Once more: a store past the entry may have come after somebody else had written the folio to disk.
+            folio.dirty.fetch_or(*dirty, Relaxed);
+            m.put_folio(folio, 1);
+        }
         self.tables.iter().for_each(|table| m.free_table(table));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`Entry`], [`PageTable`]: page tables as the hardware sees them; `walk`: finding and making them.
 //! * [`Memory`]: physical memory: which frames and tables exist, how much is free; [`Folio`]: the unit of data.
+//! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
@@ -19,6 +20,7 @@ mod memory;
 mod mm;
 pub(crate) mod rmap;
 mod table;
+mod tlb;
 mod vma;
 mod walk;
 
@@ -33,6 +35,7 @@ pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::Mm;
 pub(crate) use table::{ENTRIES, Level, PageTable};
+pub(crate) use tlb::Tlb;
 pub(crate) use vma::{VmFlags, Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
 

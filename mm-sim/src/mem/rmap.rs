@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Folio, Gather, Place, Vma};
+use super::{Folio, Gather, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
     sched,
@@ -44,7 +44,7 @@ pub(crate) fn folio_referenced(m: &Machine, folio: &Folio) -> Option<u32> {
         let Some(mm) = vma.mm.upgrade() else { return };
         mm.walk(m, vma, range, &mut |slot, _, entry| {
             if maps(folio, entry.as_page()) && entry.is_young() {
-                slot.store(entry.young(false));
+                slot.update(|entry| entry.young(false));
                 young += 1;
             }
         });
@@ -73,10 +73,11 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
     let mut dirty = false;
     rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
-        mm.walk(m, vma, range, &mut |slot, _, entry| {
+        mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if maps(folio, entry.as_page()) && (entry.is_dirty() || entry.is_writable()) {
-                dirty |= entry.is_dirty();
-                slot.store(entry.clean().writable(false));
+                dirty |= slot.update(|entry| entry.clean().writable(false)).is_dirty();
+                let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
+                m.tlb.flush(mm.id, page..page + pages);
             }
         });
     });
@@ -96,7 +97,7 @@ pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
     let mut found = std::collections::BTreeSet::new();
     for vma in vmas {
         let Some(mm) = vma.mm.upgrade() else { continue };
-        for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(super::PAGE_SIZE as usize) {
+        for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(PAGE_SIZE as usize) {
             let Some(slot) = mm.hardware_slot(m, addr) else { continue };
             if maps(folio, slot.load().as_page()) {
                 found.insert((slot.table.id, slot.index));

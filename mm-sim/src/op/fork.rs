@@ -2,7 +2,7 @@
 //!
 //! Lock order: parent's `mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
 //! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
-//! `-> pte_lock of the child -> pte_lock of the parent (nested)`.
+//! `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are flushed once, at the end.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -29,7 +29,9 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     let copied = {
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
-        parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma))
+        let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
+        flush_tlb_mm(m, parent, &child);
+        copied
     };
     match copied {
         Ok(()) => Ok(child),
@@ -38,6 +40,14 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
             Err(error)
         }
     }
+}
+
+/// Makes all processors see that the parent's pages are read-only now. This is the moment that the copy is of: until
+/// then a thread of the parent may write to a shared page past the page tables, and the child sees it too.
+fn flush_tlb_mm(m: &Machine, parent: &Mm, child: &Mm) {
+    sched::step();
+    m.tlb.flush(parent.id, 0..u64::MAX);
+    m.model.fork(parent.id, child.id, 0..u64::MAX);
 }
 
 fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Result<(), OutOfMemory> {
@@ -61,7 +71,6 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) 
     let range = vma.range();
     if vma.anon_vma.lock().is_none() {
         // Nothing private in it: the child faults it in from the file, or as zeros.
-        m.model.fork(parent.id, child.id, range.start / PAGE_SIZE..range.end / PAGE_SIZE);
         return Ok(());
     }
     let mut addr = range.start;
@@ -80,19 +89,16 @@ fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u6
         to.0.pte_alloc(m, &target)?;
         let dst = to.0.pte_offset_map_lock(m, to.1, &target, 0);
         if let (Some(dst), Some(src)) = (dst, from.0.pte_offset_map_lock(m, from.1, &source, 1)) {
-            copy_pte_range(m, from.0, to.0, &src, &dst, start, end);
-            return Ok(());
+            copy_pte_range(m, to.0, &src, &dst, start, end);
         }
     }
-    m.model.fork(from.0.id, to.0.id, start / PAGE_SIZE..end / PAGE_SIZE);
     Ok(())
 }
 
 #[inline(never)]
-fn copy_pte_range(m: &Machine, parent: &Mm, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
+fn copy_pte_range(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
     debug_assert!((end - start) / PAGE_SIZE <= ENTRIES as u64);
     for addr in (start..end).step_by(PAGE_SIZE as usize) {
-        m.model.fork(parent.id, child.id, addr / PAGE_SIZE..addr / PAGE_SIZE + 1);
         copy_present_pte(m, child, src, dst, addr);
     }
 }
@@ -102,7 +108,7 @@ fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>,
     let entry: Entry = slot.load();
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
     folio.map();
-    slot.store(entry.writable(false));
+    slot.update(|entry| entry.writable(false));
     dst.slot(addr).store(entry.writable(false).clean());
     child.rss.fetch_add(1, Relaxed);
 }

@@ -61,13 +61,15 @@ fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry
 fn wp_page_copy(fault: &VmFault<'_>, old: &Arc<Folio>, pfn: u64, entry: Entry) -> Result<(), Outcome> {
     anon_vma::vmf_anon_prepare(fault.m, fault)?;
     let copy = anon_fault::alloc_anon_folio(fault)?;
+    // Nobody writes to the old page meanwhile: no entry and no TLB lets anybody.
+    let word = old.read(pfn);
+    copy.write(copy.pfn, word);
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {
-            let word = old.read(pfn);
-            copy.write(copy.pfn, word);
             fault.m.model.privatise(fault.mm.id, fault.addr / PAGE_SIZE, word);
             slot.store(Entry::NONE);
+            fault.m.tlb.flush(fault.mm.id, fault.addr / PAGE_SIZE..fault.addr / PAGE_SIZE + 1);
             fault.mm.rss.fetch_sub(1, Relaxed);
             anon_fault::set_anon_pte(fault, &map, &copy);
             old.unmap();
