@@ -63,7 +63,9 @@ pub(super) fn number_thread(name: Option<&str>) -> u32 {
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    acquire_placed(record, how, Place::of(record), site);
+    if !thread::with(|thread| push_known(thread, record, how, site)) {
+        acquire_placed(record, how, Place::of(record), site);
+    }
 }
 
 /// As [`acquire`], with what the acquisition says of the lock's place within its class.
@@ -85,6 +87,19 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         verdict
     })
     .carry_out();
+}
+
+/// Pushes an acquisition that this thread has seen proven but not where the fast path looks. Returns whether it has.
+fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let Some(id) = record.known_id().filter(|_| thread.attended.get() == state::load()) else { return false };
+    let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+    let key = thread.held.key().then(acquired);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let known = thread.proven.find(point);
+    if known {
+        thread.held.push_keyed(acquired, id.instance(), point, key);
+    }
+    known
 }
 
 /// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
@@ -229,7 +244,7 @@ impl Attempt<'_> {
             session.charge(budget::POINT);
         }
         if cacheable && known == Some(true) {
-            thread.cache.insert(point);
+            thread.proven.insert(point);
             return Verdict::GoOn;
         }
         let mut learnt = session.learnt.lock();
@@ -239,7 +254,7 @@ impl Attempt<'_> {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
                 info.prove(segment);
             }
-            thread.cache.insert(point);
+            thread.proven.insert(point);
         }
         drop(learnt);
         // A subscriber may wait for other threads, so nothing is held here that those might wait for.

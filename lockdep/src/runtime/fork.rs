@@ -1,7 +1,7 @@
 //! The beginnings and ends of threads: who spawned whom, and who has waited for whom.
 //!
 //! A spawn cuts the life of the parent into segments. What the parent has proven before counts for the segment before
-//! only, so its cache is emptied: in the new segment the same chain is concurrent with the child, and becomes a witness.
+//! only, so what it has seen proven is forgotten: in the new segment the same chain is concurrent with the child, and becomes a witness.
 //! A join needs no such care: whatever is concurrent with what comes after it is concurrent with what came before, too.
 
 use std::{
@@ -45,7 +45,7 @@ pub(crate) fn fork(name: Option<&str>) -> (Child, End) {
     let _ = cold::inside(|thread, session| {
         let (on, first) = session.0.learnt.lock().validator.segments_mut().spawn(thread.segment.get());
         thread.segment.set(on);
-        thread.cache.clear();
+        thread.proven.clear();
         let last = Arc::<AtomicU32>::default();
         let number = cold::number_thread(name);
         trace::family(thread, number, |child| Action::Spawn { child });

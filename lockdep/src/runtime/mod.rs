@@ -1,6 +1,6 @@
 //! The process-wide runtime: what turns the brain, which is a value, into something that watches real threads.
 //!
-//! * `thread`: the fast path: a thread's held stack and its cache of proven acquisition points, nothing shared.
+//! * `thread`: the fast path: a thread's held stack, nothing shared. `proven`: the acquisition points it has seen proven.
 //! * `cold`: everything else that an acquisition can lead to.
 //! * `session`: a validator with what belongs to it; one for the process, others on demand.
 //! * `enter`: moving between sessions. `fork`: beginnings and ends of threads.
@@ -27,6 +27,7 @@ mod observe;
 mod output;
 mod paths;
 pub(crate) mod placed;
+mod proven;
 pub(crate) mod rules;
 mod session;
 mod span;
