@@ -70,7 +70,7 @@ const TEXT: &str = "Nanoseconds per lock + unlock of the innermost of *depth* he
     (a) The build or the setting excludes the others, so a process of its own takes these samples, in the same rounds.";
 
 const SITES_TEXT: &str = "As above for the mutex, but the acquisitions come from many lines of the program, as in real \
-    programs; parking_lot is called from as many.";
+    programs; parking_lot is called from as many. Here the size of the inlined code counts.";
 
 const fn title(op: Op) -> &'static str {
     match op {

@@ -8,16 +8,18 @@ use crate::{
     stats::{median, median_ratio},
 };
 
+const TEXT: &str = "Processes that run a program again and again, with checking on and with `LOCKDEP=off`, in turn; the first \
+    run of each does not count. Medians; a ratio is that of on to off in the same round, \"without\" a build without the \
+    feature `enabled`.\n\n\
+    * `map`: a sharded map of readers-writer locks, 90% reads, 2% under two locks of the one class, four threads.\n\
+    * `pool`: a work-stealing pool of four workers, mutexes and a condition variable, that sorts.\n\
+    * `mm-sim soak`: random operations of several simulated processes whose threads take turns; four seeds.\n\
+    * `mm-sim stress`: the same on threads that run at the same time, per 100,000 page faults. Every run of the two \
+    simulations begins with nothing learnt, so they measure learning as much as checking.";
+
 /// Measures.
 pub fn run(effort: Effort) -> anyhow::Result<Section> {
-    let mut section = Section::new(
-        "Whole programs",
-        "Processes that run a program again and again, with checking on and with `LOCKDEP=off`, in turn; the first run of \
-         each, in which most is learnt, does not count. `map`: a sharded map of readers-writer locks, 90% reads, four \
-         threads. `pool`: a work-stealing pool of four workers, mutexes and a condition variable, that sorts. \
-         `simulator`: mm-sim's random operations (four seeds; every run begins with nothing learnt, and its threads take \
-         turns). Medians; the ratio is that of on to off in the same round. \"without\" is a build without the feature.",
-    );
+    let mut section = Section::new("Whole programs", TEXT);
     section.row([
         "program",
         "on, wall ms",
@@ -30,7 +32,7 @@ pub fn run(effort: Effort) -> anyhow::Result<Section> {
     ]);
     let (on, off, absent) = (Child::start(Variant::On)?, Child::start(Variant::Off)?, Child::start(Variant::Absent)?);
     for &program in Program::ALL {
-        let is_everywhere = program != Program::Simulator;
+        let is_everywhere = !matches!(program, Program::Soak | Program::Stress);
         let mut costs: [Vec<Cost>; 3] = Default::default();
         for round in 0..=effort.rounds(15) {
             for (child, costs) in

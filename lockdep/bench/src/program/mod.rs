@@ -14,9 +14,13 @@ pub enum Program {
     Map,
     /// A work-stealing pool of four workers that sorts.
     Pool,
-    /// The simulator's random operations of several processes.
+    /// The simulator's random operations of several processes, whose threads take turns.
     #[cfg(feature = "compare")]
-    Simulator,
+    Soak,
+    /// The simulator's random operations on threads that run at the same time. It runs for a given time; its cost is that
+    /// of [`FAULTS`] page faults.
+    #[cfg(feature = "compare")]
+    Stress,
 }
 
 /// What a run took, in seconds.
@@ -34,7 +38,9 @@ impl Program {
         Self::Map,
         Self::Pool,
         #[cfg(feature = "compare")]
-        Self::Simulator,
+        Self::Soak,
+        #[cfg(feature = "compare")]
+        Self::Stress,
     ];
 
     /// Runs the program once.
@@ -44,19 +50,40 @@ impl Program {
             Self::Map => _ = black_box(map::run()),
             Self::Pool => _ = black_box(pool::run()),
             #[cfg(feature = "compare")]
-            Self::Simulator => simulate(),
+            Self::Soak => soak(),
+            #[cfg(feature = "compare")]
+            Self::Stress => return stress(),
         }
         Cost { wall: wall.elapsed().as_secs_f64(), cpu: cpu.elapsed().as_secs_f64() }
     }
 }
 
 #[cfg(feature = "compare")]
-fn simulate() {
+fn soak() {
     let soak = mm_sim::scenario::named("soak").expect("the simulator has a soak");
     for seed in 1..=4 {
         let outcome = mm_sim::run(soak, mm_sim::Protocol::V6_12, seed);
         assert!(outcome.failure.is_none() && !outcome.has_findings(), "{}", outcome.verdict);
     }
+}
+
+/// Page faults whose cost is that of a stress run.
+#[cfg(feature = "compare")]
+pub const FAULTS: f64 = 100_000.0;
+
+#[cfg(feature = "compare")]
+fn stress() -> Cost {
+    use mm_sim::{
+        Protocol,
+        stress::{Mix, Stress},
+    };
+    let time = std::time::Duration::from_millis(400);
+    let cpu = ProcessTime::now();
+    let outcome = Stress { threads: 2, time, protocol: Protocol::V6_12, seed: 1, mix: Mix::All }.run();
+    let cpu = cpu.elapsed().as_secs_f64();
+    assert!(outcome.failure.is_none() && !outcome.has_findings(), "{}", outcome.verdict);
+    let faults = outcome.faults_per_second * outcome.seconds;
+    Cost { wall: outcome.seconds * FAULTS / faults, cpu: cpu * FAULTS / faults }
 }
 
 impl fmt::Display for Program {
@@ -65,7 +92,9 @@ impl fmt::Display for Program {
             Self::Map => "map",
             Self::Pool => "pool",
             #[cfg(feature = "compare")]
-            Self::Simulator => "simulator",
+            Self::Soak => "mm-sim soak",
+            #[cfg(feature = "compare")]
+            Self::Stress => "mm-sim stress",
         })
     }
 }
