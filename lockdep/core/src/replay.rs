@@ -255,10 +255,16 @@ impl Replay {
                 lock.clone()
             }
             Action::AssertHeld(assertion) => assertion.lock.clone(),
-            Action::Pin { instance, .. } | Action::Unpin { instance, .. } => Lock { class: None, instance: *instance },
+            Action::Pin { instance, .. } | Action::Unpin { instance, .. } | Action::ChangeMode { instance, .. } => {
+                Lock { class: None, instance: *instance }
+            }
             _ => return Err("not an event of one lock".to_owned()),
         };
         let instance = lock.instance;
+        if let Action::ChangeMode { mode, .. } = action {
+            self.threads[thread].held.set_mode(instance, *mode);
+            return Ok(Vec::new());
+        }
         let request = self.about(thread, &lock, site);
         if matches!(action, Action::Upgrade(_)) {
             let request = Request { wait: WaitKind::Upgrade, ..request };
@@ -316,7 +322,7 @@ impl Replay {
             }
             Action::Exit { context } => {
                 let id = names.context_named(context)?;
-                held.exit(id).ok_or_else(|| format!("{context} is not the innermost context"))?
+                held.leave(id).ok_or_else(|| format!("{context} has not been entered"))?
             }
             Action::Disable { context } => {
                 held.disable(names.context_named(context)?);

@@ -14,11 +14,11 @@ use once_cell::sync::Lazy;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    classes, contexts, enter,
+    budget, classes, contexts, enter, observe,
     output::{self, Verdict},
     placed::{self, Place},
     session::{Learnt, PointInfo, Session, Shared},
-    span, stack, state,
+    span, state, summary,
     thread::{self, Thread},
 };
 use crate::{Acquire, Policy, hooks::Record};
@@ -41,10 +41,11 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
     }
     let state = state::load();
     if attended != state {
-        state::adopt(|instance| thread.held.release(instance).is_some());
+        state::adopt(|instance| take(thread, instance));
     }
     if thread.number.get() == 0 {
         thread.number.set(number_thread(std::thread::current().name()));
+        summary::print_at_end();
     }
     state
 }
@@ -62,7 +63,9 @@ pub(super) fn number_thread(name: Option<&str>) -> u32 {
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    acquire_placed(record, how, Place::of(record), site);
+    if !thread::with(|thread| push_known(thread, record, how, site)) {
+        acquire_placed(record, how, Place::of(record), site);
+    }
 }
 
 /// As [`acquire`], with what the acquisition says of the lock's place within its class.
@@ -77,10 +80,26 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
             attempt.push(&thread.held);
+            observe::acquired(thread, session, &attempt);
+        } else {
+            observe::refused(thread, &attempt);
         }
         verdict
     })
     .carry_out();
+}
+
+/// Pushes an acquisition that this thread has seen proven but not where the fast path looks. Returns whether it has.
+fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let Some(id) = record.known_id().filter(|_| thread.attended.get() == state::load()) else { return false };
+    let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+    let key = thread.held.key().then(acquired);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let known = thread.proven.find(point);
+    if known {
+        thread.held.push_keyed(acquired, id.instance(), point, key);
+    }
+    known
 }
 
 /// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
@@ -97,15 +116,31 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
+            observe::upgraded(thread, &attempt);
             return verdict;
         }
+        observe::releasing(thread, held);
         thread.held.release(id.instance());
         let verdict = attempt.check(thread, &session.0);
         // Whatever was found, the guard is still there, and the lock is held again when the wait is over.
         attempt.push(&thread.held);
+        observe::acquired(thread, session, &attempt);
         verdict
     })
     .carry_out();
+}
+
+/// Takes a lock off the stack; returns whether it was there.
+fn take(thread: &Thread, instance: u64) -> bool {
+    if observe::is_on()
+        && let Some(lock) = thread.held.find(instance)
+    {
+        // Nothing that this causes is watched.
+        let outer = thread.inside.replace(true);
+        observe::releasing(thread, lock);
+        thread.inside.set(outer);
+    }
+    thread.held.release(instance).is_some()
 }
 
 /// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
@@ -114,7 +149,7 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 pub(super) fn release_guard(instance: u64) {
     let verdict = placed::check_release(instance);
     thread::with(|thread| {
-        if !thread.inside.get() && thread.held.release(instance).is_none() {
+        if !thread.inside.get() && !take(thread, instance) {
             state::orphan(instance);
         }
     });
@@ -127,7 +162,7 @@ pub(super) fn release_guard(instance: u64) {
 #[track_caller]
 pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
     let verdict = placed::check_release(instance);
-    if thread::with(|thread| !thread.inside.get() && thread.held.release(instance).is_none()) {
+    if thread::with(|thread| !thread.inside.get() && !take(thread, instance)) {
         release_unheld(record, site).carry_out();
     }
     verdict.carry_out();
@@ -139,7 +174,9 @@ struct Inside<'a>(&'a Thread);
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.inside.set(false);
-        self.0.held.thaw();
+        if !observe::is_on() {
+            self.0.held.thaw();
+        }
     }
 }
 
@@ -159,7 +196,7 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
             Verdict::GoOn => f(thread, &session),
             told => told,
         }));
-        thread.attended.set(state);
+        thread.attended.set(if observe::is_on() { state::UNSET } else { state });
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
             state::switch_off();
@@ -170,12 +207,12 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
 }
 
 /// An acquisition about to be made.
-struct Attempt<'a> {
-    record: &'a Record,
-    acquired: Acquired,
+pub(super) struct Attempt<'a> {
+    pub(super) record: &'a Record,
+    pub(super) acquired: Acquired,
     wait: WaitKind,
-    place: Place,
-    site: &'static Location<'static>,
+    pub(super) place: Place,
+    pub(super) site: &'static Location<'static>,
 }
 
 impl Attempt<'_> {
@@ -203,11 +240,11 @@ impl Attempt<'_> {
         let segment = thread.segment.get();
         let known = session.points.get(&point.as_u64()).map(|info| info.is_witnessed_by(segment));
         if known.is_none() {
-            let stack = session.stacks.lock().intern(stack::capture());
-            session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
+            session.points.insert(point.as_u64(), PointInfo::new(self.site, session.capture()));
+            session.charge(budget::POINT);
         }
         if cacheable && known == Some(true) {
-            thread.cache.insert(point);
+            thread.proven.insert(point);
             return Verdict::GoOn;
         }
         let mut learnt = session.learnt.lock();
@@ -217,7 +254,7 @@ impl Attempt<'_> {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
                 info.prove(segment);
             }
-            thread.cache.insert(point);
+            thread.proven.insert(point);
         }
         drop(learnt);
         // A subscriber may wait for other threads, so nothing is held here that those might wait for.
@@ -237,6 +274,7 @@ impl Attempt<'_> {
         };
         learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
+        session.charge(budget::DEPENDENCY * outcome.learnt.len());
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
@@ -256,8 +294,8 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
     let point = site.map_or(innermost.point, |site| {
         let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
         session.points.entry(point.as_u64()).or_insert_with(|| {
-            let stack = session.stacks.lock().intern(stack::capture());
-            PointInfo::new(site, stack)
+            session.charge(budget::POINT);
+            PointInfo::new(site, session.capture())
         });
         point
     });
@@ -344,6 +382,7 @@ fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &mut Learnt) 
 fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
     inside(|thread, session| {
         let shared = &*session.0;
+        observe::released_unheld(thread, record.id().class(), record.id().instance(), site);
         let place = Some(classes::site_of(site));
         let name = thread_name(thread.number.get());
         let report = unheld_report(record.id().class(), place, name, &thread.held, shared);

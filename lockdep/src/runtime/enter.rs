@@ -5,43 +5,49 @@ use lockdep_core::{HeldStack, SegmentId};
 use super::{
     contexts,
     output::Verdict,
+    proven::Proven,
     session::Shared,
     state,
     thread::{self, Thread},
 };
 
+/// What a thread has of its own in a session.
+type Own = (HeldStack, Proven);
+
 /// Moves this thread to another session until the result is dropped.
 pub(super) fn enter(session: u32) -> Entered {
-    let held = HeldStack::new();
-    let outer = thread::with(|thread| exchange(thread, (session, SegmentId::UNKNOWN), &held));
-    Entered { outer: outer.map(|outer| (outer, held)) }
+    let other = (HeldStack::new(), Proven::new());
+    let outer = thread::with(|thread| exchange(thread, (session, SegmentId::UNKNOWN), &other));
+    Entered { outer: outer.map(|outer| (outer, other)) }
 }
 
-/// Where a thread was, and what it held there, before it entered a session.
+/// Where a thread was, what it held there and had seen proven, before it entered a session.
 #[derive(Debug)]
 pub(super) struct Entered {
-    outer: Option<((u32, SegmentId), HeldStack)>,
+    outer: Option<((u32, SegmentId), Own)>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some((place, held)) = &self.outer {
-            thread::with(|thread| exchange(thread, *place, held));
+        if let Some((place, own)) = &self.outer {
+            thread::with(|thread| {
+                thread.forget_proven();
+                exchange(thread, *place, own)
+            });
         }
     }
 }
 
-fn exchange(thread: &Thread, (session, segment): (u32, SegmentId), held: &HeldStack) -> Option<(u32, SegmentId)> {
+fn exchange(thread: &Thread, (session, segment): (u32, SegmentId), other: &Own) -> Option<(u32, SegmentId)> {
     if thread.inside.get() {
         return None;
     }
-    // What is proven is proven in its session.
-    thread.cache.clear();
     // The other stack has yet to attend to what this one has attended to.
     thread.attended.set(state::UNSET);
     thread.watched.set(0);
     thread.doubts.set(0);
-    thread.held.swap(held);
+    thread.held.swap(&other.0);
+    thread.proven.swap(&other.1);
     Some((thread.session.replace(session), thread.segment.replace(segment)))
 }
 
@@ -49,7 +55,7 @@ fn exchange(thread: &Thread, (session, segment): (u32, SegmentId), held: &HeldSt
 pub(super) fn catch_up(thread: &Thread, session: &Shared) -> Verdict {
     let doubts = session.doubts();
     if thread.doubts.replace(doubts) != doubts {
-        thread.cache.clear();
+        thread.proven.clear();
     }
     if thread.segment.get() == SegmentId::UNKNOWN {
         thread.segment.set(session.learnt.lock().validator.segments_mut().root());

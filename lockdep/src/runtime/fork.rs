@@ -1,7 +1,7 @@
 //! The beginnings and ends of threads: who spawned whom, and who has waited for whom.
 //!
 //! A spawn cuts the life of the parent into segments. What the parent has proven before counts for the segment before
-//! only, so its cache is emptied: in the new segment the same chain is concurrent with the child, and becomes a witness.
+//! only, so what it has seen proven is forgotten: in the new segment the same chain is concurrent with the child, and becomes a witness.
 //! A join needs no such care: whatever is concurrent with what comes after it is concurrent with what came before, too.
 
 use std::{
@@ -13,14 +13,14 @@ use std::{
     },
 };
 
-use lockdep_core::SegmentId;
+use lockdep_core::{SegmentId, event::Action};
 
 use super::{
     cold,
     enter::{self, Entered},
     output::Verdict,
     session::Session,
-    thread,
+    thread, trace,
 };
 
 /// A thread that is about to begin.
@@ -35,9 +35,9 @@ struct Begun {
     last: Arc<AtomicU32>,
 }
 
-/// The last segment of a child, 0 until it has ended.
+/// A child's session, its number, and its last segment, which is 0 until it has ended.
 #[derive(Clone, Debug)]
-pub(crate) struct End(Option<(Session, Arc<AtomicU32>)>);
+pub(crate) struct End(Option<(Session, u32, Arc<AtomicU32>)>);
 
 /// Records that this thread spawns another.
 pub(crate) fn fork(name: Option<&str>) -> (Child, End) {
@@ -45,10 +45,12 @@ pub(crate) fn fork(name: Option<&str>) -> (Child, End) {
     let _ = cold::inside(|thread, session| {
         let (on, first) = session.0.learnt.lock().validator.segments_mut().spawn(thread.segment.get());
         thread.segment.set(on);
-        thread.cache.clear();
+        thread.proven.clear();
         let last = Arc::<AtomicU32>::default();
-        let begun = Begun { session: session.clone(), number: cold::number_thread(name), first, last: last.clone() };
-        fork = (Child(Some(begun)), End(Some((session.clone(), last))));
+        let number = cold::number_thread(name);
+        trace::family(thread, number, |child| Action::Spawn { child });
+        let begun = Begun { session: session.clone(), number, first, last: last.clone() };
+        fork = (Child(Some(begun)), End(Some((session.clone(), number, last))));
         Verdict::GoOn
     });
     fork
@@ -84,6 +86,7 @@ impl Drop for Alive {
     fn drop(&mut self) {
         let Some((begun, outer, _entered)) = self.alive.take() else { return };
         let verdict = cold::inside(|thread, session| {
+            trace::other(thread, Some(self.site), || Action::End);
             let learnt = session.0.learnt.lock();
             let Some(violation) = learnt.validator.exit(&thread.held) else { return Verdict::GoOn };
             let request = cold::at_place(thread, &session.0, Some(self.site));
@@ -99,12 +102,13 @@ impl Drop for Alive {
 
 /// Records that this thread has waited for the end of a child.
 pub(crate) fn joined(end: &End) {
-    let Some((of, last)) = &end.0 else { return };
+    let Some((of, number, last)) = &end.0 else { return };
     let last = SegmentId::from_u32(last.load(Relaxed));
     let _ = cold::inside(|thread, session| {
         if last != SegmentId::UNKNOWN && session.number() == of.number() {
             let on = session.0.learnt.lock().validator.segments_mut().join(thread.segment.get(), last);
             thread.segment.set(on);
+            trace::family(thread, *number, |child| Action::Join { child });
         }
         Verdict::GoOn
     });
