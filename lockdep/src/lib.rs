@@ -12,6 +12,7 @@
 //!   other code may have to wait for (`region`).
 //! * [`LockMap`]: that record alone, for anything else that blocks like a lock (`map`).
 //! * [`Policy`]: what a report does (`policy`).
+//! * [`thread`]: threads whose beginning and end are known.
 //! * `hooks`: the one place that knows whether checking is compiled in, that is, whether the feature `enabled` is on.
 //! * `runtime` (only with `enabled`): held stacks of threads, the chain cache in front of the validator, capture of
 //!   stacks, the policy's execution, the journal.
@@ -40,6 +41,7 @@ mod map;
 mod policy;
 mod region;
 mod sync;
+pub mod thread;
 
 pub use class::LockClass;
 pub use context::{Context, Disabled, InContext, SIGNAL_HANDLER};

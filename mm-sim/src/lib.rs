@@ -7,6 +7,7 @@
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
+//! * [`stress`]: the operations on threads that really run at the same time.
 //! * [`fidelity`]: how much of it a running kernel does too.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
@@ -38,6 +39,7 @@ pub mod scenario;
 mod sched;
 mod stats;
 pub mod story;
+pub mod stress;
 mod sync;
 mod tidy;
 

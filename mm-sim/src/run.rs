@@ -140,12 +140,7 @@ impl Stage {
         let protocol = self.world.protocol();
         let reports: Vec<Report> = self.session.reports().into_iter().map(tidy).collect();
         let findings = self.findings.take();
-        let (deadlock, failure) = match run.stop {
-            None => (None, None),
-            Some(Stop::Deadlock(deadlock)) => (Some(deadlock), None),
-            Some(Stop::StepLimit(limit)) => (None, Some(format!("no end after {limit} steps"))),
-            Some(Stop::Panic { actor, message }) => (None, Some(format!("{actor} panicked: {message}"))),
-        };
+        let (deadlock, failure) = Stop::split(run.stop);
         let is_expected = failure.is_none() && expect.is_met(&reports, &findings, deadlock.as_ref());
         Outcome {
             scenario: id,
@@ -166,7 +161,12 @@ impl Stage {
 }
 
 /// Returns what was found in a few words.
-fn verdict(reports: &[Report], findings: &[Finding], deadlock: Option<&Deadlock>, failure: Option<&str>) -> String {
+pub(crate) fn verdict(
+    reports: &[Report],
+    findings: &[Finding],
+    deadlock: Option<&Deadlock>,
+    failure: Option<&str>,
+) -> String {
     let cycle = |report: &Report| {
         if report.cycle.is_empty() {
             return format!("{} of {}", report.code, report.wanted.class);

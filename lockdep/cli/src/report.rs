@@ -35,8 +35,11 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, InputError> {
             anstream::eprintln!("note: {name}:{line}: the last line was cut and is left out");
         }
         for report in journal.reports {
-            if !reports.iter().any(|known| known.fingerprint == report.fingerprint) {
-                reports.push(report);
+            match reports.iter_mut().find(|known| known.fingerprint == report.fingerprint) {
+                None => reports.push(report),
+                // Told once more because it got worse.
+                Some(known) if known.grade < report.grade => *known = report,
+                Some(_) => {}
             }
         }
     }

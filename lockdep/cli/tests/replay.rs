@@ -57,7 +57,7 @@ fn clean_is_0_and_bad_input_is_one_line_and_101() {
         (
             "exit.jsonl",
             format!("{HEADER}{{\"event\":\"exit\",\"context\":\"softirq\"}}\n"),
-            "exit.jsonl:2: softirq is not the innermost context",
+            "exit.jsonl:2: softirq has not been entered",
         ),
         ("new.jsonl", HEADER.replace(":1,", ":9,"), "new.jsonl:1: of version 9, but known is only 1"),
     ] {

@@ -13,7 +13,8 @@
 //!
 //! * `acquire`, `might-acquire` (a path that only sometimes locks), `sync` (waits for the holders): `class`, `instance`,
 //!   `mode`, `trylock`, `subclass`, `nest` (the lock that must be held), `rank` (in the order of its class).
-//! * `release`, `free`, `downgrade`, `upgrade`, `assert-held` (`hold`), `pin` and `unpin` (`cookie`): `instance`.
+//! * `release`, `free`, `downgrade`, `upgrade`, `change-mode` (`mode`, without a wait), `assert-held` (`hold`), `pin` and
+//!   `unpin` (`cookie`): `instance`.
 //! * `watch`, `enter`, `exit`, `disable`, `enable`: a `context` that interrupts; `await`: a task may be suspended.
 //! * `enter-region`, `exit-region`, `may-enter`, `bar`, `unbar`: a `region` that an allocation, say, may have to wait
 //!   for, and that cannot be entered while it is barred.
@@ -77,6 +78,7 @@ pub enum Action {
     Free(Lock),
     Downgrade(Lock),
     Upgrade(Lock),
+    ChangeMode { instance: u64, mode: Mode },
     AssertHeld(Assertion),
     Pin { instance: u64, cookie: u32 },
     Unpin { instance: u64, cookie: u32 },

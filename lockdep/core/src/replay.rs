@@ -194,6 +194,7 @@ impl Replay {
         };
         let outcome = self.validator.acquire(&self.threads[thread].held, &request);
         let reports = self.tell(thread, &request, &outcome.violations);
+        self.regrade(thread, &request, &outcome.regraded);
         if purpose == Purpose::Hold {
             let held = &mut self.threads[thread].held;
             held.push(how, acquire.instance, request.point);
@@ -209,18 +210,31 @@ impl Replay {
 
     /// Turns violations into reports, and keeps those that are new.
     fn tell(&mut self, thread: usize, request: &Request, violations: &[Violation]) -> Vec<Report> {
-        let held = &self.threads[thread].held;
         let mut told = Vec::new();
         for violation in violations {
-            let report = violation.report(request, held, &self.validator, &self.names);
-            let times = self.seen.entry(report.fingerprint).or_default();
-            *times += 1;
-            if *times == 1 {
-                self.reports.push(report.clone());
-            }
+            let report = violation.report(request, &self.threads[thread].held, &self.validator, &self.names);
+            *self.seen.entry(report.fingerprint).or_default() += 1;
+            self.keep(report.clone());
             told.push(report);
         }
         told
+    }
+
+    /// Keeps a report if it is new, or worse than it was.
+    fn keep(&mut self, report: Report) {
+        match self.reports.iter_mut().find(|known| known.fingerprint == report.fingerprint) {
+            None => self.reports.push(report),
+            Some(known) if known.grade < report.grade => *known = report,
+            Some(_) => {}
+        }
+    }
+
+    /// Looks again at findings that one more witness is known of.
+    fn regrade(&mut self, thread: usize, request: &Request, violations: &[Violation]) {
+        for violation in violations {
+            let report = violation.report(request, &self.threads[thread].held, &self.validator, &self.names);
+            self.keep(report);
+        }
     }
 
     /// A request that stands for something a thread does with a lock that it should hold.
@@ -241,10 +255,16 @@ impl Replay {
                 lock.clone()
             }
             Action::AssertHeld(assertion) => assertion.lock.clone(),
-            Action::Pin { instance, .. } | Action::Unpin { instance, .. } => Lock { class: None, instance: *instance },
+            Action::Pin { instance, .. } | Action::Unpin { instance, .. } | Action::ChangeMode { instance, .. } => {
+                Lock { class: None, instance: *instance }
+            }
             _ => return Err("not an event of one lock".to_owned()),
         };
         let instance = lock.instance;
+        if let Action::ChangeMode { mode, .. } = action {
+            self.threads[thread].held.set_mode(instance, *mode);
+            return Ok(Vec::new());
+        }
         let request = self.about(thread, &lock, site);
         if matches!(action, Action::Upgrade(_)) {
             let request = Request { wait: WaitKind::Upgrade, ..request };
@@ -302,7 +322,7 @@ impl Replay {
             }
             Action::Exit { context } => {
                 let id = names.context_named(context)?;
-                held.exit(id).ok_or_else(|| format!("{context} is not the innermost context"))?
+                held.leave(id).ok_or_else(|| format!("{context} has not been entered"))?
             }
             Action::Disable { context } => {
                 held.disable(names.context_named(context)?);

@@ -12,6 +12,16 @@ pub struct SegmentId(u32);
 impl SegmentId {
     /// Of a thread that nobody saw being spawned: before and after nothing.
     pub const UNKNOWN: Self = Self(0);
+
+    /// Returns the number; it grows with time, and is 0 for what is unknown.
+    pub const fn as_u32(self) -> u32 {
+        self.0
+    }
+
+    /// The inverse of [`as_u32`](Self::as_u32).
+    pub const fn from_u32(number: u32) -> Self {
+        Self(number)
+    }
 }
 
 /// The segments of a run.

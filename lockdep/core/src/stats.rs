@@ -9,7 +9,11 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{class::ClassId, held::Point, mode::HoldKind};
+use crate::{
+    class::{ClassId, Site},
+    held::Point,
+    mode::HoldKind,
+};
 
 /// How many sites each table keeps.
 pub const SITES: usize = 8;
@@ -181,9 +185,54 @@ impl LockStats {
         all.into_iter()
     }
 
+    /// Returns how many classes there are, readers apart from others.
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Returns whether nothing has been counted.
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.classes.clear();
+    }
+}
+
+/// The statistics of one class in one way of holding it, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassStats {
+    /// The class.
+    pub class: String,
+    /// Whether it is readers that are counted.
+    pub readers: bool,
+    /// How often it had to be waited for, and how long.
+    pub wait: Times,
+    /// How often it was held, and how long.
+    pub hold: Times,
+    /// How often it was acquired.
+    pub acquisitions: u64,
+    /// Where it was waited for, most often first, with the number of times.
+    pub waiters: Vec<(Site, u64)>,
+    /// Where those had acquired it who were waited for.
+    pub holders: Vec<(Site, u64)>,
+}
+
+impl Usage {
+    /// Returns it in words, for a class of this name.
+    pub fn named(&self, class: String, readers: bool, site: impl Fn(Point) -> Option<Site>) -> ClassStats {
+        let sites = |top: &TopSites| top.sites().iter().filter_map(|one| Some((site(one.point)?, one.count))).collect();
+        ClassStats {
+            class,
+            readers,
+            wait: self.wait,
+            hold: self.hold,
+            acquisitions: self.acquisitions,
+            waiters: sites(&self.waiters),
+            holders: sites(&self.holders),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The validator knows classes and threads by number only. Who wants words gives it an
 //! [`Evidence`](crate::explain::Evidence).
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     check::{self, Nesting, UsageGraph, nesting, relevant},
@@ -35,6 +35,8 @@ pub struct Outcome {
     pub learnt: Vec<(Step<ClassId>, Witness)>,
     /// What is broken. A cycle that was found before is there again, each time.
     pub violations: Vec<Violation>,
+    /// Cycles that were found before, and of which one more witness is known now: their grade may be worse than it was.
+    pub regraded: Vec<Violation>,
     /// Whether the same acquisition on the same chain need not be checked again, ever.
     pub proven: bool,
 }
@@ -61,6 +63,10 @@ pub struct Validator {
     usage: UsageGraph,
     instances: FxHashMap<ClassId, DependencyGraph<u64, Witness>>,
     cycles: FxHashMap<Step<ClassId>, Vec<Step<ClassId>>>,
+    /// For each dependency on the way around a cycle that was found, those that closed one.
+    closers: FxHashMap<Step<ClassId>, Vec<Step<ClassId>>>,
+    /// The classes of locks that gate a cycle: which lock it is decides whether they do.
+    gates: FxHashSet<ClassId>,
     instance_cycles: FxHashMap<(ClassId, Step<u64>), Vec<Step<u64>>>,
     forgotten_instances: u64,
     traits: TraitTable,
@@ -105,6 +111,7 @@ impl Validator {
         outcome.proven &= outcome.violations.is_empty();
         // Which lock it is, and not only of which class, decides here.
         outcome.proven &= request.nest.is_none() && traits.same_class != SameClass::ByRank;
+        outcome.proven &= self.gates.is_empty() || !held.iter().any(|lock| self.gates.contains(&lock.class()));
         outcome
     }
 
@@ -234,11 +241,18 @@ impl Validator {
     /// Records a dependency between classes.
     fn learn(&mut self, step: Step<ClassId>, witness: Witness, outcome: &mut Outcome) {
         match self.classes.insert(step.outer, step.inner, step.kind, witness) {
-            Inserted::Known => self.offer(step, witness),
+            Inserted::Known => {
+                if self.offer(step, witness)
+                    && let Some(closers) = self.closers.get(&step)
+                {
+                    outcome.regraded.extend(closers.iter().map(|closer| Violation::Cycle(self.cycles[closer].clone())));
+                }
+            }
             Inserted::New => outcome.learnt.push((step, witness)),
             Inserted::Closes(cycle) => {
                 outcome.learnt.push((step, witness));
                 self.cycles.insert(step, cycle.clone());
+                cycle.iter().for_each(|part| self.closers.entry(*part).or_default().push(step));
                 outcome.violations.push(Violation::Cycle(cycle));
             }
             Inserted::KnownToClose => {
@@ -249,10 +263,15 @@ impl Validator {
         outcome.violations.extend(self.usage.dependency(step, witness, &self.traits, &self.sets));
     }
 
-    fn offer(&mut self, step: Step<ClassId>, witness: Witness) {
-        if let Some(witnesses) = self.classes.witnesses_mut(step.outer, step.inner) {
-            offer(witnesses, step.kind, witness, &self.sets);
-        }
+    fn offer(&mut self, step: Step<ClassId>, witness: Witness) -> bool {
+        let witnesses = self.classes.witnesses_mut(step.outer, step.inner);
+        witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets))
+    }
+
+    /// Says that locks of this class gate a finding. From now on no acquisition under such a lock counts as proven, since
+    /// another lock of the class would be no gate. Returns whether that is news: what was proven before is not, then.
+    pub fn doubt_gate(&mut self, class: ClassId) -> bool {
+        self.gates.insert(class)
     }
 
     /// Judges the release of a lock.

@@ -142,17 +142,17 @@ fn exclude(a: HoldKind, b: HoldKind) -> bool {
     !shares(a, b) && !shares(b, a)
 }
 
-/// Offers another witness to a dependency that has some.
+/// Offers another witness to a dependency that has some. Returns whether it was taken.
 pub(crate) fn offer(
     witnesses: &mut Vec<(DependencyKind, Witness)>,
     kind: DependencyKind,
     new: Witness,
     sets: &HeldSets,
-) {
+) -> bool {
     let same_kind = || witnesses.iter().filter(|(other, _)| *other == kind).map(|(_, witness)| witness);
     let alike = |old: &Witness| old.thread == new.thread && old.segment == new.segment;
     if same_kind().any(|old| alike(old) && sets.is_subset(old.held, new.held)) {
-        return;
+        return false;
     }
     let replaced =
         witnesses.iter().position(|(other, old)| *other == kind && alike(old) && sets.is_subset(new.held, old.held));
@@ -170,7 +170,20 @@ pub(crate) fn offer(
     {
         debug_assert!(most > 0);
         witnesses[index].1 = new;
+    } else {
+        // As good as any; what is to come is more likely to be concurrent with the latest. The first one stays, since it
+        // explains the dependency.
+        let later = witnesses.iter().enumerate().filter(|(_, (other, _))| *other == kind).skip(1);
+        let oldest = later.min_by_key(|(_, (_, old))| (old.segment, old.thread)).map(|(index, _)| index);
+        let Some(index) = oldest.filter(|&index| {
+            let old = &witnesses[index].1;
+            old.segment < new.segment && sets.get(old.held).len() >= sets.get(new.held).len()
+        }) else {
+            return false;
+        };
+        witnesses[index].1 = new;
     }
+    true
 }
 
 #[cfg(test)]
@@ -232,5 +245,19 @@ mod tests {
         offer(&mut kept, kind, witness(30, ids[1]), &sets);
         assert!(kept.iter().any(|(_, kept)| kept.thread == 30), "one that is guarded more made room");
         assert_eq!(kept.len(), WITNESSES);
+    }
+
+    #[test]
+    fn the_first_witness_stays_and_the_latest_takes_the_place_of_the_oldest() {
+        let sets = HeldSets::default();
+        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
+        let at = |number| Witness { segment: SegmentId::from_u32(number), ..witness(number, HeldSetId::ALONE) };
+        let mut kept = vec![(kind, at(1))];
+        assert!((2..=9).all(|number| offer(&mut kept, kind, at(number), &sets)));
+        let mut numbers: Vec<u32> = kept.iter().map(|(_, kept)| kept.thread).collect();
+        assert_eq!(numbers[0], 1);
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 7, 8, 9]);
+        assert!(!offer(&mut kept, kind, at(6), &sets), "it would take turns with those that are kept");
     }
 }

@@ -1,4 +1,5 @@
 //! Renderers: a [`Report`](lockdep_core::Report) in, text or another format out. One file a format, no judgement.
 
 pub mod json;
+pub mod stats;
 pub mod text;

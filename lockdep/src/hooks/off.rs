@@ -56,6 +56,26 @@ pub(crate) mod api {
         Any = 6,
     }
 
+    /// Switches lock statistics on or off: without checking there are none.
+    pub fn set_statistics(on: bool) {
+        let _ = on;
+    }
+
+    /// Limits the memory of the validator, in bytes: without checking there is none.
+    pub fn set_memory_budget(bytes: usize) {
+        let _ = bytes;
+    }
+
+    /// Would print a summary when it is dropped; without checking there is none.
+    #[must_use = "the summary is printed when this is dropped"]
+    #[derive(Debug)]
+    pub struct SummaryOnDrop(());
+
+    /// Returns what prints a summary when it is dropped.
+    pub fn summary_on_drop() -> SummaryOnDrop {
+        SummaryOnDrop(())
+    }
+
     /// Sets what a report does, for the whole process.
     pub fn set_policy(policy: Policy) {
         let _ = policy;
@@ -70,6 +90,30 @@ impl ClassCell {
         Self
     }
 }
+
+#[derive(Debug)]
+pub(crate) struct Child;
+
+#[derive(Clone, Debug)]
+pub(crate) struct End;
+
+#[derive(Debug)]
+pub(crate) struct Alive(PhantomData<*const ()>);
+
+impl Child {
+    #[inline(always)]
+    pub(crate) fn begin(self) -> Alive {
+        Alive(PhantomData)
+    }
+}
+
+#[inline(always)]
+pub(crate) fn fork(_name: Option<&str>) -> (Child, End) {
+    (Child, End)
+}
+
+#[inline(always)]
+pub(crate) fn joined(_end: &End) {}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassRules;
@@ -176,11 +220,29 @@ impl Held<'_> {
 
     #[inline(always)]
     pub(crate) fn wait(&self, _site: &'static Location<'static>) {}
+
+    #[inline(always)]
+    pub(crate) fn waited(&self) {}
 }
 
 #[inline(always)]
 pub(crate) fn hold<'a>(_record: &'a Record, _how: Acquire, _site: &'static Location<'static>) -> Held<'a> {
     Held(PhantomData)
+}
+
+#[inline(always)]
+pub(crate) fn hold_slow<'a>(_record: &'a Record, _how: Acquire, _site: &'static Location<'static>) -> (Held<'a>, bool) {
+    (Held(PhantomData), false)
+}
+
+#[inline(always)]
+pub(crate) fn get<G>(
+    _held: &Held<'_>,
+    _slow: bool,
+    _attempt: impl FnOnce() -> Option<G>,
+    wait: impl FnOnce() -> G,
+) -> G {
+    wait()
 }
 
 #[inline(always)]

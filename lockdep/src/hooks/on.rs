@@ -6,18 +6,22 @@ use once_cell::race::OnceNonZeroUsize;
 
 pub(crate) use super::runtime::{
     ContextCell,
+    fork::{Alive, Child, End, fork, joined},
     guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
     placed::{Pin, acquire_ranked, acquire_under, pin},
     rules::ClassRules,
 };
-use super::runtime::{classes, thread};
+use super::runtime::{classes, statistics, thread};
 use crate::{Acquire, LockClass, Mode};
 
 /// What users see of a build with checking.
 pub(crate) mod api {
-    pub use lockdep_core::{Code, Fingerprint, Grade, Journal, Mode, Report, Subclass, WaitType};
+    pub use lockdep_core::{
+        Code, Fingerprint, Grade, Journal, Mode, Report, Subclass, WaitType,
+        stats::{ClassStats, Times},
+    };
 
-    pub use super::super::runtime::{Session, SpanLayer};
+    pub use super::super::runtime::{Session, SpanLayer, Summary, SummaryOnDrop};
     use crate::Policy;
 
     /// Whether checking is compiled in: the feature `enabled`.
@@ -26,6 +30,35 @@ pub(crate) mod api {
     /// Sets what a report does, for the whole process. Overrides the environment.
     pub fn set_policy(policy: Policy) {
         Session::process().set_policy(policy);
+    }
+
+    /// Switches lock statistics on or off, for the whole process. They are off at first, unless `LOCKDEP=stat` says
+    /// otherwise, and cost nothing while they are; while they are on, every acquisition takes the slow way.
+    pub fn set_statistics(on: bool) {
+        Session::process();
+        super::super::runtime::set_statistics(on);
+    }
+
+    /// Returns the lock statistics of the whole process, the classes with the longest waits first.
+    pub fn statistics() -> Vec<ClassStats> {
+        Session::process().statistics()
+    }
+
+    /// Returns what came of the run so far.
+    pub fn summary() -> Summary {
+        Session::process().summary()
+    }
+
+    /// Prints the [summary] to standard error when the result is dropped, and with it the statistics if they are on. A
+    /// variable of `main` is the place for it.
+    pub fn summary_on_drop() -> SummaryOnDrop {
+        SummaryOnDrop::new()
+    }
+
+    /// Limits the memory of the whole process's validator, in bytes, approximately. When it is reached, statistics are
+    /// dropped and then stacks, never what is learnt and checked. The summary says what was dropped.
+    pub fn set_memory_budget(bytes: usize) {
+        Session::process().set_memory_budget(bytes);
     }
 
     /// Returns the findings of the whole process since the last call, in order.
@@ -151,6 +184,11 @@ impl Held<'_> {
     pub(crate) fn wait(&self, site: &'static Location<'static>) {
         thread::reacquire(self.record, site);
     }
+
+    /// The condition variable has given the lock back.
+    pub(crate) fn waited(&self) {
+        statistics::waited(self.record);
+    }
 }
 
 impl Drop for Held<'_> {
@@ -165,6 +203,20 @@ impl Drop for Held<'_> {
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);
     Held { record }
+}
+
+/// As [`hold`], for a lock that is yet to be got with [`get`]. Returns also whether it took the slow way.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn hold_slow<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> (Held<'a>, bool) {
+    let slow = thread::acquire(record, how, site);
+    (Held { record }, slow)
+}
+
+/// Gets the lock that is held in the books, with a clock if somebody wants to know; it only ever does after the slow way.
+#[inline(always)]
+pub(crate) fn get<G>(held: &Held<'_>, slow: bool, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+    if slow && statistics::is_on() { statistics::timed(held.record, attempt, wait) } else { wait() }
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
-    Acquired, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
+    Acquired, ClassId, Grade, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
     explain::{dependency_record, release_unheld as unheld_report},
     journal::Record as Line,
 };
@@ -14,11 +14,11 @@ use once_cell::sync::Lazy;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    classes, contexts,
+    budget, classes, contexts, enter, observe,
     output::{self, Verdict},
     placed::{self, Place},
     session::{Learnt, PointInfo, Session, Shared},
-    span, stack, state,
+    span, state, summary,
     thread::{self, Thread},
 };
 use crate::{Acquire, Policy, hooks::Record};
@@ -41,15 +41,21 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
     }
     let state = state::load();
     if attended != state {
-        state::adopt(|instance| thread.held.release(instance).is_some());
+        state::adopt(|instance| take(thread, instance));
     }
     if thread.number.get() == 0 {
-        let mut threads = THREADS.lock();
-        let number = threads.len() + 1;
-        threads.push(std::thread::current().name().map_or_else(|| format!("thread-{number}"), str::to_owned));
-        thread.number.set(u32::try_from(number).unwrap_or(u32::MAX));
+        thread.number.set(number_thread(std::thread::current().name()));
+        summary::print_at_end();
     }
     state
+}
+
+/// Returns a number for a thread of this name.
+pub(super) fn number_thread(name: Option<&str>) -> u32 {
+    let mut threads = THREADS.lock();
+    let number = threads.len() + 1;
+    threads.push(name.map_or_else(|| format!("thread-{number}"), str::to_owned));
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Checks and records an acquisition that the cache does not know.
@@ -57,7 +63,9 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    acquire_placed(record, how, Place::of(record), site);
+    if !thread::with(|thread| push_known(thread, record, how, site)) {
+        acquire_placed(record, how, Place::of(record), site);
+    }
 }
 
 /// As [`acquire`], with what the acquisition says of the lock's place within its class.
@@ -72,10 +80,26 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
             attempt.push(&thread.held);
+            observe::acquired(thread, session, &attempt);
+        } else {
+            observe::refused(thread, &attempt);
         }
         verdict
     })
     .carry_out();
+}
+
+/// Pushes an acquisition that this thread has seen proven but not where the fast path looks. Returns whether it has.
+fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let Some(id) = record.known_id().filter(|_| thread.attended.get() == state::load()) else { return false };
+    let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
+    let key = thread.held.key().then(acquired);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let known = thread.proven.find(point);
+    if known {
+        thread.held.push_keyed(acquired, id.instance(), point, key);
+    }
+    known
 }
 
 /// Checks that a lock which this thread holds can be acquired again: to be upgraded, or after a wait.
@@ -92,15 +116,31 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
+            observe::upgraded(thread, &attempt);
             return verdict;
         }
+        observe::releasing(thread, held);
         thread.held.release(id.instance());
         let verdict = attempt.check(thread, &session.0);
         // Whatever was found, the guard is still there, and the lock is held again when the wait is over.
         attempt.push(&thread.held);
+        observe::acquired(thread, session, &attempt);
         verdict
     })
     .carry_out();
+}
+
+/// Takes a lock off the stack; returns whether it was there.
+fn take(thread: &Thread, instance: u64) -> bool {
+    if observe::is_on()
+        && let Some(lock) = thread.held.find(instance)
+    {
+        // Nothing that this causes is watched.
+        let outer = thread.inside.replace(true);
+        observe::releasing(thread, lock);
+        thread.inside.set(outer);
+    }
+    thread.held.release(instance).is_some()
 }
 
 /// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
@@ -109,7 +149,7 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 pub(super) fn release_guard(instance: u64) {
     let verdict = placed::check_release(instance);
     thread::with(|thread| {
-        if !thread.inside.get() && thread.held.release(instance).is_none() {
+        if !thread.inside.get() && !take(thread, instance) {
             state::orphan(instance);
         }
     });
@@ -122,7 +162,7 @@ pub(super) fn release_guard(instance: u64) {
 #[track_caller]
 pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
     let verdict = placed::check_release(instance);
-    if thread::with(|thread| !thread.inside.get() && thread.held.release(instance).is_none()) {
+    if thread::with(|thread| !thread.inside.get() && !take(thread, instance)) {
         release_unheld(record, site).carry_out();
     }
     verdict.carry_out();
@@ -134,7 +174,9 @@ struct Inside<'a>(&'a Thread);
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.inside.set(false);
-        self.0.held.thaw();
+        if !observe::is_on() {
+            self.0.held.thaw();
+        }
     }
 }
 
@@ -150,11 +192,11 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
         let state = attend(thread, attended);
         let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();
         let Some(session) = session else { return Verdict::GoOn };
-        let result = catch_unwind(AssertUnwindSafe(|| match contexts::catch_up(thread, &session.0) {
+        let result = catch_unwind(AssertUnwindSafe(|| match enter::catch_up(thread, &session.0) {
             Verdict::GoOn => f(thread, &session),
             told => told,
         }));
-        thread.attended.set(state);
+        thread.attended.set(if observe::is_on() { state::UNSET } else { state });
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
             state::switch_off();
@@ -165,12 +207,12 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
 }
 
 /// An acquisition about to be made.
-struct Attempt<'a> {
-    record: &'a Record,
-    acquired: Acquired,
+pub(super) struct Attempt<'a> {
+    pub(super) record: &'a Record,
+    pub(super) acquired: Acquired,
     wait: WaitKind,
-    place: Place,
-    site: &'static Location<'static>,
+    pub(super) place: Place,
+    pub(super) site: &'static Location<'static>,
 }
 
 impl Attempt<'_> {
@@ -195,26 +237,26 @@ impl Attempt<'_> {
         // An upgrade is at the same point as an acquisition in its mode, and is not proven by it. Neither is what depends
         // on another lock.
         let cacheable = self.wait != WaitKind::Upgrade && self.place.nest.is_none();
-        let known =
-            session.points.get(&point.as_u64()).map(|info| info.proven && info.witnessed_by(thread.number.get()));
+        let segment = thread.segment.get();
+        let known = session.points.get(&point.as_u64()).map(|info| info.is_witnessed_by(segment));
         if known.is_none() {
-            let stack = session.stacks.lock().intern(stack::capture());
-            session.points.insert(point.as_u64(), PointInfo::new(self.site, stack));
+            session.points.insert(point.as_u64(), PointInfo::new(self.site, session.capture()));
+            session.charge(budget::POINT);
         }
         if cacheable && known == Some(true) {
-            thread.cache.insert(point);
+            thread.proven.insert(point);
             return Verdict::GoOn;
         }
         let mut learnt = session.learnt.lock();
         let (proven, news) = self.validate(thread, session, point, &mut learnt);
         let policy = learnt.policy_for(&news);
-        drop(learnt);
         if proven && cacheable {
             if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.prove(thread.number.get());
+                info.prove(segment);
             }
-            thread.cache.insert(point);
+            thread.proven.insert(point);
         }
+        drop(learnt);
         // A subscriber may wait for other threads, so nothing is held here that those might wait for.
         output::tell(&news, policy)
     }
@@ -226,16 +268,22 @@ impl Attempt<'_> {
             nest: self.place.nest,
             rank: self.place.rank,
             thread: thread.number.get(),
+            segment: thread.segment.get(),
             span: session.intern_span(span::current()),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
+        session.charge(budget::DEPENDENCY * outcome.learnt.len());
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let news = report(&outcome.violations, &request, &thread.held, session, learnt);
-        (outcome.proven, news)
+        let mut news = report(&outcome.violations, &request, &thread.held, session, learnt);
+        news.extend(regrade(&outcome.regraded, &request, &thread.held, session, learnt));
+        let gates = news.iter().any(|report| report.grade == Grade::Gated);
+        // What is proven under a lock that gates is proven for that lock only.
+        let doubted = gates && doubt_gates(&outcome.violations, session, learnt);
+        (outcome.proven && !doubted, news)
     }
 }
 
@@ -246,13 +294,13 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
     let point = site.map_or(innermost.point, |site| {
         let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
         session.points.entry(point.as_u64()).or_insert_with(|| {
-            let stack = session.stacks.lock().intern(stack::capture());
-            PointInfo::new(site, stack)
+            session.charge(budget::POINT);
+            PointInfo::new(site, session.capture())
         });
         point
     });
     let span = session.intern_span(span::current());
-    Request { point, thread: thread.number.get(), span, ..innermost }
+    Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
 }
 
 /// Keeps violations and tells what must be told.
@@ -288,7 +336,44 @@ fn report(
         if first {
             // Into the journal before anybody is told: the policy may be to abort.
             learnt.keep(news[news.len() - 1].clone());
+        } else {
+            news.extend(regrade(std::slice::from_ref(violation), request, held, session, learnt));
         }
+    }
+    news
+}
+
+/// Looks again at known findings that do not fail the run. Returns those that have got worse.
+fn regrade(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    learnt: &mut Learnt,
+) -> Vec<Report> {
+    let mut news = Vec::new();
+    for violation in violations {
+        let fingerprint = violation.fingerprint(request, session);
+        let Some(known) = learnt.mild_grade(fingerprint) else { continue };
+        if learnt.validator.grade(violation).grade > known {
+            let report = violation.report(request, held, &learnt.validator, session);
+            learnt.keep(report.clone());
+            news.push(report);
+        }
+    }
+    news
+}
+
+/// From now on, nothing is proven under locks that gate these findings. Returns whether that is news.
+fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &mut Learnt) -> bool {
+    let gates: Vec<ClassId> =
+        violations.iter().filter_map(|violation| learnt.validator.grade(violation).gate).collect();
+    let mut news = false;
+    for gate in gates {
+        news |= learnt.validator.doubt_gate(gate);
+    }
+    if news {
+        session.doubt();
     }
     news
 }
@@ -297,6 +382,7 @@ fn report(
 fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
     inside(|thread, session| {
         let shared = &*session.0;
+        observe::released_unheld(thread, record.id().class(), record.id().instance(), site);
         let place = Some(classes::site_of(site));
         let name = thread_name(thread.number.get());
         let report = unheld_report(record.id().class(), place, name, &thread.held, shared);
@@ -309,37 +395,4 @@ fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict 
         drop(learnt);
         output::tell(&[report], policy)
     })
-}
-
-/// Moves this thread to another session until the result is dropped.
-pub(super) fn enter(session: u32) -> Entered {
-    let held = HeldStack::new();
-    let outer = thread::with(|thread| exchange(thread, session, &held));
-    Entered { outer: outer.map(|outer| (outer, held)) }
-}
-
-/// What a thread held, and in which session, before it entered another.
-pub(super) struct Entered {
-    outer: Option<(u32, HeldStack)>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if let Some((session, held)) = &self.outer {
-            thread::with(|thread| exchange(thread, *session, held));
-        }
-    }
-}
-
-fn exchange(thread: &Thread, session: u32, held: &HeldStack) -> Option<u32> {
-    if thread.inside.get() {
-        return None;
-    }
-    // What is proven is proven in its session.
-    thread.cache.clear();
-    // The other stack has yet to attend to what this one has attended to.
-    thread.attended.set(state::UNSET);
-    thread.watched.set(0);
-    thread.held.swap(held);
-    Some(thread.session.replace(session))
 }

@@ -5,7 +5,7 @@
 
 use std::panic::Location;
 
-use lockdep_core::{Acquired, ClassId, ContextId, ContextSet, HeldStack, Mode, Request, WaitType};
+use lockdep_core::{Acquired, ClassId, ContextId, ContextSet, HeldStack, Mode, Request, WaitType, event::Action};
 use once_cell::{race::OnceNonZeroUsize, sync::Lazy};
 use parking_lot::Mutex;
 
@@ -15,6 +15,7 @@ use super::{
     session::Shared,
     state,
     thread::Thread,
+    trace,
 };
 use crate::Context;
 
@@ -78,9 +79,10 @@ pub(crate) fn watch(context: &'static Context, site: &'static Location<'static>)
 #[track_caller]
 pub(crate) fn enter(context: &'static Context, site: &'static Location<'static>) -> bool {
     watch(context, site);
-    change(site, |held, _| {
+    change(site, |thread, _| {
         let id = context.cell().id(context.name())?;
-        held.enter(id, ContextSet::of(id), context.wait_limit());
+        thread.held.enter(id, ContextSet::of(id), context.wait_limit());
+        trace::other(thread, Some(site), || trace::enter(id, context.wait_limit()));
         Some(ContextSet::EMPTY)
     })
 }
@@ -88,14 +90,19 @@ pub(crate) fn enter(context: &'static Context, site: &'static Location<'static>)
 /// Leaves a context.
 #[track_caller]
 pub(crate) fn leave(context: &'static Context, site: &'static Location<'static>) {
-    change(site, |held, _| held.leave(context.cell().id(context.name())?));
+    change(site, |thread, _| {
+        let enabled = thread.held.leave(context.cell().id(context.name())?)?;
+        trace::other(thread, Some(site), || Action::Exit { context: context.name().to_owned() });
+        Some(enabled)
+    });
 }
 
 /// Disables a context for this thread. Returns whether it did.
 #[track_caller]
 pub(crate) fn disable(context: &'static Context, site: &'static Location<'static>) -> bool {
-    change(site, |held, _| {
-        held.disable(context.cell().id(context.name())?);
+    change(site, |thread, _| {
+        thread.held.disable(context.cell().id(context.name())?);
+        trace::other(thread, Some(site), || Action::Disable { context: context.name().to_owned() });
         Some(ContextSet::EMPTY)
     })
 }
@@ -103,14 +110,19 @@ pub(crate) fn disable(context: &'static Context, site: &'static Location<'static
 /// Takes one disabling back.
 #[track_caller]
 pub(crate) fn enable(context: &'static Context, site: &'static Location<'static>) {
-    change(site, |held, _| held.enable(context.cell().id(context.name())?));
+    change(site, |thread, _| {
+        let enabled = thread.held.enable(context.cell().id(context.name())?)?;
+        trace::other(thread, Some(site), || Action::Enable { context: context.name().to_owned() });
+        Some(enabled)
+    });
 }
 
 /// A future is about to be polled. Returns whether anybody took notice.
 #[track_caller]
 pub(crate) fn enter_poll(limit: WaitType, site: &'static Location<'static>) -> bool {
-    change(site, |held, _| {
-        held.enter(ContextId::POLL, ContextSet::EMPTY, limit);
+    change(site, |thread, _| {
+        thread.held.enter(ContextId::POLL, ContextSet::EMPTY, limit);
+        trace::other(thread, Some(site), || trace::enter(ContextId::POLL, limit));
         Some(ContextSet::EMPTY)
     })
 }
@@ -121,6 +133,7 @@ pub(crate) fn leave_poll(suspended: bool, site: &'static Location<'static>) {
     let verdict = cold::inside(|thread, session| {
         let verdict = if suspended { suspend(thread, &session.0, site) } else { Verdict::GoOn };
         thread.held.leave(ContextId::POLL);
+        trace::other(thread, Some(site), || Action::Exit { context: name(ContextId::POLL) });
         verdict
     });
     verdict.carry_out();
@@ -128,6 +141,7 @@ pub(crate) fn leave_poll(suspended: bool, site: &'static Location<'static>) {
 
 /// Judges a suspension.
 fn suspend(thread: &Thread, session: &Shared, site: &'static Location<'static>) -> Verdict {
+    trace::other(thread, Some(site), || Action::Await);
     let learnt = session.learnt.lock();
     let Some(violation) = learnt.validator.await_point(&thread.held) else { return Verdict::GoOn };
     let request = cold::at_place(thread, session, Some(site));
@@ -136,13 +150,13 @@ fn suspend(thread: &Thread, session: &Shared, site: &'static Location<'static>) 
 
 /// Changes the state of contexts, unless nobody is watching. Returns whether `f` did something.
 #[track_caller]
-fn change(site: &'static Location<'static>, f: impl FnOnce(&HeldStack, &Shared) -> Option<ContextSet>) -> bool {
+fn change(site: &'static Location<'static>, f: impl FnOnce(&Thread, &Shared) -> Option<ContextSet>) -> bool {
     if state::load() == state::OFF {
         return false;
     }
     let mut done = false;
     let verdict = cold::inside(|thread, session| {
-        let enabled = f(&thread.held, &session.0);
+        let enabled = f(thread, &session.0);
         done = enabled.is_some();
         mark(thread, &session.0, enabled.unwrap_or_default(), Some(site))
     });
@@ -158,6 +172,7 @@ pub(super) fn catch_up(thread: &Thread, session: &Shared) -> Verdict {
     }
     thread.watched.set(watched);
     let enabled = thread.held.watch(ContextSet::from_bits(watched));
+    trace::other(thread, None, || trace::watch(ContextSet::from_bits(watched)));
     mark(thread, session, enabled, None)
 }
 

@@ -1,31 +1,49 @@
 //! The process-wide runtime: what turns the brain, which is a value, into something that watches real threads.
 //!
-//! * `thread`: the fast path: a thread's held stack and its cache of proven acquisition points, nothing shared.
+//! * `thread`: the fast path: a thread's held stack, nothing shared. `proven`: the acquisition points it has seen proven.
 //! * `cold`: everything else that an acquisition can lead to.
 //! * `session`: a validator with what belongs to it; one for the process, others on demand.
+//! * `enter`: moving between sessions. `fork`: beginnings and ends of threads.
 //! * `state`: one word that every fast path reads: off, or the number of the latest thing to attend to.
 //! * `classes`: numbers for classes and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
 //! * `rules`: what classes say of themselves. `placed`: ranks, nest locks, pins. `contexts`, `guards`: interrupting code, polls, regions.
+//! * `observe`: who wants to see everything: `trace`, `statistics`. `summary`, `budget`: what came of it, what it may take.
 //! * `output`: policy, tracing events. `journal`: the file. `span`: the context that tracing knows.
 //!
 //! No lock of this crate is used in here, and a thread that is inside is not watched.
 
 // Lock order: learnt -> spans or stacks or points or THREADS or RESOLVED or REGISTRY or NAMES -> PREFIXES (ORPHANS and SESSIONS alone)
+// Lock order: points -> stacks
+// Lock order: TRACE -> THREADS or REGISTRY or NAMES -> PREFIXES
+mod budget;
 pub(crate) mod classes;
 mod cold;
 mod contexts;
+mod enter;
+pub(crate) mod fork;
 pub(crate) mod guards;
 mod journal;
+mod observe;
 mod output;
 mod paths;
 pub(crate) mod placed;
+mod proven;
 pub(crate) mod rules;
 mod session;
 mod span;
 mod stack;
 mod state;
+pub(crate) mod statistics;
+mod summary;
 pub(crate) mod thread;
+mod trace;
 
 pub(crate) use contexts::ContextCell;
 pub use session::Session;
 pub use span::SpanLayer;
+pub use summary::{Summary, SummaryOnDrop};
+
+/// Switches lock statistics on or off.
+pub(crate) fn set_statistics(on: bool) {
+    observe::set(observe::STATISTICS, on);
+}

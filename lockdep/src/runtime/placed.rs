@@ -5,14 +5,14 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use lockdep_core::{HeldLock, Request, Violation};
+use lockdep_core::{HeldLock, Request, Violation, event::Action};
 
 use super::{
     cold,
     output::Verdict,
     session::{PointInfo, Shared},
-    stack,
     thread::{self, Thread},
+    trace,
 };
 use crate::{Acquire, hooks::Record};
 
@@ -56,7 +56,12 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         let _ = cold::inside(|thread, _| {
             // A lock that was released meanwhile has been told of then.
-            let _ = self.record.known_id().map(|id| thread.held.unpin(id.instance(), self.cookie));
+            if let Some(id) = self.record.known_id()
+                && thread.held.unpin(id.instance(), self.cookie)
+            {
+                let (instance, cookie) = (id.instance(), self.cookie);
+                trace::other(thread, None, || Action::Unpin { instance, cookie });
+            }
             Verdict::GoOn
         });
     }
@@ -69,6 +74,7 @@ pub(crate) fn pin<'a>(record: &'a Record, site: &'static Location<'static>) -> P
     let cookie = COOKIE.fetch_add(1, Relaxed);
     let verdict = cold::inside(|thread, session| {
         let id = record.id();
+        trace::other(thread, Some(site), || Action::Pin { instance: id.instance(), cookie });
         if thread.held.pin(id.instance(), cookie) {
             return Verdict::GoOn;
         }
@@ -106,8 +112,7 @@ fn tell_release(
     let location = session.points.get(&lock.point().as_u64()).map(|info| info.location);
     let point = location.map_or(lock.point(), |location| {
         let point = thread.held.key().at(!lock.point().as_u64());
-        let stack = session.stacks.lock().intern(stack::capture());
-        session.points.insert(point.as_u64(), PointInfo::new(location, stack));
+        session.points.insert(point.as_u64(), PointInfo::new(location, session.capture()));
         point
     });
     let request = Request { thread: thread.number.get(), ..Request::new(lock.how(), lock.instance(), point) };

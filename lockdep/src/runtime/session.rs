@@ -10,21 +10,28 @@ use std::{
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Journal, Point, Report, Site, Validator,
+    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report, SegmentId,
+    Site, Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
+    stats::ClassStats,
 };
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::{
-    classes, cold, contexts,
+    budget::{self, Budget, Dropped},
+    classes, cold, contexts, enter,
     journal::JournalFile,
+    observe,
     output::complain,
     rules::USUAL,
     stack::{self, StackId, StackTable},
-    state, thread,
+    state,
+    statistics::{self, Tables},
+    summary::{self, Summary},
+    thread, trace,
 };
 use crate::Policy;
 
@@ -58,6 +65,9 @@ pub(super) struct Shared {
     spans: Mutex<Vec<String>>,
     /// The contexts that can interrupt its threads.
     watched: AtomicU64,
+    doubts: AtomicU32,
+    pub(super) statistics: Tables,
+    pub(super) budget: Budget,
 }
 
 /// What is known of an acquisition point.
@@ -65,23 +75,36 @@ pub(super) struct Shared {
 pub(super) struct PointInfo {
     pub(super) location: &'static std::panic::Location<'static>,
     pub(super) stack: StackId,
-    pub(super) proven: bool,
-    /// The threads that have proven it, by the low bits of their numbers. Each adds its own witnesses.
+    /// The latest segment that has proven it; 0 if none has.
+    latest: u32,
+    /// The segments that have proven it, by the low bits of their numbers. Each adds its own witnesses.
     witnessed: u64,
 }
 
 impl PointInfo {
     pub(super) const fn new(location: &'static std::panic::Location<'static>, stack: StackId) -> Self {
-        Self { location, stack, proven: false, witnessed: 0 }
+        Self { location, stack, latest: 0, witnessed: 0 }
     }
 
-    pub(super) const fn witnessed_by(&self, thread: u32) -> bool {
-        self.witnessed & (1 << (thread % 64)) != 0
+    /// Returns whether it is proven and this segment has witnessed it. A segment later than all others has not; an
+    /// earlier one may be taken for another whose number has the same low bits.
+    pub(super) const fn is_witnessed_by(&self, segment: SegmentId) -> bool {
+        let number = segment.as_u32();
+        number <= self.latest && self.witnessed & (1 << (number % 64)) != 0
     }
 
-    pub(super) const fn prove(&mut self, thread: u32) {
-        self.proven = true;
-        self.witnessed |= 1 << (thread % 64);
+    pub(super) const fn prove(&mut self, segment: SegmentId) {
+        let number = segment.as_u32();
+        if number > self.latest {
+            self.latest = number;
+        }
+        self.witnessed |= 1 << (number % 64);
+    }
+
+    /// It counts as proven no longer.
+    pub(super) const fn doubt(&mut self) {
+        self.latest = 0;
+        self.witnessed = 0;
     }
 }
 
@@ -95,8 +118,8 @@ pub(super) struct Learnt {
     /// Classes met, in the order in which they were met.
     classes: Vec<ClassId>,
     known: FxHashSet<ClassId>,
-    /// How often each finding was made.
-    seen: FxHashMap<Fingerprint, u64>,
+    /// How often each finding was made, and its worst grade.
+    seen: FxHashMap<Fingerprint, (u64, Grade)>,
     reports: Vec<Report>,
     journal: Option<JournalFile>,
 }
@@ -109,6 +132,16 @@ static PROCESS: Lazy<Session> = Lazy::new(|| {
     state::start(settings.on);
     let session = Session::with(thread::PROCESS, settings.policy);
     session.0.learnt.lock().fail_on = settings.fail_on;
+    if settings.on {
+        session.0.budget.set_limit(settings.budget);
+        observe::set(observe::STATISTICS, settings.statistics);
+        summary::WANTED.store(settings.summary || settings.statistics, Relaxed);
+        if let Some(path) = &settings.trace
+            && let Err(message) = trace::start(path)
+        {
+            complain(&message);
+        }
+    }
     if let Some(directory) = settings.journal.filter(|_| settings.on) {
         match JournalFile::create(&directory) {
             Ok(journal) => session.0.learnt.lock().journal = Some(journal),
@@ -145,6 +178,9 @@ impl Session {
             learnt: Mutex::new(learnt),
             spans: Mutex::default(),
             watched: AtomicU64::new(0),
+            doubts: AtomicU32::new(0),
+            statistics: Tables::default(),
+            budget: Budget::default(),
         }))
     }
 
@@ -162,11 +198,15 @@ impl Session {
         Some(Self(shared))
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.0.id
+    }
+
     /// Runs `f`; what this thread acquires in it goes to this session, as if it held nothing outside.
     ///
     /// Other threads must enter for themselves.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _back = cold::enter(self.0.id);
+        let _back = enter::enter(self.0.id);
         f()
     }
 
@@ -187,7 +227,30 @@ impl Session {
 
     /// Returns how often a finding was made.
     pub fn times_seen(&self, fingerprint: Fingerprint) -> u64 {
-        self.0.learnt.lock().seen.get(&fingerprint).copied().unwrap_or(0)
+        self.0.learnt.lock().seen.get(&fingerprint).map_or(0, |(times, _)| *times)
+    }
+
+    /// Returns the lock statistics, the classes with the longest waits first. There are none unless
+    /// [`set_statistics`](crate::set_statistics) or `LOCKDEP=stat` switched them on.
+    pub fn statistics(&self) -> Vec<ClassStats> {
+        statistics::read(&self.0)
+    }
+
+    /// Forgets the lock statistics so far.
+    pub fn clear_statistics(&self) {
+        self.0.budget.refund(self.0.statistics.clear());
+    }
+
+    /// Returns what came of the session so far.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self)
+    }
+
+    /// Limits the memory of this session, in bytes, approximately. When it is reached, statistics are dropped and then
+    /// stacks, never what is learnt and checked. The [summary](Self::summary) says what was dropped.
+    pub fn set_memory_budget(&self, bytes: usize) {
+        self.0.budget.set_limit(bytes);
+        self.0.charge(0);
     }
 
     /// Returns everything learnt so far, as a journal of `program`.
@@ -223,6 +286,45 @@ impl Shared {
 }
 
 impl Shared {
+    /// Returns the number of this thread's stack, captured now.
+    pub(super) fn capture(&self) -> StackId {
+        if self.budget.dropped() == Dropped::Stacks {
+            return StackId::NONE;
+        }
+        let addresses = stack::capture();
+        let bytes = 2 * size_of_val(&addresses[..]) + budget::STACK;
+        let (id, new) = self.stacks.lock().intern(addresses);
+        if new {
+            self.charge(bytes);
+        }
+        id
+    }
+
+    /// Counts memory, and gives up what the budget says.
+    pub(super) fn charge(&self, bytes: usize) {
+        match self.budget.charge(bytes) {
+            Dropped::Nothing => {}
+            Dropped::Statistics => {
+                self.budget.refund(self.statistics.clear());
+                // If they were not in the way, stacks are.
+                self.charge(0);
+            }
+            Dropped::Stacks => self.budget.refund(self.stacks.lock().close()),
+        }
+    }
+
+    /// Nothing counts as proven any more. Call it with `learnt` locked, as those do who prove.
+    pub(super) fn doubt(&self) {
+        self.points.iter_mut().for_each(|mut info| info.doubt());
+        self.doubts.fetch_add(1, Relaxed);
+        state::advance();
+    }
+
+    /// Returns how often everything that was proven has been called into doubt.
+    pub(super) fn doubts(&self) -> u32 {
+        self.doubts.load(Relaxed)
+    }
+
     /// Watches contexts. Returns whether any of them is new.
     pub(super) fn watch(&self, contexts: u64) -> bool {
         self.watched.fetch_or(contexts, Relaxed) & contexts != contexts
@@ -237,9 +339,24 @@ impl Shared {
 impl Learnt {
     /// Counts a finding. Returns whether it is the first of its kind.
     pub(super) fn count(&mut self, fingerprint: Fingerprint) -> bool {
-        let times = self.seen.entry(fingerprint).or_default();
+        let (times, _) = self.seen.entry(fingerprint).or_default();
         *times += 1;
         *times == 1
+    }
+
+    /// Returns how often each finding was made, and its worst grade.
+    pub(super) fn grades(&self) -> impl Iterator<Item = (u64, Grade)> {
+        self.seen.values().copied()
+    }
+
+    /// Returns how many classes were met.
+    pub(super) fn class_count(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Returns the grade of a finding that does not fail the run so far.
+    pub(super) fn mild_grade(&self, fingerprint: Fingerprint) -> Option<Grade> {
+        self.seen.get(&fingerprint).map(|(_, grade)| *grade).filter(|grade| !self.fail_on.fails(*grade))
     }
 
     /// Returns what these reports do: those that do not fail a run are printed where others panic or abort.
@@ -252,10 +369,14 @@ impl Learnt {
         }
     }
 
-    /// Keeps a report.
+    /// Keeps a report; if it is known and has got worse, in its old place.
     pub(super) fn keep(&mut self, report: Report) {
         self.append(|| Record::Report(Box::new(report.clone())));
-        self.reports.push(report);
+        self.seen.entry(report.fingerprint).or_default().1 = report.grade;
+        match self.reports.iter_mut().find(|known| known.fingerprint == report.fingerprint) {
+            Some(known) => *known = report,
+            None => self.reports.push(report),
+        }
     }
 
     /// Keeps a class that may be new.
@@ -320,19 +441,34 @@ struct Settings {
     policy: Policy,
     fail_on: FailOn,
     journal: Option<PathBuf>,
+    trace: Option<PathBuf>,
+    /// In bytes; 0 is no limit.
+    budget: usize,
+    statistics: bool,
+    summary: bool,
     complaints: Vec<String>,
 }
 
 impl Settings {
     fn from_environment() -> Self {
         let words = std::env::var("LOCKDEP").unwrap_or_default();
-        Self::parse(&words, std::env::var_os("LOCKDEP_OUT").filter(|path| !path.is_empty()).map(PathBuf::from))
+        let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self { trace: path("LOCKDEP_TRACE"), ..Self::parse(&words, path("LOCKDEP_OUT")) }
     }
 
     /// Reads words between commas.
     fn parse(words: &str, journal: Option<PathBuf>) -> Self {
-        let mut settings =
-            Self { on: true, policy: Policy::default(), fail_on: FailOn::default(), journal, complaints: Vec::new() };
+        let mut settings = Self {
+            on: true,
+            policy: Policy::default(),
+            fail_on: FailOn::default(),
+            journal,
+            trace: None,
+            budget: 0,
+            statistics: false,
+            summary: false,
+            complaints: Vec::new(),
+        };
         for word in words.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             if let Some(grade) = word.strip_prefix("fail=") {
                 match grade.parse() {
@@ -341,10 +477,21 @@ impl Settings {
                 }
                 continue;
             }
+            if let Some(size) = word.strip_prefix("budget=") {
+                match budget::parse(size) {
+                    Ok(bytes) => settings.budget = bytes,
+                    Err(err) => settings.complaints.push(format!("LOCKDEP={word}: {err}")),
+                }
+                continue;
+            }
             match (word, word.parse()) {
                 ("off", _) => settings.on = false,
+                ("stat", _) => settings.statistics = true,
+                ("summary", _) => settings.summary = true,
                 (_, Ok(policy)) => settings.policy = policy,
-                (_, Err(err)) => settings.complaints.push(format!("LOCKDEP={word}: {err}; also known: off")),
+                (_, Err(err)) => settings
+                    .complaints
+                    .push(format!("LOCKDEP={word}: {err}; also known: off, stat, summary, fail=, budget=")),
             }
         }
         settings
@@ -365,6 +512,9 @@ mod tests {
         assert!(!Settings::parse("", None).fail_on.fails(Grade::Gated));
         assert!(Settings::parse("print,fail=all", None).fail_on.fails(Grade::Gated));
         assert_eq!(Settings::parse("fail=some", None).complaints.len(), 1);
+        let all = Settings::parse("stat,budget=2K,collect", None);
+        assert_eq!((all.statistics, all.budget, all.policy, all.complaints.len()), (true, 2048, Policy::Collect, 0));
+        assert_eq!(Settings::parse("budget=much", None).complaints.len(), 1);
         let wrong = Settings::parse("print, prnt", None);
         assert_eq!((wrong.on, wrong.policy, wrong.complaints.len()), (true, Policy::Print, 1));
     }

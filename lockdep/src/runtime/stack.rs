@@ -16,24 +16,39 @@ const DEPTH_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StackId(u32);
 
+impl StackId {
+    /// No stack.
+    pub(super) const NONE: Self = Self(u32::MAX);
+}
+
 /// Every stack once.
 #[derive(Debug, Default)]
 pub(super) struct StackTable {
     by_addresses: FxHashMap<Box<[usize]>, StackId>,
     stacks: Vec<Box<[usize]>>,
+    closed: bool,
 }
 
 impl StackTable {
-    /// Returns the number of a captured stack.
-    pub(super) fn intern(&mut self, addresses: Vec<usize>) -> StackId {
+    /// Returns the number of a captured stack, and whether it is new.
+    pub(super) fn intern(&mut self, addresses: Vec<usize>) -> (StackId, bool) {
+        if self.closed {
+            return (StackId::NONE, false);
+        }
         let addresses = addresses.into_boxed_slice();
         if let Some(&known) = self.by_addresses.get(&addresses) {
-            return known;
+            return (known, false);
         }
         let id = StackId(u32::try_from(self.stacks.len()).unwrap_or(u32::MAX));
         self.stacks.push(addresses.clone());
         self.by_addresses.insert(addresses, id);
-        id
+        (id, true)
+    }
+
+    /// Forgets all stacks and takes no more: their numbers are then those of none. Returns how many bytes they took.
+    pub(super) fn close(&mut self) -> usize {
+        let stacks = std::mem::replace(self, Self { closed: true, ..Self::default() }).stacks;
+        stacks.iter().map(|stack| 2 * size_of_val(&stack[..]) + super::budget::STACK).sum()
     }
 
     /// Returns the addresses of a stack, innermost first.
@@ -112,10 +127,14 @@ mod tests {
     #[test]
     fn equal_stacks_are_kept_once() {
         let mut table = StackTable::default();
-        let first = table.intern(vec![1, 2, 3]);
-        assert_ne!(first, table.intern(vec![1, 2]));
-        assert_eq!(first, table.intern(vec![1, 2, 3]));
+        let (first, new) = table.intern(vec![1, 2, 3]);
+        assert!(new);
+        assert_ne!(first, table.intern(vec![1, 2]).0);
+        assert_eq!((first, false), table.intern(vec![1, 2, 3]));
         assert_eq!(table.addresses(first), [1, 2, 3]);
+        assert!(table.close() > 5 * size_of::<usize>());
+        assert_eq!(table.intern(vec![1]), (StackId::NONE, false));
+        assert!(table.addresses(first).is_empty() && table.addresses(StackId::NONE).is_empty());
     }
 
     #[test]

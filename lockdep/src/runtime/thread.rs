@@ -12,16 +12,13 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
 
-use lockdep_core::{Acquired, ChainCache, HeldStack, Mode, WaitKind};
+use lockdep_core::{Acquired, HeldStack, Mode, SegmentId, WaitKind};
 
-use super::{cold, state};
+use super::{cold, observe, proven::Proven, state};
 use crate::{
     Acquire,
     hooks::{Record, class_of},
 };
-
-/// 32 KiB a thread, of which only what is used is ever touched.
-const SLOTS: usize = 4096;
 
 /// The process's own session.
 pub(super) const PROCESS: u32 = 0;
@@ -36,25 +33,40 @@ pub(super) struct Thread {
     pub(super) number: Cell<u32>,
     /// The contexts that its stack knows to be watched.
     pub(super) watched: Cell<u64>,
+    /// How often everything was called into doubt that its cache knows of.
+    pub(super) doubts: Cell<u32>,
+    /// Its segment in its session, as far as spawns and joins tell.
+    pub(super) segment: Cell<SegmentId>,
     /// Whether it is inside the runtime, so that what it does is not watched.
     pub(super) inside: Cell<bool>,
     pub(super) held: HeldStack,
-    pub(super) cache: ChainCache<SLOTS>,
+    pub(super) proven: Proven,
 }
 
 thread_local! {
-    // All zeros and without a destructor: no initialisation on access, and locks work in the destructors of others.
+    // Constant and without a destructor: no initialisation on access, and locks work in the destructors of others.
     static THREAD: ManuallyDrop<Thread> = const {
         ManuallyDrop::new(Thread {
             attended: Cell::new(state::UNSET),
             session: Cell::new(PROCESS),
             number: Cell::new(0),
             watched: Cell::new(0),
+            doubts: Cell::new(0),
+            segment: Cell::new(SegmentId::UNKNOWN),
             inside: Cell::new(false),
             held: HeldStack::new(),
-            cache: ChainCache::new(),
+            proven: Proven::new(),
         })
     };
+}
+
+impl Thread {
+    /// Forgets what is proven. As inside, since giving memory back may take locks.
+    pub(super) fn forget_proven(&self) {
+        let inside = self.inside.replace(true);
+        self.proven.clear();
+        self.inside.set(inside);
+    }
 }
 
 /// Calls `f` with this thread's account. Small closures only, on the fast path: large ones are not inlined.
@@ -63,13 +75,16 @@ pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(|thread| f(thread))
 }
 
-/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller.
+/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller. Returns whether it
+/// took the slow way; a lock whose wait is to be timed always does.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    if !push_proven(record, how, site) && state::load() != state::OFF {
+pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    let slow = !push_proven(record, how, site) && state::load() != state::OFF;
+    if slow {
         cold::acquire(record, how, site);
     }
+    slow
 }
 
 /// Pushes an acquisition if it has been proven; returns whether it has.
@@ -84,7 +99,7 @@ fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) 
     let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
     let key = with(|thread| thread.held.key()).then(acquired);
     let point = key.at(std::ptr::from_ref(site).addr() as u64);
-    let proven = with(|thread| thread.cache.contains(point));
+    let proven = with(|thread| thread.proven.contains(point));
     if proven {
         with(|thread| thread.held.push_keyed(acquired, word as u64, point, key));
     }
@@ -121,6 +136,7 @@ pub(crate) fn set_mode(record: &Record, mode: Mode) {
             thread.held.set_mode(id.instance(), mode);
         }
     });
+    observe::changed_mode(id.instance(), mode);
 }
 
 /// Checks an upgrade and records it.

@@ -47,6 +47,7 @@ impl Condvar {
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
         guard.held.wait(Location::caller());
         self.inner.wait(&mut guard.inner);
+        guard.held.waited();
     }
 
     /// As [`wait`](Self::wait), until `deadline` at the latest.
@@ -58,7 +59,9 @@ impl Condvar {
     #[track_caller]
     pub fn wait_until<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) -> WaitTimeoutResult {
         guard.held.wait(Location::caller());
-        self.inner.wait_until(&mut guard.inner, deadline)
+        let result = self.inner.wait_until(&mut guard.inner, deadline);
+        guard.held.waited();
+        result
     }
 
     /// As [`wait`](Self::wait), for `timeout` at the longest.
@@ -70,7 +73,9 @@ impl Condvar {
     #[track_caller]
     pub fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> WaitTimeoutResult {
         guard.held.wait(Location::caller());
-        self.inner.wait_for(&mut guard.inner, timeout)
+        let result = self.inner.wait_for(&mut guard.inner, timeout);
+        guard.held.waited();
+        result
     }
 
     /// Waits as long as `condition` holds.

@@ -67,7 +67,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn lock_ranked(&self, rank: u64) -> MutexGuard<'_, T> {
         let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
-        MutexGuard { held, inner: self.inner.lock() }
+        self.get(held, true)
     }
 
     /// Acquires the mutex, one of several of its class, while the lock `nest` is held, which keeps others from doing so
@@ -79,7 +79,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn lock_under(&self, nest: &LockMap) -> MutexGuard<'_, T> {
         let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
-        MutexGuard { held, inner: self.inner.lock() }
+        self.get(held, true)
     }
 
     /// Acquires the mutex if it is free.
@@ -109,8 +109,14 @@ impl<T: ?Sized> Mutex<T> {
     #[inline(always)]
     #[track_caller]
     fn lock_how(&self, how: Acquire) -> MutexGuard<'_, T> {
-        let held = hooks::hold(self.map.record(), how, Location::caller());
-        MutexGuard { held, inner: self.inner.lock() }
+        let (held, slow) = hooks::hold_slow(self.map.record(), how, Location::caller());
+        self.get(held, slow)
+    }
+
+    #[inline(always)]
+    fn get<'a>(&'a self, held: hooks::Held<'a>, slow: bool) -> MutexGuard<'a, T> {
+        let inner = hooks::get(&held, slow, || self.inner.try_lock(), || self.inner.lock());
+        MutexGuard { held, inner }
     }
 }
 

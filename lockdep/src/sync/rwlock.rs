@@ -45,38 +45,43 @@ impl<T: ?Sized> RwLock<T> {
     #[inline(always)]
     #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        let held = self.hold(Acquire::shared(), Location::caller());
-        RwLockReadGuard { held, inner: self.inner.read() }
+        let (held, slow) = self.hold_slow(Acquire::shared(), Location::caller());
+        let inner = hooks::get(&held, slow, || self.inner.try_read(), || self.inner.read());
+        RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading at a nesting level of the class.
     #[inline]
     #[track_caller]
     pub fn read_nested(&self, subclass: Subclass) -> RwLockReadGuard<'_, T> {
-        let held = self.hold(Acquire::shared().nested(subclass), Location::caller());
-        RwLockReadGuard { held, inner: self.inner.read() }
+        let (held, slow) = self.hold_slow(Acquire::shared().nested(subclass), Location::caller());
+        let inner = hooks::get(&held, slow, || self.inner.try_read(), || self.inner.read());
+        RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading; the lock is of rank `rank` in the order that its class declares.
     #[track_caller]
     pub fn read_ranked(&self, rank: u64) -> RwLockReadGuard<'_, T> {
         let held = hooks::hold_ranked(self.map.record(), Acquire::shared(), rank, Location::caller());
-        RwLockReadGuard { held, inner: self.inner.read() }
+        let inner = hooks::get(&held, true, || self.inner.try_read(), || self.inner.read());
+        RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
     #[track_caller]
     pub fn read_under(&self, nest: &LockMap) -> RwLockReadGuard<'_, T> {
         let held = hooks::hold_under(self.map.record(), Acquire::shared(), nest.record(), Location::caller());
-        RwLockReadGuard { held, inner: self.inner.read() }
+        let inner = hooks::get(&held, true, || self.inner.try_read(), || self.inner.read());
+        RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading even if a writer waits, so that a thread that reads already can read again.
     #[inline]
     #[track_caller]
     pub fn read_recursive(&self) -> RwLockReadGuard<'_, T> {
-        let held = self.hold(Acquire::shared_recursive(), Location::caller());
-        RwLockReadGuard { held, inner: self.inner.read_recursive() }
+        let (held, slow) = self.hold_slow(Acquire::shared_recursive(), Location::caller());
+        let inner = hooks::get(&held, slow, || self.inner.try_read_recursive(), || self.inner.read_recursive());
+        RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading if no writer holds the lock or waits for it.
@@ -99,30 +104,34 @@ impl<T: ?Sized> RwLock<T> {
     #[inline(always)]
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        let held = self.hold(Acquire::exclusive(), Location::caller());
-        RwLockWriteGuard { held, inner: self.inner.write() }
+        let (held, slow) = self.hold_slow(Acquire::exclusive(), Location::caller());
+        let inner = hooks::get(&held, slow, || self.inner.try_write(), || self.inner.write());
+        RwLockWriteGuard { held, inner }
     }
 
     /// Acquires for writing at a nesting level of the class.
     #[inline]
     #[track_caller]
     pub fn write_nested(&self, subclass: Subclass) -> RwLockWriteGuard<'_, T> {
-        let held = self.hold(Acquire::exclusive().nested(subclass), Location::caller());
-        RwLockWriteGuard { held, inner: self.inner.write() }
+        let (held, slow) = self.hold_slow(Acquire::exclusive().nested(subclass), Location::caller());
+        let inner = hooks::get(&held, slow, || self.inner.try_write(), || self.inner.write());
+        RwLockWriteGuard { held, inner }
     }
 
     /// Acquires for writing; the lock is of rank `rank` in the order that its class declares.
     #[track_caller]
     pub fn write_ranked(&self, rank: u64) -> RwLockWriteGuard<'_, T> {
         let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
-        RwLockWriteGuard { held, inner: self.inner.write() }
+        let inner = hooks::get(&held, true, || self.inner.try_write(), || self.inner.write());
+        RwLockWriteGuard { held, inner }
     }
 
     /// Acquires for writing, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
     #[track_caller]
     pub fn write_under(&self, nest: &LockMap) -> RwLockWriteGuard<'_, T> {
         let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
-        RwLockWriteGuard { held, inner: self.inner.write() }
+        let inner = hooks::get(&held, true, || self.inner.try_write(), || self.inner.write());
+        RwLockWriteGuard { held, inner }
     }
 
     /// Acquires for writing if nobody holds the lock.
@@ -137,8 +146,9 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn upgradable_read(&self) -> RwLockUpgradableReadGuard<'_, T> {
-        let held = self.hold(Acquire::upgradable(), Location::caller());
-        RwLockUpgradableReadGuard { held, inner: self.inner.upgradable_read() }
+        let (held, slow) = self.hold_slow(Acquire::upgradable(), Location::caller());
+        let inner = hooks::get(&held, slow, || self.inner.try_upgradable_read(), || self.inner.upgradable_read());
+        RwLockUpgradableReadGuard { held, inner }
     }
 
     /// Acquires for upgradable reading if no writer or upgradable reader holds the lock.
@@ -162,6 +172,12 @@ impl<T: ?Sized> RwLock<T> {
     /// Returns the record of the lock, for assertions.
     pub const fn map(&self) -> &LockMap {
         &self.map
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn hold_slow(&self, how: Acquire, site: &'static Location<'static>) -> (hooks::Held<'_>, bool) {
+        hooks::hold_slow(self.map.record(), how, site)
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ mod paint;
 mod pair;
 mod run;
 mod story;
+mod stress;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -77,6 +78,36 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Runs the operations on threads that really run at the same time.
+    Stress {
+        /// Threads of user code.
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+        threads: u32,
+        /// For how long.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+        /// The protocol; 6.12 if it is not given.
+        #[arg(long)]
+        protocol: Option<String>,
+        /// The seed of what the threads draw.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Mostly page faults, in one process.
+        #[arg(long)]
+        faults: bool,
+        /// The outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures page faults under the mmap lock and under VMA locks, and what checking costs.
+    Measure {
+        /// Where the table and the chart go.
+        #[arg(long, value_name = "DIR", default_value = "target/mm-sim")]
+        out: PathBuf,
+        /// Seconds of each of the 72 runs.
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+    },
 }
 
 impl Args {
@@ -86,6 +117,10 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, protocol, json }) => fidelity::compare(&kernel, protocol.as_deref(), json),
+            Some(Command::Stress { threads, seconds, protocol, seed, faults, json }) => {
+                stress::stress(&stress::What { threads, seconds, protocol, seed, faults }, json)
+            }
+            Some(Command::Measure { out, seconds }) => stress::measure(&out, seconds),
             Some(Command::Run { scenario, protocol, seed, fixed, memory, forget, strict, json }) => {
                 let what = run::What { scenario, protocol, seed, fixed, memory, forget, strict };
                 run::run(&what, json)

@@ -8,7 +8,8 @@ use crate::machine::Machine;
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
 pub(crate) struct Gather {
-    folios: Vec<Arc<Folio>>,
+    /// Each with whether an entry for it was dirty.
+    folios: Vec<(Arc<Folio>, bool)>,
     /// Process and pages that the TLBs may still have.
     flush: Vec<(u64, Range<u64>)>,
     pub(crate) tables: Vec<Arc<PageTable>>,
@@ -35,13 +36,17 @@ impl Gather {
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
         mm.rss.fetch_sub(pages as i64, Relaxed);
         self.flush.push((mm.id, page..page + pages));
-        self.folios.push(folio.clone());
+        self.folios.push((folio.clone(), old.is_dirty()));
     }
 
     /// Flushes and frees.
     pub(crate) fn finish(self, m: &Machine) {
         self.flush.into_iter().for_each(|(mm, pages)| m.tlb.flush(mm, pages));
-        self.folios.iter().for_each(|folio| m.put_folio(folio, 1));
+        for (folio, dirty) in &self.folios {
+            // Once more: a store past the entry may have come after somebody else had written the folio to disk.
+            folio.dirty.fetch_or(*dirty, Relaxed);
+            m.put_folio(folio, 1);
+        }
         self.tables.iter().for_each(|table| m.free_table(table));
     }
 }

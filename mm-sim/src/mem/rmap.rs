@@ -44,7 +44,7 @@ pub(crate) fn folio_referenced(m: &Machine, folio: &Folio) -> Option<u32> {
         let Some(mm) = vma.mm.upgrade() else { return };
         mm.walk(m, vma, range, &mut |slot, _, entry| {
             if maps(folio, entry.as_page()) && entry.is_young() {
-                slot.store(entry.young(false));
+                slot.update(|entry| entry.young(false));
                 young += 1;
             }
         });
@@ -75,8 +75,7 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
         let Some(mm) = vma.mm.upgrade() else { return };
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if maps(folio, entry.as_page()) && (entry.is_dirty() || entry.is_writable()) {
-                dirty |= entry.is_dirty();
-                slot.store(entry.clean().writable(false));
+                dirty |= slot.update(|entry| entry.clean().writable(false)).is_dirty();
                 let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
                 m.tlb.flush(mm.id, page..page + pages);
             }

@@ -2,11 +2,16 @@
 //!
 //! A freed table stays readable for those who still point at it, but it is poisoned: every access is a finding, as the
 //! kernel's would be a use after free.
+//!
+//! The hardware looks at an entry and uses its page in one go ([`PageTable::bus`]), so that whoever has changed an entry
+//! knows that no access through the old one is under way. This stands for the flush of the translation caches.
 
 use std::sync::{
     OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Entry, PAGE_SIZE};
 use crate::{
@@ -61,6 +66,7 @@ pub(crate) struct PageTable {
     /// The pte lock or the pmd lock; the levels above are under the mm's page_table_lock.
     pub(crate) lock: SpinLock,
     entries: Box<[AtomicU64]>,
+    bus: Mutex<()>,
     freed: OnceLock<String>,
 }
 
@@ -68,7 +74,8 @@ impl PageTable {
     pub(crate) fn new(id: u64, level: Level) -> Self {
         let class = if level == Level::Pte { &PTE_LOCK } else { &PMD_LOCK };
         let entries = (0..ENTRIES).map(|_| AtomicU64::new(0)).collect();
-        Self { id, level, lock: SpinLock::new(class, (level.as_str(), id)), entries, freed: OnceLock::new() }
+        let lock = SpinLock::new(class, (level.as_str(), id));
+        Self { id, level, lock, entries, bus: Mutex::default(), freed: OnceLock::new() }
     }
 
     /// Reads an entry.
@@ -80,10 +87,25 @@ impl PageTable {
     /// Writes an entry. Returns what was there.
     pub(crate) fn store(&self, index: usize, entry: Entry) -> Entry {
         self.check_alive("written");
+        let _bus = self.bus();
         Entry::from_bits(self.entries[index].swap(entry.bits(), Relaxed))
     }
 
-    /// Sets bits of an entry, as the hardware does on an access.
+    /// Changes an entry, with the bits that the hardware has set until now. Returns what was there.
+    pub(crate) fn update(&self, index: usize, change: impl Fn(Entry) -> Entry) -> Entry {
+        self.check_alive("written");
+        let _bus = self.bus();
+        let old = Entry::from_bits(self.entries[index].load(Relaxed));
+        self.entries[index].store(change(old).bits(), Relaxed);
+        old
+    }
+
+    /// What an access by the hardware holds from reading the entry to having used its page.
+    pub(crate) fn bus(&self) -> MutexGuard<'_, ()> {
+        self.bus.lock()
+    }
+
+    /// Sets bits of an entry, as the hardware does on an access. The caller has the bus.
     pub(crate) fn touch(&self, index: usize, entry: Entry) {
         self.entries[index].fetch_or(entry.bits(), Relaxed);
     }

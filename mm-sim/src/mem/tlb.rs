@@ -2,14 +2,15 @@
 //!
 //! Every actor has a processor of its own, whose TLB never forgets an entry by itself: the hardest case. An entry stays
 //! when the page table changes, until somebody flushes. So whoever takes a page away or makes it read-only has to flush
-//! before the page is freed, or before anybody relies on nobody writing to it.
+//! before the page is freed, or before anybody relies on nobody writing to it. A flush waits for the accesses that are
+//! under way, as an interrupt to their processors would.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::sched::ActorId;
 
@@ -32,18 +33,32 @@ struct State {
 
 /// The TLBs of all processors of one machine.
 #[derive(Default)]
-pub(crate) struct Tlb(Mutex<State>);
+pub(crate) struct Tlb {
+    state: Mutex<State>,
+    accesses: RwLock<()>,
+}
 
 impl Tlb {
+    /// What an access holds from looking into the TLB, or walking the page tables, to having used the page.
+    pub(crate) fn access(&self) -> RwLockReadGuard<'_, ()> {
+        self.accesses.read()
+    }
+
+    /// Waits until the accesses that are under way have ended: a table or a page that was taken out before is then known
+    /// only to those who walk under locks or RCU.
+    pub(crate) fn await_accesses(&self) {
+        drop(self.accesses.write());
+    }
+
     /// Returns the frame that this processor uses for a page without looking into the page tables.
     pub(crate) fn lookup(&self, cpu: ActorId, mm: u64, page: u64, store: bool) -> Option<u64> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         state.entries.get(&(mm, page, cpu)).filter(|cached| cached.stores || !store).map(|cached| cached.pfn)
     }
 
     /// Remembers what a walk of the page tables has found.
     pub(crate) fn fill(&self, cpu: ActorId, mm: u64, page: u64, pfn: u64, stores: bool) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let key = (mm, page, cpu);
         if let Some(old) = state.entries.insert(key, Cached { pfn, stores }) {
             state.frames.remove(&(old.pfn, key));
@@ -53,19 +68,21 @@ impl Tlb {
 
     /// Makes every processor forget these pages of a process.
     pub(crate) fn flush(&self, mm: u64, pages: Range<u64>) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let all = (mm, pages.start, ActorId(0))..(mm, pages.end, ActorId(0));
         let gone: Vec<_> = state.entries.range(all).map(|(&key, cached)| (cached.pfn, key)).collect();
         for (pfn, key) in gone {
             state.entries.remove(&key);
             state.frames.remove(&(pfn, key));
         }
+        drop(state);
+        self.await_accesses();
     }
 
     /// Returns a process and a page of it for which some processor still uses one of these frames.
     pub(crate) fn stale(&self, frames: Range<u64>) -> Option<(u64, u64)> {
         let first = (0, 0, ActorId(0));
-        let state = self.0.lock();
+        let state = self.state.lock();
         state.frames.range((frames.start, first)..(frames.end, first)).next().map(|&(_, (mm, page, _))| (mm, page))
     }
 }

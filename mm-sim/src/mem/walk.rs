@@ -34,6 +34,11 @@ impl Slot {
     pub(crate) fn store(&self, entry: Entry) -> Entry {
         self.table.store(self.index, entry)
     }
+
+    /// Changes the entry, with the bits that the hardware has set until now. Returns what was there.
+    pub(crate) fn update(&self, change: impl Fn(Entry) -> Entry) -> Entry {
+        self.table.update(self.index, change)
+    }
 }
 
 /// A PTE table, mapped and locked.

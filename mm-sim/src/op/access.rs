@@ -28,9 +28,9 @@ pub(crate) fn store(m: &Machine, mm: &Arc<Mm>, addr: u64, word: u64) -> Result<(
 fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();
-        if let Some((folio, pfn)) = translate(m, mm, addr, word.is_some()) {
+        if let Some(value) = try_access(m, mm, addr, word) {
             m.stats.accesses.add(1);
-            return Ok(perform(m, mm, addr, &folio, pfn, word));
+            return Ok(value);
         }
         fault::do_user_addr_fault(m, mm, addr, word.is_some())?;
     }
@@ -38,21 +38,29 @@ fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64
     Err(Signal::OutOfMemory)
 }
 
-/// Finds the page of an address. A walk marks the entry used, and the TLB keeps what it found.
-fn translate(m: &Machine, mm: &Mm, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
+/// Accesses, if the TLB or the page table allows it. A walk marks the entry used, and the TLB keeps what it found.
+fn try_access(m: &Machine, mm: &Mm, addr: u64, word: Option<u64>) -> Option<u64> {
+    let _access = m.tlb.access();
     let (cpu, page) = (sched::current(), addr / PAGE_SIZE);
-    if let Some(pfn) = m.tlb.lookup(cpu, mm.id, page, store) {
-        return Some((m.memory.folio(pfn)?, pfn));
+    if let Some(pfn) = m.tlb.lookup(cpu, mm.id, page, word.is_some()) {
+        return Some(perform(m, mm, addr, &*m.memory.folio(pfn)?, pfn, word));
     }
     let slot = mm.hardware_slot(m, addr)?;
+    let _bus = slot.table.bus();
+    let (folio, pfn) = translate(m, &slot, addr, word.is_some())?;
+    m.tlb.fill(cpu, mm.id, page, pfn, word.is_some());
+    Some(perform(m, mm, addr, &folio, pfn, word))
+}
+
+/// Finds the page that an entry leads to, and marks the entry used. The caller has the bus.
+fn translate(m: &Machine, slot: &Slot, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
     let entry = slot.load();
     if store && !entry.is_writable() {
         return None;
     }
-    let pfn = entry.as_page()? + offset_in(&slot, addr);
+    let pfn = entry.as_page()? + offset_in(slot, addr);
     let used = if store { entry.young(true).dirty() } else { entry.young(true) };
     slot.table.touch(slot.index, used);
-    m.tlb.fill(cpu, mm.id, page, pfn, store);
     Some((m.memory.folio(pfn)?, pfn))
 }
 

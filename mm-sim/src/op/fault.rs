@@ -145,7 +145,7 @@ fn huge_pmd_fault(fault: &VmFault<'_>) -> Outcome {
     let _pmd_lock = fault.pmd.table.lock.lock();
     let entry = fault.pmd.load();
     if entry.is_page() {
-        fault.pmd.store(entry.young(true).writable(entry.is_writable() || fault.write));
+        fault.pmd.update(|entry| entry.young(true).writable(entry.is_writable() || fault.write));
     }
     Outcome::Done
 }
@@ -180,7 +180,7 @@ fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
     if fault.write && !entry.is_writable() {
         return write_fault::do_wp_page(fault, map, entry);
     }
-    slot.store(entry.young(true));
+    slot.update(|entry| entry.young(true));
     Outcome::Done
 }
 

@@ -108,7 +108,7 @@ fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>,
     let entry: Entry = slot.load();
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
     folio.map();
-    slot.store(entry.writable(false));
+    slot.update(|entry| entry.writable(false));
     dst.slot(addr).store(entry.writable(false).clean());
     child.rss.fetch_add(1, Relaxed);
 }

@@ -76,6 +76,7 @@ fn free_range(
 fn take_table(m: &Machine, mm: &Mm, slot: &Slot, gather: &mut Gather) {
     let Some(table) = slot.load().as_table().and_then(|id| m.memory.table(id)) else { return };
     slot.store(Entry::NONE);
+    m.tlb.await_accesses();
     mm.tables.fetch_sub(1, Relaxed);
     gather.tables.push(table);
 }
@@ -93,7 +94,7 @@ pub(crate) fn check_excluded(m: &Machine, mm: &Mm, vma: &Vma) {
     let detached = vma.detached.load(Relaxed);
     let by_mmap = mm.mmap_lock.is_mine_to_write() || detached && mm.mmap_lock.is_mine();
     let marked = mm.mmap_lock.is_mine_to_write() && vma.is_marked(mm);
-    let by_vma = !m.protocol.vma_lock || (detached || marked) && !vma.lock.is_held_by_others();
+    let by_vma = !m.protocol.vma_lock || (detached || marked) && sched::settles(|| !vma.lock.is_held_by_others());
     let is_linked = vma.is_file_linked.load(Relaxed);
     let by_imap = !is_linked || vma.file.as_ref().is_none_or(|file| file.mapping.i_mmap_rwsem.is_mine_to_write());
     let by_anon = vma.anon_vma_chain.lock().first().is_none_or(|anon_vma| anon_vma.rwsem().is_mine_to_write());

@@ -100,6 +100,7 @@ fn retract_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) {
         return;
     }
     pmd.store(Entry::NONE);
+    m.tlb.await_accesses();
     mm.tables.fetch_sub(1, Relaxed);
     m.free_table_rcu(table.clone());
     m.stats.tables_retracted.add(1);

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::baton::Baton;
+use super::backend::Backend;
 use crate::finding::{Finding, Findings, Invariant};
 
 /// The number of an actor within its run.
@@ -22,7 +22,7 @@ impl ActorId {
 pub(super) struct Actor {
     pub(super) id: ActorId,
     pub(super) name: String,
-    pub(super) baton: Arc<Baton>,
+    pub(super) backend: Arc<dyn Backend>,
     findings: Arc<Findings>,
     path: RefCell<Vec<&'static str>>,
     atomic: Cell<u32>,
@@ -41,10 +41,16 @@ thread_local! {
 }
 
 /// Makes the current thread an actor.
-pub(super) fn become_actor(id: ActorId, name: &str, baton: Arc<Baton>, findings: Arc<Findings>) {
+pub(super) fn become_actor(id: ActorId, name: &str, backend: Arc<dyn Backend>, findings: Arc<Findings>) {
     let (path, atomic, reclaim) = Default::default();
-    let actor = Actor { id, name: name.to_owned(), baton, findings, path, atomic, reclaim };
+    let actor = Actor { id, name: name.to_owned(), backend, findings, path, atomic, reclaim };
     ACTOR.set(Some(Rc::new(actor)));
+}
+
+/// Returns what a panic said.
+pub(super) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// Returns the current actor, or `None` on a thread that is none.

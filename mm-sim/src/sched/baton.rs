@@ -16,25 +16,12 @@ use lockdep::Session;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Deadlock, Rng, Waitable,
+    Body, Deadlock, Rng, Stop, Waitable,
     actor::{self, ActorId},
+    backend::{Backend, Stopped},
     wait_for::{Wait, Waiting},
 };
 use crate::finding::Findings;
-
-/// What an actor does.
-pub(crate) type Body = Box<dyn FnOnce() + Send>;
-
-/// Why a run ended early.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Every actor waits for another.
-    Deadlock(Deadlock),
-    /// More steps than the limit.
-    StepLimit(u64),
-    /// An actor panicked: a bug of the simulator.
-    Panic { actor: String, message: String },
-}
 
 enum State {
     Ready,
@@ -63,9 +50,6 @@ struct Inner {
 pub(crate) struct Baton {
     inner: Mutex<Inner>,
 }
-
-/// The panic payload of an actor that is told to stop.
-struct Stopped;
 
 impl Baton {
     /// Runs the actors to their ends, each in `session`, and returns how many steps it took and why it stopped early.
@@ -110,8 +94,7 @@ impl Baton {
         if payload.is::<Stopped>() {
             return;
         }
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let message = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let message = actor::panic_message(payload);
         let mut inner = self.inner.lock();
         inner.stop_all(Stop::Panic { actor: actor.to_owned(), message });
     }
@@ -129,7 +112,16 @@ impl Baton {
         }
     }
 
-    /// A scheduling point: runs on, or lets somebody else run first.
+    fn finish(&self, me: ActorId) {
+        let mut inner = self.inner.lock();
+        inner.slots[me.0 as usize].state = State::Finished;
+        if inner.stop.is_none() {
+            inner.pass_on();
+        }
+    }
+}
+
+impl Backend for Baton {
     fn step(&self, me: ActorId) {
         {
             let mut inner = self.inner.lock();
@@ -150,7 +142,6 @@ impl Baton {
         self.await_turn(me);
     }
 
-    /// Lets the others run for `steps` steps.
     fn sleep(&self, me: ActorId, steps: u64) {
         {
             let mut inner = self.inner.lock();
@@ -161,7 +152,6 @@ impl Baton {
         self.await_turn(me);
     }
 
-    /// Blocks this actor until somebody wakes it.
     fn block(&self, me: ActorId, what: Arc<dyn Waitable>, mode: &'static str, path: Vec<&'static str>) {
         {
             let mut inner = self.inner.lock();
@@ -177,12 +167,8 @@ impl Baton {
         }
     }
 
-    fn finish(&self, me: ActorId) {
-        let mut inner = self.inner.lock();
-        inner.slots[me.0 as usize].state = State::Finished;
-        if inner.stop.is_none() {
-            inner.pass_on();
-        }
+    fn settles(&self, holds: &dyn Fn() -> bool) -> bool {
+        holds()
     }
 }
 
@@ -216,17 +202,13 @@ impl Inner {
     }
 
     fn deadlock(&self) -> Option<Deadlock> {
-        let waits: Vec<Wait> = self.slots.iter().filter_map(|slot| self.wait_of(slot)).collect();
-        (!waits.is_empty()).then_some(Deadlock { waits, steps: self.steps })
-    }
-
-    fn wait_of(&self, slot: &Slot) -> Option<Wait> {
-        let State::Blocked(waiting, path) = &slot.state else { return None };
         let name = |actor: ActorId| self.slots.get(actor.0 as usize).map_or("outside", |slot| &slot.name);
-        let holders = waiting.what.holders();
-        let holders = holders.iter().map(|holder| format!("{} ({})", name(holder.actor), holder.mode)).collect();
-        let (actor, lock) = (slot.name.clone(), waiting.what.label());
-        Some(Wait { actor, lock, mode: waiting.mode, holders, path: path.clone() })
+        let wait = |slot: &Slot| match &slot.state {
+            State::Blocked(waiting, path) => Some(waiting.describe(&slot.name, path, name)),
+            State::Ready | State::Asleep(_) | State::Finished => None,
+        };
+        let waits: Vec<Wait> = self.slots.iter().filter_map(wait).collect();
+        (!waits.is_empty()).then_some(Deadlock { waits, steps: self.steps })
     }
 
     fn stop_all(&mut self, stop: Stop) {
@@ -234,36 +216,5 @@ impl Inner {
         self.slots.iter().for_each(|slot| {
             slot.turn.notify_one();
         });
-    }
-}
-
-/// A scheduling point of the current actor. On a thread that is none, and while unwinding, it does nothing.
-pub(crate) fn step() {
-    if let Some(actor) = actor::this().filter(|_| !thread::panicking()) {
-        actor.baton.step(actor.id);
-    }
-}
-
-/// Lets the others run for `steps` steps, if the current thread is an actor.
-pub(crate) fn sleep(steps: u64) {
-    if let Some(actor) = actor::this() {
-        actor.baton.sleep(actor.id, steps);
-    }
-}
-
-/// Blocks the current actor until [`wake`].
-///
-/// # Panics
-///
-/// On a thread that is no actor: there is nobody who could wake it.
-pub(crate) fn block(what: Arc<dyn Waitable>, mode: &'static str) {
-    let Some(actor) = actor::this() else { panic!("would wait for ever for {}", what.label()) };
-    actor.baton.block(actor.id, what, mode, actor.path_now());
-}
-
-/// Makes a blocked actor ready.
-pub(crate) fn wake(id: ActorId) {
-    if let Some(actor) = actor::this() {
-        actor.baton.wake(id);
     }
 }

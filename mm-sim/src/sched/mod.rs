@@ -1,19 +1,25 @@
-//! Who runs when: actors are real threads, of which exactly one runs at a time.
+//! Who runs when: actors are real threads, and a backend decides which of them run.
 //!
 //! * `actor`: what the current thread is in the simulation (its number, the operations it is in, what it may do).
-//! * `baton`: the seeded scheduler that passes the right to run from actor to actor.
+//! * `backend`: what operations ask of a scheduler.
+//! * `baton`: the seeded scheduler that passes the right to run from actor to actor: one runs at a time.
+//! * `threads`: all run, really at the same time, until a time is up; a watchdog looks for deadlocks.
 //! * `wait_for`: who waits for whom, when nobody can run any more.
 //! * `rng`: the generator.
 
 mod actor;
+mod backend;
 mod baton;
 mod rng;
+mod threads;
 mod wait_for;
 
 pub(crate) use actor::{
     ActorId, current, enter_atomic, finding, in_reclaim, is_atomic, leave_atomic, path, scope, set_in_reclaim,
 };
-pub(crate) use baton::{Baton, Body, Stop, block, sleep, step, wake};
+pub(crate) use backend::{Body, Stop, block, settles, sleep, step, wake};
+pub(crate) use baton::Baton;
 pub(crate) use rng::Rng;
+pub(crate) use threads::Threads;
 pub use wait_for::{Deadlock, Wait};
 pub(crate) use wait_for::{Holder, Waitable};

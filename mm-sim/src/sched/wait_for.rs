@@ -20,6 +20,10 @@ pub(crate) trait Waitable: Send + Sync {
 
     /// Returns who holds it now.
     fn holders(&self) -> Vec<Holder>;
+
+    /// Returns whom `actor`, who queues for it, has to wait for: holders, and whoever is before it in the queue, as far as
+    /// they exclude it. Nobody if it does not queue.
+    fn blockers(&self, actor: ActorId) -> Vec<ActorId>;
 }
 
 /// What one actor waits for.
@@ -27,6 +31,15 @@ pub(crate) trait Waitable: Send + Sync {
 pub(super) struct Waiting {
     pub(super) what: Arc<dyn Waitable>,
     pub(super) mode: &'static str,
+}
+
+impl Waiting {
+    /// Puts the wait of an actor in words; `name` gives the names of the others.
+    pub(super) fn describe<'n>(&self, actor: &str, path: &[&'static str], name: impl Fn(ActorId) -> &'n str) -> Wait {
+        let holders = self.what.holders();
+        let holders = holders.iter().map(|holder| format!("{} ({})", name(holder.actor), holder.mode)).collect();
+        Wait { actor: actor.to_owned(), lock: self.what.label(), mode: self.mode, holders, path: path.to_vec() }
+    }
 }
 
 /// One line of a deadlock: who waits for what, and who holds it.
@@ -44,7 +57,7 @@ pub struct Wait {
     pub path: Vec<&'static str>,
 }
 
-/// A real deadlock: every actor that has not ended waits.
+/// A real deadlock: every one of these actors waits, and for each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deadlock {
     /// All waits, in the order of the actors.

@@ -80,6 +80,16 @@ impl State {
         }
     }
 
+    /// Returns whom somebody in the queue has to wait for.
+    fn blockers(&self, actor: ActorId) -> Vec<ActorId> {
+        let Some(at) = self.queue.iter().position(|(other, _)| *other == actor) else { return Vec::new() };
+        let want = self.queue[at].1;
+        let excludes = |other: Want| want == Want::Write || other == Want::Write;
+        let readers = self.readers.iter().filter(|_| excludes(Want::Read));
+        let before = self.queue.range(..at).filter(|(_, other)| excludes(*other)).map(|(other, _)| other);
+        self.writer.iter().chain(readers).chain(before).copied().collect()
+    }
+
     /// Hands the lock to the head of the queue. Returns who got it.
     fn hand_over(&mut self) -> Vec<ActorId> {
         let mut woken = Vec::new();
@@ -222,6 +232,10 @@ impl Waitable for Core {
         let writer = state.writer.iter().map(|&actor| Holder { actor, mode: "write" });
         writer.chain(state.readers.iter().map(|&actor| Holder { actor, mode: "read" })).collect()
     }
+
+    fn blockers(&self, actor: ActorId) -> Vec<ActorId> {
+        self.state.lock().blockers(actor)
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +258,16 @@ mod tests {
         assert_eq!(state.hand_over(), [B]);
         assert!(state.drop_hold(B, Want::Write));
         assert_eq!(state.hand_over(), [C]);
+    }
+
+    #[test]
+    fn who_queues_waits_for_holders_and_for_writers_before_it() {
+        let mut state = State::default();
+        assert!(state.try_take(A, Want::Read));
+        state.queue.extend([(B, Want::Write), (C, Want::Read)]);
+        assert_eq!(state.blockers(B), [A]);
+        assert_eq!(state.blockers(C), [B], "a reader does not exclude it, the writer before it does");
+        assert_eq!(state.blockers(A), []);
     }
 
     #[test]

@@ -1,12 +1,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::context::{ContextId, ContextSet, WaitType};
 
 #[derive(Clone, Debug)]
 enum Op {
     Push(u32, Mode, bool),
     Release(usize),
     SetMode(usize, Mode),
+    /// As a guard does it: the quick way, and if that is none, the other.
+    Drop(usize),
+    Pin(usize),
+    Context(bool),
+    Freeze(bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -15,10 +21,14 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0u32..6, mode.clone(), any::<bool>()).prop_map(|(class, mode, trylock)| Op::Push(class, mode, trylock)),
         2 => any::<usize>().prop_map(Op::Release),
         1 => (any::<usize>(), mode).prop_map(|(index, mode)| Op::SetMode(index, mode)),
+        3 => prop_oneof![Just(usize::MAX), any::<usize>()].prop_map(Op::Drop),
+        1 => any::<usize>().prop_map(Op::Pin),
+        1 => any::<bool>().prop_map(Op::Context),
+        1 => any::<bool>().prop_map(Op::Freeze),
     ]
 }
 
-/// The twin: a plain list, whose key is computed from scratch.
+/// The twin: a plain list, whose key is computed from scratch as long as nothing is special.
 #[derive(Default)]
 struct Twin(Vec<(Acquired, u64)>);
 
@@ -41,6 +51,7 @@ proptest! {
     fn the_stack_behaves_like_a_list(ops in prop::collection::vec(op(), 0..120), deep in 0u32..60) {
         let stack = HeldStack::new();
         let mut twin = Twin::default();
+        let (mut frozen, mut entered, mut noted) = (false, 0, false);
         let deepen = (0..deep).map(|class| Op::Push(class, Mode::Exclusive, false));
         for (step, op) in deepen.chain(ops).enumerate() {
             match op {
@@ -54,8 +65,41 @@ proptest! {
                 Op::Release(index) => {
                     let instance = twin.instance(index);
                     let expected = twin.position(instance).map(|position| twin.0.remove(position));
-                    let removed = stack.release(instance).map(|lock| (lock.how(), lock.instance()));
+                    let removed = stack.release(instance)
+                        .map(|lock| (lock.how().marked(false, false), lock.instance()));
                     prop_assert_eq!(removed, expected);
+                }
+                Op::Drop(index) => {
+                    // Mostly the innermost one.
+                    let instance = twin.0.last().filter(|_| index == usize::MAX).map_or(twin.instance(index), |top| top.1);
+                    let position = twin.position(instance);
+                    let innermost = position.is_some_and(|position| position + 1 == twin.0.len());
+                    let popped = stack.pop(instance);
+                    prop_assert!(!popped || innermost && !frozen);
+                    prop_assert!(popped || noted || frozen || !innermost || stack.len() > INLINE);
+                    prop_assert_eq!(popped || stack.release(instance).is_some(), position.is_some());
+                    position.map(|position| twin.0.remove(position));
+                }
+                Op::Pin(index) => {
+                    let instance = twin.instance(index);
+                    prop_assert_eq!(stack.pin(instance, 1), twin.position(instance).is_some());
+                    noted |= twin.position(instance).is_some();
+                    let innermost = twin.0.last().is_some_and(|top| top.1 == instance);
+                    prop_assert!(!(innermost && stack.pop(instance)), "what is pinned is not popped");
+                }
+                Op::Context(enter) => {
+                    noted = true;
+                    if enter {
+                        stack.enter(ContextId::HARDIRQ, ContextSet::EMPTY, WaitType::Any);
+                        entered += 1;
+                    } else {
+                        prop_assert_eq!(stack.exit(ContextId::HARDIRQ).is_some(), entered > 0);
+                        entered = (entered - 1i32).max(0);
+                    }
+                }
+                Op::Freeze(freeze) => {
+                    if freeze { stack.freeze() } else { stack.thaw() }
+                    frozen = freeze;
                 }
                 Op::SetMode(index, mode) => {
                     let instance = twin.instance(index);
@@ -68,8 +112,9 @@ proptest! {
                 }
             }
             stack.check_invariants();
-            prop_assert_eq!(stack.key(), twin.key());
-            let held: Vec<_> = stack.iter().map(|lock| (lock.how(), lock.instance())).collect();
+            prop_assert!(noted || stack.key() == twin.key());
+            let plain = |how: Acquired| how.marked(false, false);
+            let held: Vec<_> = stack.iter().map(|lock| (plain(lock.how()), lock.instance())).collect();
             prop_assert_eq!(&held, &twin.0);
             prop_assert_eq!(stack.get(held.len()), None);
         }

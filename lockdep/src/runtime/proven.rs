@@ -1,0 +1,112 @@
+//! [`Proven`]: the acquisition points that a thread has seen proven, in a table that grows with them.
+//!
+//! The thread's account has no destructor, and the fast path cannot afford to borrow. So tables live for ever, and go
+//! from thread to thread. Each is 8 MiB of addresses; only the part in use is ever touched, 8 KiB at first.
+
+use std::{cell::Cell, sync::atomic::AtomicU64};
+
+use lockdep_core::{ChainCache, Point};
+use parking_lot::Mutex;
+
+use super::thread;
+
+/// How many points a thread can have in its table. Beyond half as many, some have to be looked up in the session's own
+/// set, which is shared.
+const SLOTS: usize = 1 << 20;
+/// How many slots a new table uses.
+const SLOTS_MIN: usize = 1 << 10;
+/// How much larger it then becomes.
+const GROWTH: usize = 4;
+
+type Slots = [AtomicU64; SLOTS];
+type Table = ChainCache<'static, SLOTS>;
+
+/// The table of a thread that has none. Of these zeros only the first is ever looked at.
+static NONE: Slots = [const { AtomicU64::new(0) }; SLOTS];
+
+/// Tables that no thread uses, all zeros.
+static SPARE: Mutex<Vec<&'static Slots>> = Mutex::new(Vec::new());
+
+/// Returns a table, if there is memory for one.
+fn slots() -> Option<&'static Slots> {
+    if let Some(slots) = SPARE.lock().pop() {
+        return Some(slots);
+    }
+    // Zeroed by the system, page by page, when they are touched.
+    let slots = bytemuck::allocation::try_zeroed_slice_box::<AtomicU64>(SLOTS).ok()?;
+    (&*Box::leak(slots)).try_into().ok()
+}
+
+fn give_back(table: Table) {
+    if table.slots() > 0 {
+        table.clear();
+        SPARE.lock().push(table.table());
+    }
+}
+
+/// The points that a thread has seen proven.
+#[derive(Debug)]
+pub(super) struct Proven {
+    table: Cell<Table>,
+    used: Cell<usize>,
+}
+
+impl Proven {
+    pub(super) const fn new() -> Self {
+        Self { table: Cell::new(ChainCache::none(&NONE)), used: Cell::new(0) }
+    }
+
+    /// Returns whether the point is where the fast path looks.
+    #[inline(always)]
+    pub(super) fn contains(&self, point: Point) -> bool {
+        self.table.get().contains(point)
+    }
+
+    /// Returns whether the point is in the table, and puts it where the fast path looks.
+    pub(super) fn find(&self, point: Point) -> bool {
+        let table = self.table.get();
+        table.slots() > 0 && table.find(point)
+    }
+
+    /// Adds a point.
+    pub(super) fn insert(&self, point: Point) {
+        if self.find(point) {
+            return;
+        }
+        let slots = self.table.get().slots();
+        if slots == 0 {
+            // If the thread is ending, nobody would give the table back.
+            let Some(slots) = CLEAN_UP.try_with(|_| ()).ok().and_then(|()| self::slots()) else { return };
+            self.table.set(ChainCache::over(slots, SLOTS_MIN));
+        } else if self.used.get() * 2 >= slots && slots < SLOTS {
+            self.table.set(self.table.get().grown((slots * GROWTH).min(SLOTS)));
+        }
+        if self.table.get().insert(point) {
+            self.used.set(self.used.get() + 1);
+        }
+    }
+
+    /// Exchanges everything with another set.
+    pub(super) fn swap(&self, other: &Self) {
+        self.table.swap(&other.table);
+        self.used.swap(&other.used);
+    }
+
+    /// Forgets everything, and gives the table back.
+    pub(super) fn clear(&self) {
+        self.used.set(0);
+        give_back(self.table.replace(ChainCache::none(&NONE)));
+    }
+}
+
+struct CleanUp;
+
+impl Drop for CleanUp {
+    fn drop(&mut self) {
+        thread::with(thread::Thread::forget_proven);
+    }
+}
+
+thread_local! {
+    static CLEAN_UP: CleanUp = const { CleanUp };
+}

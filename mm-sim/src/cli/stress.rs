@@ -1,0 +1,90 @@
+//! `mm-sim stress` and `mm-sim measure`.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+use mm_sim::stress::{Comparison, Measured, Mix, Stress};
+
+use super::{FAILURE, FINDINGS, paint, protocol_named};
+
+/// What is compared.
+const PROTOCOLS: [&str; 3] = ["6.1", "6.6", "6.12"];
+const THREADS: [u32; 4] = [1, 2, 4, 8];
+/// Runs of each, of which the median counts.
+const RUNS: u32 = 3;
+
+/// The arguments of a stress run.
+pub(crate) struct What {
+    pub(crate) threads: u32,
+    pub(crate) seconds: f64,
+    pub(crate) protocol: Option<String>,
+    pub(crate) seed: u64,
+    pub(crate) faults: bool,
+}
+
+pub(crate) fn stress(what: &What, json: bool) -> Result<ExitCode, String> {
+    let protocol = protocol_named(what.protocol.as_deref().unwrap_or("6.12"))?;
+    let time =
+        Duration::try_from_secs_f64(what.seconds).map_err(|error| format!("{} seconds: {error}", what.seconds))?;
+    let mix = if what.faults { Mix::Faults } else { Mix::All };
+    let outcome = Stress { threads: what.threads, time, protocol, seed: what.seed, mix }.run();
+    if json {
+        let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
+        anstream::println!("{text}");
+    } else {
+        paint::print(&outcome.to_string(), !outcome.has_findings() && outcome.failure.is_none());
+    }
+    Ok(match () {
+        () if outcome.failure.is_some() => ExitCode::from(FAILURE),
+        () if outcome.has_findings() => ExitCode::from(FINDINGS),
+        () => ExitCode::SUCCESS,
+    })
+}
+
+/// Measures everything in processes of their own, since checking is on or off for a whole process.
+pub(crate) fn measure(out: &Path, seconds: f64) -> Result<ExitCode, String> {
+    let mut comparison = Comparison::default();
+    for threads in THREADS {
+        for protocol in PROTOCOLS {
+            for checked in [true, false] {
+                let runs =
+                    (0..RUNS).map(|_| one(protocol, threads, checked, seconds)).collect::<Result<Vec<_>, _>>()?;
+                comparison.0.push(Comparison::median(runs));
+            }
+        }
+    }
+    let table = comparison.table();
+    anstream::print!("{table}");
+    for (name, contents) in [("faults.md", &table), ("faults.svg", &comparison.chart())] {
+        let path = out.join(name);
+        fs::create_dir_all(out).map_err(|error| format!("failed to make {}: {error}", out.display()))?;
+        fs::write(&path, contents).map_err(|error| format!("failed to write {}: {error}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one(protocol: &str, threads: u32, checked: bool, seconds: f64) -> Result<Measured, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let (threads_text, seconds) = (threads.to_string(), seconds.to_string());
+    let mut command = Command::new(program);
+    command.args(["stress", "--faults", "--json", "--protocol", protocol, "--threads", &threads_text]);
+    command.args(["--seconds", &seconds]).env("LOCKDEP", if checked { "collect" } else { "off" });
+    let output = command.output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("{protocol} with {threads} threads: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let number = |name: &str| outcome[name].as_f64().unwrap_or(0.0);
+    Ok(Measured {
+        protocol: protocol.to_owned(),
+        threads,
+        checked,
+        faults_per_second: number("faults_per_second"),
+        vma_lock_hits: number("vma_lock_hits"),
+        waits_per_thousand: number("waits") / (number("faults_per_second") * number("seconds")) * 1000.0,
+    })
+}

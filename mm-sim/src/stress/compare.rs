@@ -1,0 +1,187 @@
+//! Protocols and the cost of checking, measured on page faults: as a table and as a chart.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The protocol's name.
+    pub protocol: String,
+    /// Threads.
+    pub threads: u32,
+    /// Whether lockdep was on.
+    pub checked: bool,
+    /// Page faults a second.
+    pub faults_per_second: f64,
+    /// The share of them that ran under the VMA lock.
+    pub vma_lock_hits: f64,
+    /// Waits for a lock, per thousand page faults.
+    pub waits_per_thousand: f64,
+}
+
+/// All measurements.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison(pub Vec<Measured>);
+
+/// A chart's size and margins, in pixels.
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 70.0;
+const BOTTOM: f64 = 50.0;
+const TOP: f64 = 40.0;
+/// Colours of the protocols, in their order.
+const COLOURS: [&str; 3] = ["#b5482a", "#3a7ca5", "#2f9e62"];
+
+impl Comparison {
+    /// Returns the median measurement of several of the same thing.
+    ///
+    /// # Panics
+    ///
+    /// Without a measurement.
+    pub fn median(mut measured: Vec<Measured>) -> Measured {
+        measured.sort_by(|a, b| a.faults_per_second.total_cmp(&b.faults_per_second));
+        measured.swap_remove(measured.len() / 2)
+    }
+
+    /// Returns what checking costs: time a fault with it by time a fault without, of the same protocol and threads.
+    pub fn cost(&self, measured: &Measured) -> Option<f64> {
+        let same = |other: &&Measured| {
+            (&other.protocol, other.threads) == (&measured.protocol, measured.threads) && other.checked
+        };
+        let on = self.0.iter().find(same)?;
+        (!measured.checked).then(|| measured.faults_per_second / on.faults_per_second)
+    }
+
+    /// The table, as Markdown.
+    pub fn table(&self) -> String {
+        let mut text = String::from(
+            "| protocol | threads | lockdep | page faults a second | under the VMA lock | waits per 1,000 faults | cost of checking |\n\
+             |---|---:|---|---:|---:|---:|---:|\n",
+        );
+        for one in &self.0 {
+            let checked = if one.checked { "on" } else { "off" };
+            let unchecked = self
+                .0
+                .iter()
+                .find(|other| (&other.protocol, other.threads, other.checked) == (&one.protocol, one.threads, false));
+            let cost = unchecked.filter(|_| one.checked).and_then(|other| self.cost(other));
+            let cost = cost.map_or_else(String::new, |cost| format!("{cost:.2}x"));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {checked} | {:.0} | {:.1}% | {:.1} | {cost} |",
+                one.protocol,
+                one.threads,
+                one.faults_per_second,
+                one.vma_lock_hits * 100.0,
+                one.waits_per_thousand,
+            );
+        }
+        text
+    }
+
+    /// The chart, as SVG: page faults a second by threads, checking on.
+    pub fn chart(&self) -> String {
+        let shown: Vec<&Measured> = self.0.iter().filter(|one| one.checked).collect();
+        let mut protocols: Vec<&str> = Vec::new();
+        let mut threads: Vec<u32> = Vec::new();
+        for one in &shown {
+            if !protocols.contains(&one.protocol.as_str()) {
+                protocols.push(&one.protocol);
+            }
+            if !threads.contains(&one.threads) {
+                threads.push(one.threads);
+            }
+        }
+        let top = shown.iter().map(|one| one.faults_per_second).fold(1.0, f64::max);
+        let height = |value: f64| value / top * (HEIGHT - TOP - BOTTOM);
+        let group = (WIDTH - LEFT) / threads.len().max(1) as f64;
+        let bar = group * 0.8 / protocols.len().max(1) as f64;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+             <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">Page faults a second, by threads of one process (lockdep on)</text>\n"
+        );
+        for quarter in 0..=4 {
+            let value = top * f64::from(quarter) / 4.0;
+            let y = HEIGHT - BOTTOM - height(value);
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{WIDTH}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.0}</text>",
+                LEFT - 6.0,
+                y + 4.0
+            );
+        }
+        for one in &shown {
+            let at = |all: Option<usize>| all.unwrap_or(0);
+            let number = at(protocols.iter().position(|name| *name == one.protocol));
+            let x = LEFT
+                + group * (at(threads.iter().position(|count| *count == one.threads)) as f64 + 0.1)
+                + bar * number as f64;
+            let tall = height(one.faults_per_second);
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{tall:.1}\" fill=\"{}\"><title>{}: {:.0}</title></rect>",
+                HEIGHT - BOTTOM - tall,
+                bar - 2.0,
+                COLOURS[number % COLOURS.len()],
+                one.protocol,
+                one.faults_per_second,
+            );
+        }
+        for (number, count) in threads.iter().enumerate() {
+            let x = LEFT + group * (number as f64 + 0.5);
+            let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{count}</text>", HEIGHT - 32.0);
+        }
+        for (number, name) in protocols.iter().enumerate() {
+            let x = LEFT + 90.0 * number as f64;
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{}\"/><text x=\"{}\" y=\"{}\">{name}</text>",
+                HEIGHT - 20.0,
+                COLOURS[number % COLOURS.len()],
+                x + 18.0,
+                HEIGHT - 10.0,
+            );
+        }
+        svg + "</svg>\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(protocol: &str, threads: u32, checked: bool, faults_per_second: f64) -> Measured {
+        let (vma_lock_hits, waits_per_thousand) = (0.5, 2.0);
+        Measured {
+            protocol: protocol.to_owned(),
+            threads,
+            checked,
+            faults_per_second,
+            vma_lock_hits,
+            waits_per_thousand,
+        }
+    }
+
+    #[test]
+    fn the_cost_is_of_the_same_protocol_and_threads() {
+        let comparison = Comparison(vec![
+            measured("6.1", 1, true, 1000.0),
+            measured("6.1", 1, false, 1250.0),
+            measured("6.1", 2, true, 500.0),
+        ]);
+        let table = comparison.table();
+        assert!(table.contains("| 6.1 | 1 | on | 1000 | 50.0% | 2.0 | 1.25x |"), "{table}");
+        assert!(table.contains("| 6.1 | 2 | on | 500 | 50.0% | 2.0 |  |"), "{table}");
+        let chart = comparison.chart();
+        assert_eq!(chart.matches("<title>").count(), 2, "what was not checked is in the table only");
+    }
+
+    #[test]
+    fn the_median_is_no_outlier() {
+        let all = [3.0, 900.0, 5.0].map(|faults| measured("6.1", 1, true, faults));
+        assert_eq!(Comparison::median(all.to_vec()).faults_per_second, 5.0);
+    }
+}

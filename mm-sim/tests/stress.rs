@@ -1,0 +1,56 @@
+//! The operations on real threads: silent where the protocol is right, and found where it is not.
+
+use std::{process::Command, time::Duration};
+
+use mm_sim::{
+    Protocol,
+    stress::{Mix, Stress, StressOutcome},
+};
+
+fn stress(protocol: Protocol, seed: u64, mix: Mix) -> StressOutcome {
+    Stress { threads: 5, time: Duration::from_millis(1500), protocol, seed, mix }.run()
+}
+
+#[test]
+fn the_merged_protocols_are_silent_on_real_threads() {
+    for protocol in [Protocol::V6_1, Protocol::V6_4, Protocol::V6_6, Protocol::V6_12] {
+        let outcome = stress(protocol, 1, Mix::All);
+        assert_eq!(outcome.verdict, "silent", "{}: {outcome}", protocol.name);
+        assert!(outcome.stats["accesses"] > 100 && outcome.stats["forks"] > 0, "{outcome}");
+        assert_eq!(outcome.stats.contains_key("faults_under_vma_lock"), protocol.vma_lock, "{outcome}");
+    }
+    assert_eq!(stress(Protocol::V6_12, 2, Mix::Faults).verdict, "silent");
+}
+
+/// What closes the cycle comes in a second or two, or else in the next.
+#[test]
+fn the_series_of_january_2023_is_found() {
+    for protocol in [Protocol::JAN_2023, Protocol::JAN_2023_FILE] {
+        let found = (1..=20).map(|seed| stress(protocol, seed, Mix::All)).find(StressOutcome::has_findings);
+        let outcome = found.expect("one of twenty runs sees the cycle");
+        assert!(outcome.findings.is_empty() && outcome.failure.is_none(), "{outcome}");
+        assert!(outcome.verdict.contains("mapping->i_mmap_rwsem"), "{outcome}");
+        assert!(outcome.to_string().starts_with(&outcome.verdict), "the verdict comes first");
+    }
+}
+
+/// A protocol that forgets the VMA lock when it frees tables: the invariant sees it on real threads too.
+#[test]
+fn a_forgotten_exclusion_is_found() {
+    let protocol = Protocol::V6_4.forgetting(mm_sim::Exclusion::VmaLock);
+    let found = (1..=20).map(|seed| stress(protocol, seed, Mix::All)).find(StressOutcome::has_findings);
+    assert!(found.expect("one of twenty runs frees a table").verdict.contains("table-freed-under-walkers"));
+}
+
+#[test]
+fn the_command_line_says_what_was_found_and_by_whom() {
+    let mm_sim = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_mm-sim")).arg("stress").args(args).output().unwrap();
+    let output = mm_sim(&["--threads", "2", "--seconds", "0.3", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["verdict"], "silent");
+    assert!(value["vma_lock_hits"].as_f64().is_some_and(|hits| hits > 0.0));
+    assert_eq!(mm_sim(&["--threads", "0"]).status.code(), Some(2));
+    assert_eq!(mm_sim(&["--seconds", "-1"]).status.code(), Some(2), "clap takes it for an option");
+    assert_eq!(mm_sim(&["--seconds=-1"]).status.code(), Some(101));
+}
