@@ -32,4 +32,14 @@ macro_rules! bugs {
 bugs! {
     /// `mincore` stores its answer to user memory while it holds the mmap lock (CVE-2006-4814).
     MincoreUnderLock = "mincore copies its answer out under the mmap lock",
+    /// `mremap` makes the tables of the new place under the rmap locks.
+    TableAllocatedUnderRmapLocks = "mremap allocates page tables under the rmap locks",
+    /// `mremap` moves a whole table without the rmap locks.
+    TableMovedWithoutRmapLocks = "mremap moves a page table without the rmap locks",
+    /// `mremap` does not look again at the PMD entry once it has its lock.
+    MovedPmdNotCheckedAgain = "mremap does not check the PMD entry again under its lock",
+    /// `mremap` flushes the TLBs only after it has dropped the pte locks.
+    FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
+    /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
+    AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
 }

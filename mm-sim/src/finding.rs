@@ -23,6 +23,8 @@ pub enum Invariant {
     InstallUnprotected,
     /// A VMA is changed only under the mmap lock in write mode and, where there is one, the VMA lock.
     VmaChangedUnprotected,
+    /// A VMA gets an anon_vma only under the mmap lock.
+    AnonVmaUnprotected,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -59,6 +61,7 @@ impl Invariant {
             Self::WalkUnprotected => "walk-unprotected",
             Self::InstallUnprotected => "install-unprotected",
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
+            Self::AnonVmaUnprotected => "anon-vma-unprotected",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",

@@ -110,6 +110,22 @@ impl Model {
         });
     }
 
+    /// Moves pages to `to`; where they were, nothing is mapped, or zeros (`leave_empty`).
+    pub(crate) fn relocate(&self, mm: u64, from: Range<u64>, to: u64, leave_empty: bool) {
+        let mut inner = self.0.lock();
+        let mapped = inner.mms.entry(mm).or_default();
+        let moved: Vec<_> = mapped.range(from.clone()).map(|(&page, old)| (page, old.clone())).collect();
+        for (page, mut old) in moved {
+            old.settled = true;
+            if leave_empty {
+                mapped.insert(page, Page { source: Source::Own(0), ..old.clone() });
+            } else {
+                mapped.remove(&page);
+            }
+            mapped.insert(to + (page - from.start), old);
+        }
+    }
+
     /// A fork copies these pages of `parent` at this very step.
     pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
         if self.is_off() {
@@ -292,6 +308,18 @@ mod tests {
         model.end_truncate(1, 2);
         assert!(model.check_load(7, 1, 0).is_ok(), "a file that grows again is zero there");
         assert_eq!(model.size(1), 2);
+    }
+
+    #[test]
+    fn what_is_moved_is_elsewhere_and_its_old_place_is_gone_or_empty() {
+        let model = Model::default();
+        model.map(7, 0..2, Backing::Anon, true);
+        model.settle(7, 0..2);
+        assert!(model.check_store(7, 1, 5).is_ok());
+        model.relocate(7, 0..2, 10, true);
+        assert!(model.check_load(7, 11, 5).is_ok() && model.check_load(7, 1, 0).is_ok());
+        model.relocate(7, 10..12, 20, false);
+        assert!(model.check_load(7, 21, 5).is_ok() && model.check_load(7, 11, 5).is_err());
     }
 
     #[test]

@@ -103,6 +103,17 @@ impl Process {
         op::munmap::munmap(&self.machine, &self.mm, range);
     }
 
+    /// Moves a range to a free place. Returns the new address, or `None` if the range is not within one mapping.
+    pub fn remap(&self, range: Range<u64>) -> Option<u64> {
+        op::mremap::mremap(&self.machine, &self.mm, range, op::mremap::Leave::Nothing)
+    }
+
+    /// Moves the pages of an anonymous mapping to a free place; the mapping itself stays, empty. Returns the new address,
+    /// or `None` if the range is not exactly one such mapping.
+    pub fn remap_leaving_empty(&self, range: Range<u64>) -> Option<u64> {
+        op::mremap::mremap(&self.machine, &self.mm, range, op::mremap::Leave::Empty)
+    }
+
     /// Reads the word at an address.
     ///
     /// # Errors

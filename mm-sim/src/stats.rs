@@ -62,6 +62,8 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Mappings moved by mremap.
+    moves,
     /// Forks.
     forks,
     /// Truncations.

@@ -2,7 +2,7 @@
 
 use super::{Pair, stage};
 use crate::{
-    Invariant, PAGE_SIZE, PMD_SIZE,
+    Bug, Invariant, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     process::World,
     protocol::Protocol,
@@ -57,6 +57,21 @@ pub(super) const PAIRS: &[Pair] = &[
         verdict: Expect::Broken(Invariant::WrongRead),
         seeds: 20,
         build: fork_and_write,
+    },
+    Pair {
+        id: "V4",
+        title: "a page fault checks the anon_vma before it locks the VMA, and mremap takes it away in between",
+        story: "Under the VMA lock a fault must not make an anon_vma, so lock_vma_under_rcu wants one to be there. It\n\
+                looked before it had the lock. mremap with MREMAP_DONTUNMAP leaves a VMA behind without one.",
+        kernels: "6.4 to 6.5-rc3",
+        source: "Jann Horn, 2023-07-26",
+        fix: "657b5146955e: check under the lock",
+        memory: 2000,
+        buggy: Protocol::V6_4.with(Bug::AnonVmaCheckedEarly),
+        fixed: Protocol::V6_4,
+        verdict: Expect::Broken(Invariant::AnonVmaUnprotected),
+        seeds: 40,
+        build: leave_and_touch,
     },
 ];
 
@@ -116,5 +131,28 @@ fn fork_and_write(world: &World) -> Plan {
             }
         });
     }
+    plan
+}
+
+/// One thread moves a heap away again and again, another one touches what is left behind.
+fn leave_and_touch(world: &World) -> Plan {
+    const PAGES: u64 = 4;
+    let mut plan = Plan::default();
+    let process = stage::process(world, &mut plan);
+    let heap = process.map_anon(PAGES);
+    stage::ignore(process.store(heap, 1));
+    let mover = process.clone();
+    plan.actor("mremap", move || {
+        for _ in 0..8 {
+            if let Some(moved) = mover.remap_leaving_empty(heap..heap + PAGES * PAGE_SIZE) {
+                mover.unmap(moved..moved + PAGES * PAGE_SIZE);
+            }
+        }
+    });
+    plan.actor("page-fault", move || {
+        for round in 0..60 {
+            stage::ignore(process.store(heap + round % PAGES * PAGE_SIZE, round));
+        }
+    });
     plan
 }

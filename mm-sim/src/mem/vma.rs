@@ -79,6 +79,11 @@ impl Vma {
         })
     }
 
+    /// A VMA of the same sort for another range, in no tree yet.
+    pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
+        Self::new(id, mm, range, pgoff, self.flags, self.file.clone())
+    }
+
     pub(crate) fn range(&self) -> Range<u64> {
         self.start.load(Relaxed)..self.end.load(Relaxed)
     }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::fault::{Outcome, VmFault};
 use crate::{
+    Bug, Invariant,
     machine::Machine,
     mem::{AnonVma, Mm, Vma},
+    sched,
 };
 
 /// Sees to it that the VMA has an anon_vma. A fault under the VMA lock may only try the mmap lock for that.
@@ -18,7 +20,7 @@ pub(crate) fn vmf_anon_prepare(m: &Machine, fault: &VmFault<'_>) -> Result<(), O
     if has_one() {
         return Ok(());
     }
-    if !fault.under_vma_lock {
+    if !fault.under_vma_lock || m.protocol.has(Bug::AnonVmaCheckedEarly) {
         anon_vma_prepare(m, fault.mm, &fault.vma);
         return Ok(());
     }
@@ -30,6 +32,10 @@ pub(crate) fn vmf_anon_prepare(m: &Machine, fault: &VmFault<'_>) -> Result<(), O
 
 #[inline(never)]
 fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
+    if !mm.mmap_lock.is_mine() {
+        let text = format!("vma {} gets an anon_vma without the mmap lock", vma.id);
+        sched::finding(Invariant::AnonVmaUnprotected, text);
+    }
     m.might_reclaim(); // anon_vma_alloc()
     let anon_vma = AnonVma::root(m.new_id());
     let _rwsem = anon_vma.rwsem().write();

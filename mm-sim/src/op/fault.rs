@@ -8,6 +8,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use super::{Signal, access, anon_fault, file_fault, write_fault};
 use crate::{
+    Bug,
     machine::Machine,
     mem::{Entry, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PageTable, PteMap, Slot, Vma, VmaReadGuard},
     protocol::FileFaults,
@@ -121,7 +122,8 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     }
     let locked = vma.start_read(mm)?;
     let is_there = !vma.detached.load(std::sync::atomic::Ordering::Relaxed) && vma.range().contains(&addr);
-    (is_ready() && is_there).then_some(locked)
+    let still_ready = m.protocol.has(Bug::AnonVmaCheckedEarly) || is_ready();
+    (still_ready && is_there).then_some(locked)
 }
 
 /// Handles a fault on a VMA that is kept in place by the VMA lock or the mmap lock.

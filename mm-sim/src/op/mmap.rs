@@ -48,7 +48,7 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     Some(addr)
 }
 
-fn get_unmapped_area(mm: &Mm) -> u64 {
+pub(crate) fn get_unmapped_area(mm: &Mm) -> u64 {
     let end = mm.all().last().map_or(MMAP_BASE, |vma| vma.range().end.max(MMAP_BASE));
     // One table is left free, so that mappings do not share their page tables.
     (end + crate::mem::PMD_SIZE).next_multiple_of(crate::mem::PMD_SIZE)

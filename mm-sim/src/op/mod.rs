@@ -1,6 +1,6 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
-//! * `mmap`, `munmap`, `fork`, `exit`, `mincore`: a process's address space.
+//! * `mmap`, `munmap`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`: what
 //!   happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
@@ -19,6 +19,8 @@ pub(crate) mod filemap;
 pub(crate) mod fork;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
+pub(crate) mod move_page_tables;
+pub(crate) mod mremap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
 pub(crate) mod reclaim;

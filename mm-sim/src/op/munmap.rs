@@ -21,21 +21,47 @@ use crate::{
 pub(crate) fn munmap(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) {
     let _scope = sched::scope("munmap");
     let locked = mm.mmap_write_lock();
+    let Some(taken) = take_out(m, mm, &range) else { return };
+    let _read = locked.downgrade();
+    taken.unmap(m, mm);
+}
+
+/// Unmaps a range for a caller who has the mmap lock in write mode and keeps it.
+pub(crate) fn do_munmap(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) {
+    if let Some(taken) = take_out(m, mm, &range) {
+        taken.unmap(m, mm);
+    }
+}
+
+/// What has left the VMA tree and is not unmapped yet.
+struct TakenOut {
+    vmas: Vec<Arc<Vma>>,
+    range: Range<u64>,
+    /// The range up to the neighbours.
+    gap: Range<u64>,
+}
+
+/// Takes a range out of the VMA tree. `None` if nothing is mapped there.
+fn take_out(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> Option<TakenOut> {
     for border in [range.start, range.end] {
         if let Some(vma) = mm.find(border).filter(|vma| vma.range().start < border) {
             split_vma(m, mm, &vma, border);
         }
     }
-    let vmas = mm.find_all(&range);
-    let Some(last) = vmas.last() else { return };
-    let mapped = vmas[0].range().start..last.range().end;
-    let pages = mapped.start / PAGE_SIZE..mapped.end / PAGE_SIZE;
-    m.model.unsettle(mm.id, pages.clone());
+    let vmas = mm.find_all(range);
+    let mapped = vmas.first()?.range().start..vmas.last()?.range().end;
+    m.model.unsettle(mm.id, mapped.start / PAGE_SIZE..mapped.end / PAGE_SIZE);
     vmas.iter().for_each(|vma| detach(mm, vma));
     let gap = mm.gap_around(&mapped);
-    let _read = locked.downgrade();
-    unmap_region(m, mm, &vmas, mapped, &gap);
-    m.model.unmap(mm.id, pages);
+    Some(TakenOut { vmas, range: mapped, gap })
+}
+
+impl TakenOut {
+    fn unmap(self, m: &Machine, mm: &Mm) {
+        let pages = self.range.start / PAGE_SIZE..self.range.end / PAGE_SIZE;
+        unmap_region(m, mm, &self.vmas, self.range, &self.gap);
+        m.model.unmap(mm.id, pages);
+    }
 }
 
 /// Takes a VMA out of the tree, where no new fault finds it; readers that have it have finished.

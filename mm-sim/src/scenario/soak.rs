@@ -23,7 +23,7 @@ const SMALL: u64 = 12;
 pub(super) const SOAK: Scenario = Scenario {
     id: "soak",
     title: "random operations of several processes and threads, drawn by the seed",
-    story: "Threads map, unmap, read, write and fork at random; the kernel truncates, writes back, collapses and\n\
+    story: "Threads map, unmap, move, read, write and fork at random; the kernel truncates, writes back, collapses and\n\
             reclaims under them. Every access is checked against the memory model.",
     source: "the simulator's own property test",
     memory: 6000,
@@ -96,7 +96,8 @@ impl User {
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
-                4..=9 => self.load(),
+                4 => self.remap(),
+                5..=9 => self.load(),
                 _ => self.store(word),
             }
         }
@@ -117,6 +118,18 @@ impl User {
         let first = self.rng.below(pages);
         let count = 1 + self.rng.below(pages - first);
         self.process.unmap(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE);
+    }
+
+    fn remap(&mut self) {
+        let Some((addr, pages)) = self.pick() else { return };
+        let first = self.rng.below(pages);
+        let count = 1 + self.rng.below(pages - first);
+        let range = addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE;
+        let leave_empty = self.rng.below(3) == 0;
+        let moved = if leave_empty { self.process.remap_leaving_empty(range) } else { self.process.remap(range) };
+        if let Some(addr) = moved {
+            self.mappings.lock().push((addr, count));
+        }
     }
 
     fn fork(&mut self, word: u64) {

@@ -1,0 +1,120 @@
+//! `move_page_tables`: takes the entries of a range to another place, tables as a whole where it can.
+//!
+//! Lock order, under the mmap lock in write mode: `-> fs_reclaim` for the tables of the new place; then per 2 MiB
+//! `-> i_mmap_rwsem (write) -> anon_vma->rwsem (write) -> pmd_lock -> pmd_lock (nested)` to move a table or a huge page, or
+//! `-> pte_lock -> pte_lock (nested)` to move single entries. Reverse-map walks visit the old VMA before the new one, so
+//! single entries need no rmap lock; a table does, because who walks it takes no pmd lock. The TLBs are flushed while the
+//! locks are held: the moment they are dropped, somebody else may unmap a page at its new place and free it.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    Bug,
+    machine::Machine,
+    mem::{Entry, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma},
+    sched,
+    sync::WriteGuard,
+};
+
+/// Moves the entries of a range of one VMA to `new`, in another one. Both are write-locked.
+#[inline(never)]
+pub(crate) fn move_page_tables(
+    m: &Machine,
+    mm: &Mm,
+    from: (&Arc<Vma>, Range<u64>),
+    to: (&Arc<Vma>, u64),
+) -> Result<(), OutOfMemory> {
+    let _scope = sched::scope("move_page_tables");
+    let (old, new) = (from.1, to.1);
+    let pages = old.start / PAGE_SIZE..old.end / PAGE_SIZE;
+    let mut addr = old.start;
+    while addr < old.end {
+        let next = (addr / PMD_SIZE + 1).saturating_mul(PMD_SIZE).min(old.end);
+        if let Some(pmd) = mm.slot(m, addr, Level::Pmd).filter(|pmd| !pmd.load().is_none()) {
+            move_pmd(m, mm, (from.0, &pmd, addr..next), (to.0, new + (addr - old.start)))?;
+        }
+        addr = next;
+    }
+    m.tlb.flush(mm.id, pages);
+    Ok(())
+}
+
+fn move_pmd(
+    m: &Machine,
+    mm: &Mm,
+    (vma, pmd, old): (&Arc<Vma>, &Slot, Range<u64>),
+    (new_vma, new): (&Arc<Vma>, u64),
+) -> Result<(), OutOfMemory> {
+    let early = m.protocol.has(Bug::TableAllocatedUnderRmapLocks).then(|| take_rmap_locks(vma));
+    let new_pmd = mm.pmd_alloc(m, new)?;
+    let whole = old.end - old.start == PMD_SIZE && new.is_multiple_of(PMD_SIZE);
+    if whole && new_pmd.load().is_none() {
+        let forgets = m.protocol.has(Bug::TableMovedWithoutRmapLocks);
+        let _rmap = (early.is_none() && !forgets).then(|| take_rmap_locks(vma));
+        if move_whole_pmd(m, mm, pmd, &new_pmd, &old) {
+            return Ok(());
+        }
+    }
+    if pmd.load().is_page() {
+        // Part of a huge page: its pages fault in again one by one.
+        let mut gather = Gather::default();
+        gather.zap(m, mm, vma, old, &|folio| folio.is_huge());
+        gather.finish(m);
+        return Ok(());
+    }
+    mm.pte_alloc(m, &new_pmd)?;
+    drop(early);
+    move_ptes(m, mm, (vma, pmd, old), (new_vma, &new_pmd, new));
+    Ok(())
+}
+
+#[inline(never)]
+fn take_rmap_locks(vma: &Vma) -> (Option<WriteGuard>, Option<WriteGuard>) {
+    let i_mmap = vma.file.as_ref().map(|file| file.mapping.i_mmap_rwsem.write());
+    let anon_vma = vma.anon_vma.lock().clone();
+    (i_mmap, anon_vma.map(|anon_vma| anon_vma.rwsem().write()))
+}
+
+/// Moves a table or a huge page. Returns whether the old place is empty now.
+#[inline(never)]
+fn move_whole_pmd(m: &Machine, mm: &Mm, pmd: &Slot, new_pmd: &Slot, old: &Range<u64>) -> bool {
+    let same = Arc::ptr_eq(&pmd.table, &new_pmd.table);
+    let _old_ptl = pmd.table.lock.lock();
+    let _new_ptl = (!same).then(|| new_pmd.table.lock.lock_nested(1));
+    let mut entry = pmd.load();
+    if entry.is_none() {
+        // khugepaged has retracted the table since we looked.
+        if !m.protocol.has(Bug::MovedPmdNotCheckedAgain) {
+            return true;
+        }
+        // What an empty entry makes of the address of the table that it does not have.
+        entry = Entry::table(0);
+    }
+    pmd.store(Entry::NONE);
+    new_pmd.store(entry);
+    sched::step();
+    m.tlb.flush(mm.id, old.start / PAGE_SIZE..old.end / PAGE_SIZE);
+    true
+}
+
+#[inline(never)]
+fn move_ptes(m: &Machine, mm: &Mm, from: (&Vma, &Slot, Range<u64>), to: (&Vma, &Slot, u64)) {
+    let (old, new) = (from.2, to.2);
+    let Some(src) = mm.pte_offset_map_lock(m, from.0, from.1, 0) else { return };
+    let same = to.1.load() == from.1.load();
+    let dst = if same { None } else { mm.pte_offset_map_lock(m, to.0, to.1, 1) };
+    if dst.is_none() && !same {
+        return;
+    }
+    for addr in old.clone().step_by(PAGE_SIZE as usize) {
+        let slot = src.slot(addr);
+        let entry = slot.load();
+        if !entry.is_none() {
+            slot.store(Entry::NONE);
+            dst.as_ref().unwrap_or(&src).slot(new + (addr - old.start)).store(entry);
+        }
+    }
+    if !m.protocol.has(Bug::FlushAfterPteLock) {
+        m.tlb.flush(mm.id, old.start / PAGE_SIZE..old.end / PAGE_SIZE);
+    }
+}
