@@ -8,6 +8,7 @@
 //! * [`held`]: what one thread holds, in order, with the key of the whole sequence.
 //! * [`chain`]: a cache of sequences already proven.
 //! * [`graph`]: dependencies and the search for strong cycles; [`order`]: the topological order that spares most searches.
+//! * `instances`: the order of locks within a class.
 //! * [`witness`]: who made a dependency; [`segment`]: what came before what; [`grade`]: how near a cycle is to a deadlock.
 //! * `check`: the rules, one file each.
 //! * [`validator`]: one acquisition ([`request`]) in, what it teaches and what it breaks ([`violation`]) out; the only
@@ -27,6 +28,7 @@ pub mod explain;
 pub mod grade;
 pub mod graph;
 pub mod held;
+mod instances;
 pub mod journal;
 pub mod mode;
 pub mod order;

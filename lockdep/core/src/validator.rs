@@ -12,6 +12,7 @@ use crate::{
     grade::{self, Graded},
     graph::{DependencyGraph, Inserted, Step},
     held::{HeldLock, HeldStack},
+    instances::Instances,
     mode::{DependencyKind, HoldKind, WaitKind},
     report::Code,
     segment::Segments,
@@ -23,10 +24,6 @@ pub use crate::{
     violation::{UsageNode, Violation},
     witness::Witness,
 };
-
-/// How many instances of one class have their order remembered. When there are more, the order among them is forgotten
-/// and learnt anew; what is known of the class itself stays.
-const INSTANCES_MAX: usize = 4096;
 
 /// What an acquisition teaches and breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,13 +58,12 @@ pub struct Outcome {
 pub struct Validator {
     classes: DependencyGraph<ClassId, Witness>,
     usage: UsageGraph,
-    instances: FxHashMap<ClassId, DependencyGraph<u64, Witness>>,
+    instances: FxHashMap<ClassId, Instances>,
     cycles: FxHashMap<Step<ClassId>, Vec<Step<ClassId>>>,
     /// For each dependency on the way around a cycle that was found, those that closed one.
     closers: FxHashMap<Step<ClassId>, Vec<Step<ClassId>>>,
     /// The classes of locks that gate a cycle: which lock it is decides whether they do.
     gates: FxHashSet<ClassId>,
-    instance_cycles: FxHashMap<(ClassId, Step<u64>), Vec<Step<u64>>>,
     forgotten_instances: u64,
     traits: TraitTable,
     sets: HeldSets,
@@ -200,24 +196,11 @@ impl Validator {
 
     fn order_instances(&mut self, lock: HeldLock, request: &Request, set: HeldSetId) -> Option<Violation> {
         let class = request.how.class();
-        let graph = self.instances.entry(class).or_default();
-        if graph.node_count() > INSTANCES_MAX {
-            self.forgotten_instances += graph.node_count() as u64;
-            *graph = DependencyGraph::new();
-            self.instance_cycles.retain(|(other, _), _| *other != class);
-        }
         let kind = DependencyKind { hold: lock.hold(), wait: request.wait };
         let step = Step { outer: lock.instance(), inner: request.instance, kind };
         let witness = Witness::of(lock, request, set);
-        let cycle = match graph.insert(step.outer, step.inner, kind, witness) {
-            Inserted::New => return None,
-            Inserted::Known => {
-                offer(graph.witnesses_mut(step.outer, step.inner)?, kind, witness, &self.sets);
-                return None;
-            }
-            Inserted::Closes(cycle) => self.instance_cycles.entry((class, step)).or_insert(cycle).clone(),
-            Inserted::KnownToClose => self.instance_cycles.get(&(class, step))?.clone(),
-        };
+        let instances = self.instances.entry(class).or_default();
+        let cycle = instances.nest(step, witness, &self.sets, &mut self.forgotten_instances)?;
         Some(Violation::InstanceCycle(class, cycle))
     }
 
@@ -314,7 +297,7 @@ impl Validator {
         let witnesses: Vec<Vec<Witness>> = match violation {
             Violation::Cycle(steps) => steps.iter().map(|step| witnesses(&self.classes, step)).collect(),
             Violation::InstanceCycle(class, steps) => {
-                let Some(graph) = self.instances.get(class) else { return Graded::FACT };
+                let Some(graph) = self.instances(*class) else { return Graded::FACT };
                 steps.iter().map(|step| witnesses(graph, step)).collect()
             }
             // The interrupted thread is the handler's: who is inside a context is nobody else.
@@ -340,7 +323,7 @@ impl Validator {
 
     /// Returns the graph of dependencies between the locks of a class whose locks have ever nested.
     pub fn instances(&self, class: ClassId) -> Option<&DependencyGraph<u64, Witness>> {
-        self.instances.get(&class)
+        self.instances.get(&class).map(Instances::graph)
     }
 
     /// Returns how many locks have had their place within their class forgotten, to bound memory.
@@ -360,7 +343,7 @@ impl Validator {
     /// If one is broken: a bug of this crate.
     pub fn check_invariants(&self) {
         self.classes.check_invariants();
-        self.instances.values().for_each(DependencyGraph::check_invariants);
+        self.instances.values().for_each(Instances::check_invariants);
         self.usage.graph().into_iter().for_each(DependencyGraph::check_invariants);
         for (step, cycle) in &self.cycles {
             assert_eq!(cycle.first(), Some(step), "a cycle begins with the dependency that closed it");

@@ -35,6 +35,10 @@ pub(super) fn thread_name(number: u32) -> String {
 /// Brings a thread up to date with the process: environment read, number given, orphaned entries gone. Returns whether
 /// checking is on.
 fn attend(thread: &Thread, attended: u32) -> u32 {
+    if state::load() != state::OFF && state::is_orphaned() {
+        state::switch_off();
+        output::complain("forked from a process of several threads; checking is off in the child");
+    }
     if state::load() == state::UNSET {
         // Reading the environment sets the state.
         let _ = Session::process();
@@ -52,6 +56,7 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
 
 /// Returns a number for a thread of this name.
 pub(super) fn number_thread(name: Option<&str>) -> u32 {
+    state::thread_joins();
     let mut threads = THREADS.lock();
     let number = threads.len() + 1;
     threads.push(name.map_or_else(|| format!("thread-{number}"), str::to_owned));
@@ -132,15 +137,14 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 
 /// Takes a lock off the stack; returns whether it was there.
 fn take(thread: &Thread, instance: u64) -> bool {
-    if observe::is_on()
-        && let Some(lock) = thread.held.find(instance)
-    {
-        // Nothing that this causes is watched.
-        let outer = thread.inside.replace(true);
-        observe::releasing(thread, lock);
-        thread.inside.set(outer);
-    }
-    thread.held.release(instance).is_some()
+    unwatched(|| {
+        if observe::is_on()
+            && let Some(lock) = thread.held.find(instance)
+        {
+            observe::releasing(thread, lock);
+        }
+        thread.held.release(instance).is_some()
+    })
 }
 
 /// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
@@ -169,34 +173,58 @@ pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'s
 }
 
 /// Marks a thread as inside the runtime, until it is dropped.
-struct Inside<'a>(&'a Thread);
+///
+/// A signal may arrive between any two steps, and its handler take locks. So the fast path is closed before anything else
+/// is, and opened after everything else.
+struct Inside<'a> {
+    thread: &'a Thread,
+    attended: u32,
+}
+
+impl<'a> Inside<'a> {
+    /// Returns `None` if the thread is inside already.
+    fn enter(thread: &'a Thread) -> Option<Self> {
+        if thread.inside.replace(true) {
+            return None;
+        }
+        let attended = thread.attended.replace(state::UNSET);
+        thread.held.freeze();
+        Some(Self { thread, attended })
+    }
+}
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.0.inside.set(false);
         if !observe::is_on() {
-            self.0.held.thaw();
+            self.thread.held.thaw();
         }
+        self.thread.inside.set(false);
+        self.thread.attended.set(if observe::is_on() { state::UNSET } else { self.attended });
     }
+}
+
+/// Runs `f` as if inside the runtime: what it causes is not watched. For whatever takes the locks of the runtime, or
+/// allocates under them, on behalf of the program.
+pub(super) fn unwatched<R>(f: impl FnOnce() -> R) -> R {
+    thread::with(|thread| {
+        let _inside = Inside::enter(thread);
+        f()
+    })
 }
 
 /// Runs `f` inside the runtime, unless the thread is inside already or checking is off.
 pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
     thread::with(|thread| {
-        if thread.inside.replace(true) {
-            return Verdict::GoOn;
-        }
-        let _inside = Inside(thread);
-        thread.held.freeze();
-        let attended = thread.attended.replace(state::UNSET);
-        let state = attend(thread, attended);
+        let Some(mut inside) = Inside::enter(thread) else { return Verdict::GoOn };
+        let state = attend(thread, inside.attended);
+        inside.attended = state::UNSET;
         let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();
         let Some(session) = session else { return Verdict::GoOn };
         let result = catch_unwind(AssertUnwindSafe(|| match enter::catch_up(thread, &session.0) {
             Verdict::GoOn => f(thread, &session),
             told => told,
         }));
-        thread.attended.set(if observe::is_on() { state::UNSET } else { state });
+        inside.attended = state;
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
             state::switch_off();

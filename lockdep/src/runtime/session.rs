@@ -154,10 +154,12 @@ static PROCESS: Lazy<Session> = Lazy::new(|| {
 impl Session {
     /// A session that has learnt nothing.
     pub fn new(policy: Policy) -> Self {
-        Lazy::force(&PROCESS);
-        let session = Self::with(NEXT.fetch_add(1, Relaxed), policy);
-        SESSIONS.insert(session.0.id, Arc::downgrade(&session.0));
-        session
+        cold::unwatched(|| {
+            Lazy::force(&PROCESS);
+            let session = Self::with(NEXT.fetch_add(1, Relaxed), policy);
+            SESSIONS.insert(session.0.id, Arc::downgrade(&session.0));
+            session
+        })
     }
 
     fn with(id: u32, policy: Policy) -> Self {
@@ -186,7 +188,7 @@ impl Session {
 
     /// Returns the process's own session.
     pub fn process() -> Self {
-        PROCESS.clone()
+        cold::unwatched(|| PROCESS.clone())
     }
 
     /// Returns the session numbered `id`, if it is still alive.
@@ -212,49 +214,53 @@ impl Session {
 
     /// Sets what a report does from now on.
     pub fn set_policy(&self, policy: Policy) {
-        self.0.learnt.lock().policy = policy;
+        cold::unwatched(|| self.0.learnt.lock().policy = policy);
     }
 
     /// Returns the findings so far, in order. Each is there once, however often it was made.
     pub fn reports(&self) -> Vec<Report> {
-        self.0.learnt.lock().reports.clone()
+        cold::unwatched(|| self.0.learnt.lock().reports.clone())
     }
 
     /// Returns the findings since the last call, in order.
     pub fn take_reports(&self) -> Vec<Report> {
-        std::mem::take(&mut self.0.learnt.lock().reports)
+        cold::unwatched(|| std::mem::take(&mut self.0.learnt.lock().reports))
     }
 
     /// Returns how often a finding was made.
     pub fn times_seen(&self, fingerprint: Fingerprint) -> u64 {
-        self.0.learnt.lock().seen.get(&fingerprint).map_or(0, |(times, _)| *times)
+        cold::unwatched(|| self.0.learnt.lock().seen.get(&fingerprint).map_or(0, |(times, _)| *times))
     }
 
     /// Returns the lock statistics, the classes with the longest waits first. There are none unless
     /// [`set_statistics`](crate::set_statistics) or `LOCKDEP=stat` switched them on.
     pub fn statistics(&self) -> Vec<ClassStats> {
-        statistics::read(&self.0)
+        cold::unwatched(|| statistics::read(&self.0))
     }
 
     /// Forgets the lock statistics so far.
     pub fn clear_statistics(&self) {
-        self.0.budget.refund(self.0.statistics.clear());
+        cold::unwatched(|| self.0.budget.refund(self.0.statistics.clear()));
     }
 
     /// Returns what came of the session so far.
     pub fn summary(&self) -> Summary {
-        Summary::of(self)
+        cold::unwatched(|| Summary::of(self))
     }
 
     /// Limits the memory of this session, in bytes, approximately. When it is reached, statistics are dropped and then
     /// stacks, never what is learnt and checked. The [summary](Self::summary) says what was dropped.
     pub fn set_memory_budget(&self, bytes: usize) {
         self.0.budget.set_limit(bytes);
-        self.0.charge(0);
+        cold::unwatched(|| self.0.charge(0));
     }
 
     /// Returns everything learnt so far, as a journal of `program`.
     pub fn journal(&self, program: &str) -> Journal {
+        cold::unwatched(|| self.journal_of(program))
+    }
+
+    fn journal_of(&self, program: &str) -> Journal {
         let learnt = self.0.learnt.lock();
         let mut journal = Journal::new(program);
         journal.classes = learnt.classes.iter().map(|&class| class_record(class)).collect();
@@ -268,7 +274,7 @@ impl Session {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        SESSIONS.remove(&self.id);
+        cold::unwatched(|| drop(SESSIONS.remove(&self.id)));
     }
 }
 

@@ -20,6 +20,27 @@ static ORPHANS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 /// How many locks wait for the threads that acquired them; beyond, the oldest is given up (its thread has ended).
 const ORPHANS_MAX: usize = 1024;
 
+/// The process that all this was learnt in, and how many of its threads took part; 0 if none has yet.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+static THREADS: AtomicU32 = AtomicU32::new(0);
+
+/// Says that one more thread takes part.
+pub(super) fn thread_joins() {
+    THREADS.fetch_add(1, Relaxed);
+}
+
+/// Returns whether this is the child of a process of several threads: the locks of the runtime may then be held, for ever,
+/// by threads that the child does not have.
+pub(super) fn is_orphaned() -> bool {
+    let now = std::process::id();
+    let before = PROCESS.load(Relaxed);
+    if before == now {
+        return false;
+    }
+    PROCESS.store(now, Relaxed);
+    before != 0 && THREADS.load(Relaxed) > 1
+}
+
 /// Returns the word.
 #[inline]
 pub(super) fn load() -> u32 {

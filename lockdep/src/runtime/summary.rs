@@ -95,7 +95,7 @@ impl Drop for SummaryOnDrop {
         if statistics::is_on() {
             eprint!("{}", lockdep_report::stats::render(&session.statistics()));
         }
-        eprintln!("lockdep: {}", Summary::of(&session));
+        eprintln!("lockdep: {}", session.summary());
     }
 }
 

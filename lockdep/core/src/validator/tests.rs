@@ -136,7 +136,7 @@ fn locks_of_one_construction_site_may_nest_in_one_order() {
 fn forgetting_instances_does_not_forget_the_class() {
     let mut validator = Validator::new();
     assert_eq!(nest(&mut validator, &[(1, 0), (2, 1)], true), []);
-    for pair in 0..INSTANCES_MAX as u64 {
+    for pair in 0..crate::instances::MAX as u64 {
         assert_eq!(nest(&mut validator, &[(1, 2 * pair + 10), (1, 2 * pair + 11)], true), []);
     }
     assert!(validator.forgotten_instances() > 0);
