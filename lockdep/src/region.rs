@@ -66,7 +66,7 @@ impl Region {
     #[track_caller]
     pub fn may_enter(&self) {
         if !hooks::is_barred(self.map.record()) {
-            drop(hooks::hold(self.map.record(), Acquire::exclusive(), Location::caller()));
+            let _left_at_once = hooks::hold(self.map.record(), Acquire::exclusive(), Location::caller());
         }
     }
 
