@@ -48,8 +48,8 @@ impl Instances {
             *forgotten += self.forget_half(step);
         }
         self.insert(step, witness);
-        if let Some(witnesses) = self.graph.witnesses_mut(step.outer, step.inner) {
-            offer(witnesses, step.kind, witness, sets);
+        if let Some(mut witnesses) = self.graph.witnesses_mut(step.outer, step.inner) {
+            offer(&mut witnesses, step.kind, witness, sets);
         }
         self.cycles.get(&step).cloned()
     }
@@ -79,8 +79,8 @@ impl Instances {
             let mut witnesses = old.graph.witnesses(step.outer, step.inner, step.kind).copied();
             let Some(first) = witnesses.next() else { continue };
             self.insert(step, first);
-            if let Some(all) = self.graph.witnesses_mut(step.outer, step.inner) {
-                all.extend(witnesses.map(|witness| (step.kind, witness)));
+            if let Some(mut all) = self.graph.witnesses_mut(step.outer, step.inner) {
+                witnesses.for_each(|witness| all.push(step.kind, witness));
             }
         }
         (before - self.nested.len()) as u64

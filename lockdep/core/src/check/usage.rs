@@ -98,7 +98,7 @@ impl UsageGraph {
         let cycle = match graph.insert(step.outer, step.inner, step.kind, witness) {
             Inserted::New => return None,
             Inserted::Known => {
-                offer(graph.witnesses_mut(step.outer, step.inner)?, step.kind, witness, sets);
+                offer(&mut graph.witnesses_mut(step.outer, step.inner)?, step.kind, witness, sets);
                 return None;
             }
             Inserted::KnownToClose => return self.found.get(&step).cloned(),
