@@ -56,7 +56,7 @@ pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use model::Access;
 pub use op::Signal;
 pub use process::{File, Process, World};
-pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};
+pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, View};
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};
 pub use sched::{Deadlock, Schedule, Wait};
