@@ -25,8 +25,10 @@ const WRITE: u64 = 1 << 1;
 const DIRTY: u64 = 1 << 2;
 const YOUNG: u64 = 1 << 3;
 const TABLE: u64 = 1 << 4;
+/// Present for the kernel, but no access is allowed.
+const NO_ACCESS: u64 = 1 << 5;
 /// Somebody wants to hear of writes to the page (userfaultfd); kept while the page is absent.
-const UFFD_WP: u64 = 1 << 5;
+const UFFD_WP: u64 = 1 << 9;
 /// Two bits: which sort of absent page. They mean nothing in a present entry.
 const ABSENT_SHIFT: u32 = 6;
 /// An absent entry is never all zeros.
@@ -120,6 +122,11 @@ impl Entry {
         Self(if yes { self.0 | YOUNG } else { self.0 & !YOUNG })
     }
 
+    /// Whether the hardware may use it at all, whoever the page belongs to.
+    pub(crate) const fn accessible(self, yes: bool) -> Self {
+        Self(if yes { self.0 & !NO_ACCESS } else { self.0 | NO_ACCESS })
+    }
+
     pub(crate) const fn is_none(self) -> bool {
         self.0 == 0
     }
@@ -130,6 +137,10 @@ impl Entry {
 
     pub(crate) const fn is_writable(self) -> bool {
         self.0 & WRITE != 0
+    }
+
+    pub(crate) const fn is_accessible(self) -> bool {
+        self.0 & NO_ACCESS == 0
     }
 
     pub(crate) const fn is_dirty(self) -> bool {
