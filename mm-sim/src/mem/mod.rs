@@ -26,7 +26,7 @@ mod vma;
 mod walk;
 
 pub(crate) use anon_vma::AnonVma;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
 pub(crate) use inode::Inode;

@@ -1,14 +1,15 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
-//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`: what
-//!   happens when it cannot.
+//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
+//!   `absent_fault`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `reclaim`: gets memory back.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
+pub(crate) mod absent_fault;
 pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;

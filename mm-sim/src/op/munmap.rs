@@ -67,7 +67,7 @@ fn detach(mm: &Mm, vma: &Arc<Vma>) {
 #[inline(never)]
 fn unmap_region(m: &Machine, mm: &Mm, vmas: &[Arc<Vma>], range: Range<u64>, gap: &Range<u64>) {
     let mut gather = Gather::default();
-    vmas.iter().for_each(|vma| gather.zap(m, mm, vma, vma.range(), &|_| true));
+    vmas.iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     pgtables::free_pgtables(m, mm, vmas, range, gap, &mut gather);
     gather.finish(m);
 }
