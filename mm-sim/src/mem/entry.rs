@@ -9,6 +9,8 @@ const WRITE: u64 = 1 << 1;
 const DIRTY: u64 = 1 << 2;
 const YOUNG: u64 = 1 << 3;
 const TABLE: u64 = 1 << 4;
+/// Present for the kernel, but no access is allowed.
+const NO_ACCESS: u64 = 1 << 5;
 const NUMBER_SHIFT: u32 = 12;
 
 impl Entry {
@@ -46,6 +48,11 @@ impl Entry {
         Self(if yes { self.0 | YOUNG } else { self.0 & !YOUNG })
     }
 
+    /// Whether the hardware may use it at all, whoever the page belongs to.
+    pub(crate) const fn accessible(self, yes: bool) -> Self {
+        Self(if yes { self.0 & !NO_ACCESS } else { self.0 | NO_ACCESS })
+    }
+
     pub(crate) const fn is_none(self) -> bool {
         self.0 == 0
     }
@@ -56,6 +63,10 @@ impl Entry {
 
     pub(crate) const fn is_writable(self) -> bool {
         self.0 & WRITE != 0
+    }
+
+    pub(crate) const fn is_accessible(self) -> bool {
+        self.0 & NO_ACCESS == 0
     }
 
     pub(crate) const fn is_dirty(self) -> bool {

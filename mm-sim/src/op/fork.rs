@@ -55,7 +55,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, vma.flags, vma.file.clone());
+    let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
