@@ -10,6 +10,7 @@ use super::api::Holder;
 #[derive(Debug)]
 pub(crate) struct Owner(PhantomData<GuardNoSend>);
 
+#[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
 impl Owner {
     #[inline(always)]
     pub(crate) fn current() -> Self {
@@ -17,13 +18,11 @@ impl Owner {
     }
 
     /// Returns whether it is this thread.
-    #[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
     #[inline(always)]
     pub(crate) fn is_current(&self) -> bool {
         true
     }
 
-    #[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
     #[inline(always)]
     pub(crate) fn holder(&self) -> Holder {
         Holder::now()

@@ -6,6 +6,7 @@ use super::api::Holder;
 #[derive(Debug)]
 pub(crate) struct Owner(Holder);
 
+#[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
 impl Owner {
     #[inline(always)]
     pub(crate) fn current() -> Self {
@@ -13,13 +14,11 @@ impl Owner {
     }
 
     /// Returns whether it is this thread.
-    #[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
     #[inline(always)]
     pub(crate) fn is_current(&self) -> bool {
         self.0 == Holder::now()
     }
 
-    #[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]
     #[inline(always)]
     pub(crate) fn holder(&self) -> Holder {
         self.0
