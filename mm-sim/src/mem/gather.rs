@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use super::{Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
-use crate::machine::Machine;
+use crate::{machine::Machine, op::mmu_notifier};
 
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub(crate) struct Gather {
 impl Gather {
     /// Empties the entries of a range whose folio `wants`, and keeps the folios.
     pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
             if wants(&folio) {

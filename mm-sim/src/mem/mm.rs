@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{PageTable, Vma};
+use super::{PageTable, SecondaryMmu, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
@@ -32,6 +32,8 @@ pub(crate) struct Mm {
     pub(crate) rss: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// Who is told before entries change.
+    pub(crate) notifiers: Mutex<Vec<Arc<SecondaryMmu>>>,
     seq: AtomicU64,
     first_mark: Mutex<Option<Arc<Vma>>>,
 }
@@ -49,6 +51,7 @@ impl Mm {
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            notifiers: Mutex::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),
         })

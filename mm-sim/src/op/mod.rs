@@ -6,6 +6,8 @@
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `reclaim`: gets memory back.
+//! * `gup`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
+//!   `take_all_locks`: telling it what changes.
 //! * `anon_vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod access;
@@ -17,14 +19,18 @@ pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod guest;
+pub(crate) mod gup;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
+pub(crate) mod mmu_notifier;
 pub(crate) mod move_page_tables;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
+pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;

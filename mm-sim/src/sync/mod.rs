@@ -3,6 +3,7 @@
 //! * `core`: the fair state that all of them share, and how an actor waits for it.
 //! * [`RwSem`]: a sleeping reader-writer lock with downgrade, the kernel's rwsem.
 //! * [`SpinLock`]: spins; who holds one must not sleep.
+//! * [`SleepMutex`]: sleeps; one holder.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
 //! * [`Mutation`]: deliberate bugs at run time.
@@ -13,6 +14,7 @@
 mod core;
 mod folio_lock;
 mod mutation;
+mod mutex;
 mod rcu;
 mod rwsem;
 mod spin;
@@ -21,6 +23,7 @@ pub(crate) use folio_lock::{FolioGuard, FolioLock};
 pub(crate) use mutation::Acquired;
 pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
+pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
