@@ -23,11 +23,12 @@ pub(crate) mod rmap;
 mod secondary_mmu;
 mod table;
 mod tlb;
+mod vm_flags;
 mod vma;
 mod walk;
 
 pub(crate) use anon_vma::AnonVma;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
 pub(crate) use inode::Inode;
@@ -39,7 +40,8 @@ pub(crate) use mm::{Mm, MmapWrite};
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
-pub(crate) use vma::{VmFlags, Vma, VmaReadGuard};
+pub(crate) use vm_flags::VmFlags;
+pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
 
 /// The size of a page and of a table, in bytes.

@@ -13,7 +13,9 @@ use std::{
 use super::{anon_vma, mmu_notifier};
 use crate::{
     machine::Machine,
-    mem::{ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma},
+    mem::{
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
+    },
     sched,
 };
 
@@ -59,7 +61,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, vma.flags, vma.file.clone());
+    let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -137,6 +139,10 @@ fn copy_present_pte(
 ) -> bool {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
+    if entry.as_absent().is_some() {
+        copy_absent_pte(child, &slot, &dst.slot(addr), entry);
+        return true;
+    }
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return true };
     if folio.kind == FolioKind::Anon && folio.is_pinned() {
         let Some(copy) = spare.take() else { return false };
@@ -156,4 +162,20 @@ fn copy_present_pte(
     }
     child.rss.fetch_add(1, Relaxed);
     true
+}
+
+/// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).
+fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
+    match entry.as_absent() {
+        Some(Absent::Migration(_)) => {
+            // Both share the page once it has arrived, so neither may write to it.
+            src.update(|entry| entry.writable(false));
+            dst.store(entry.writable(false));
+            child.rss.fetch_add(1, Relaxed);
+        }
+        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) => {
+            dst.store(entry);
+        }
+        None => {}
+    }
 }

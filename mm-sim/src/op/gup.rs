@@ -46,7 +46,7 @@ pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) ->
 pub(crate) fn get_user_page_locked(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) -> Result<UserPage, Signal> {
     let addr = addr / PAGE_SIZE * PAGE_SIZE;
     for _ in 0..MAX_FAULTS {
-        let Some(vma) = mm.find(addr).filter(|vma| !foll.write || vma.flags.write) else {
+        let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(foll.write)) else {
             return Err(access::signal(m, mm, addr, foll.write, Signal::Segv));
         };
         if let Some(page) = follow_page(m, mm, &vma, addr, foll) {
@@ -82,7 +82,8 @@ fn take_page(m: &Machine, slot: &Slot, addr: u64, foll: Foll) -> Option<UserPage
 
 /// Returns the page that an entry has for an address, if it allows a write or none is wanted.
 pub(super) fn page_of(entry: Entry, slot: &Slot, addr: u64, write: bool) -> Option<u64> {
-    let pfn = entry.as_page().filter(|_| !write || entry.is_writable())?;
+    let allowed = entry.is_accessible() && (!write || entry.is_writable());
+    let pfn = entry.as_page().filter(|_| allowed)?;
     Some(pfn + addr % slot.table.level.entry_size() / PAGE_SIZE)
 }
 

@@ -25,13 +25,13 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
     let _scope = sched::scope("do_wp_page");
     let Some(pfn) = entry.as_page() else { return Outcome::Done };
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
-    if !fault.vma.flags.shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
+    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));
         return Outcome::Done;
     }
     folio.get(1);
     drop(map);
-    if fault.vma.flags.shared {
+    if fault.vma.flags().shared {
         return wp_page_shared(fault, folio, pfn, entry);
     }
     let result = wp_page_copy(fault, &folio, pfn, entry);
@@ -41,9 +41,12 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
 fn is_ours_alone(folio: &Folio) -> bool {
+    if folio.is_pinned() && folio.maps() == 1 {
+        // A fork copies what is pinned, so it has never been shared since.
+        return true;
+    }
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    // A fork copies what is pinned, so a pinned page has never been shared since.
-    folio.maps() == 1 && (folio.refs() == 1 || folio.is_pinned())
+    folio.maps() == 1 && folio.refs() == 1
 }
 
 /// Checks that nobody writes to a page past the page tables of whoever has just got a copy of it.
