@@ -26,6 +26,11 @@ impl SpinLock {
         let hold = self.0.lock(Want::Write, subclass);
         SpinGuard(self.0.clone(), hold)
     }
+
+    /// Returns whether this actor holds it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.is_mine(Want::Write)
+    }
 }
 
 /// Holds a spinlock.
