@@ -53,6 +53,7 @@ pub use bug::Bug;
 pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
+pub use model::Access;
 pub use op::Signal;
 pub use process::{File, Process, World};
 pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};

@@ -5,6 +5,7 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     machine::Machine,
     mem::{Inode, Mm, PAGE_SIZE, VmFlags},
+    model::Access,
     op::{self, Signal, mmap::Request},
     protocol::Protocol,
 };
@@ -84,18 +85,22 @@ pub struct Process {
 impl Process {
     /// Maps `pages` pages of anonymous, private, writable memory at a free place. Returns the address.
     pub fn map_anon(&self, pages: u64) -> u64 {
-        let flags = VmFlags { write: true, shared: false };
-        self.map(Request { addr: None, pages, flags, file: None })
+        self.map(Request { addr: None, pages, flags: VmFlags::READ_WRITE, file: None })
     }
 
     /// Maps `pages` pages of a file from page `offset` on, shared and writable or private. Returns the address.
     pub fn map_file(&self, file: &File, offset: u64, pages: u64, shared: bool) -> u64 {
-        let flags = VmFlags { write: true, shared };
+        let flags = VmFlags { shared, ..VmFlags::READ_WRITE };
         self.map(Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) })
     }
 
     fn map(&self, request: Request) -> u64 {
         op::mmap::mmap(&self.machine, &self.mm, request).expect("a free place is free: one thread maps at a time")
+    }
+
+    /// Sets what a range allows. Returns whether all of it was mapped.
+    pub fn protect(&self, range: Range<u64>, access: Access) -> bool {
+        op::mprotect::mprotect(&self.machine, &self.mm, range, access)
     }
 
     /// Unmaps a range of addresses.

@@ -18,7 +18,7 @@ use crate::{
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
     sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
-    sync::Mutation,
+    sync::{Mutation, watch_irqs},
     tidy::tidy,
 };
 
@@ -122,6 +122,7 @@ pub(crate) fn play_as(
 fn set_up(setup: &Setup, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body {
     let (build, world, plan) = (setup.build, world.clone(), plan.clone());
     Box::new(move || {
+        watch_irqs();
         let built = build(&world);
         if let Ok(mut plan) = plan.lock() {
             *plan = Some(built);

@@ -21,11 +21,12 @@ mod mm;
 pub(crate) mod rmap;
 mod table;
 mod tlb;
+mod vm_flags;
 mod vma;
 mod walk;
 
 pub(crate) use anon_vma::AnonVma;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
 pub(crate) use inode::Inode;
@@ -36,7 +37,8 @@ pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::Mm;
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
-pub(crate) use vma::{VmFlags, Vma, VmaReadGuard};
+pub(crate) use vm_flags::VmFlags;
+pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
 
 /// The size of a page and of a table, in bytes.

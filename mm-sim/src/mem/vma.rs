@@ -16,7 +16,7 @@ use std::{
 use lockdep::Acquire;
 use parking_lot::Mutex;
 
-use super::{AnonVma, Inode, Mm, PAGE_SIZE};
+use super::{AnonVma, Inode, Mm, PAGE_SIZE, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
@@ -25,18 +25,10 @@ use crate::{
     sync::{Look, ReadGuard, RwSem},
 };
 
-/// What a VMA allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct VmFlags {
-    pub(crate) write: bool,
-    pub(crate) shared: bool,
-}
-
 /// A range of addresses with one backing.
 pub(crate) struct Vma {
     pub(crate) id: u64,
     pub(crate) mm: Weak<Mm>,
-    pub(crate) flags: VmFlags,
     pub(crate) file: Option<Arc<Inode>>,
     pub(crate) anon_vma: Mutex<Option<Arc<AnonVma>>>,
     /// The anon_vmas whose interval trees this VMA is in.
@@ -46,6 +38,7 @@ pub(crate) struct Vma {
     pub(crate) detached: AtomicBool,
     /// In the interval tree of its file.
     pub(crate) is_file_linked: AtomicBool,
+    flags: Mutex<VmFlags>,
     start: AtomicU64,
     end: AtomicU64,
     pgoff: AtomicU64,
@@ -65,13 +58,13 @@ impl Vma {
         Arc::new(Self {
             id,
             mm: Arc::downgrade(mm),
-            flags,
             file,
             anon_vma: Mutex::default(),
             anon_vma_chain: Mutex::default(),
             lock: RwSem::new(&VM_LOCK, ("vma", id)),
             detached: AtomicBool::new(false),
             is_file_linked: AtomicBool::new(false),
+            flags: Mutex::new(flags),
             start: AtomicU64::new(range.start),
             end: AtomicU64::new(range.end),
             pgoff: AtomicU64::new(pgoff),
@@ -81,7 +74,17 @@ impl Vma {
 
     /// A VMA of the same sort for another range, in no tree yet.
     pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
-        Self::new(id, mm, range, pgoff, self.flags, self.file.clone())
+        Self::new(id, mm, range, pgoff, self.flags(), self.file.clone())
+    }
+
+    pub(crate) fn flags(&self) -> VmFlags {
+        *self.flags.lock()
+    }
+
+    /// Changes the flags. The VMA is write-locked.
+    pub(crate) fn set_flags(&self, flags: VmFlags) {
+        self.check_write_locked("gets new flags");
+        *self.flags.lock() = flags;
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -109,14 +112,22 @@ impl Vma {
 
     /// Moves the borders. The VMA is in no interval tree meanwhile.
     pub(crate) fn set_range(&self, range: Range<u64>, pgoff: u64) {
-        let is_locked =
-            self.mm.upgrade().is_none_or(|mm| mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm));
-        if !is_locked {
-            sched::finding(Invariant::VmaChangedUnprotected, format!("vma {} gets new borders", self.id));
-        }
+        self.check_write_locked("gets new borders");
         self.start.store(range.start, Relaxed);
         self.end.store(range.end, Relaxed);
         self.pgoff.store(pgoff, Relaxed);
+    }
+
+    /// Checks that this actor has write-locked it, and that no reader is left.
+    pub(crate) fn check_write_locked(&self, what: &str) {
+        let Some(mm) = self.mm.upgrade() else { return };
+        let no_readers = || !mm.protocol.vma_lock || sched::settles(|| !self.lock.is_held_by_others());
+        if !(mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm) && no_readers()) {
+            sched::finding(
+                Invariant::VmaChangedUnprotected,
+                format!("vma {} {what} without being write-locked", self.id),
+            );
+        }
     }
 
     /// Tries to read-lock it: the way a page fault takes it, under RCU.

@@ -184,11 +184,11 @@ impl Mm {
         range: Range<u64>,
         visit: &mut dyn FnMut(&Slot, u64, Entry),
     ) {
-        if pmd.load().is_page() {
+        if is_whole(pmd.load()) {
             self.check_walk(vma);
             let _pmd_lock = pmd.table.lock.lock();
             let entry = pmd.load();
-            if entry.is_page() {
+            if is_whole(entry) {
                 visit(pmd, range.start / PMD_SIZE * PMD_SIZE, entry);
                 return;
             }
@@ -224,4 +224,9 @@ impl Mm {
             sched::finding(Invariant::InstallUnprotected, text);
         }
     }
+}
+
+/// Returns whether a PMD entry stands for a huge page, there or absent.
+fn is_whole(entry: Entry) -> bool {
+    entry.is_page() || entry.as_absent().is_some()
 }

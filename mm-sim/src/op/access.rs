@@ -55,7 +55,7 @@ fn try_access(m: &Machine, mm: &Mm, addr: u64, word: Option<u64>) -> Option<u64>
 /// Finds the page that an entry leads to, and marks the entry used. The caller has the bus.
 fn translate(m: &Machine, slot: &Slot, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
     let entry = slot.load();
-    if store && !entry.is_writable() {
+    if !entry.is_accessible() || store && !entry.is_writable() {
         return None;
     }
     let pfn = entry.as_page()? + offset_in(slot, addr);

@@ -48,6 +48,6 @@ pub(crate) fn set_anon_pte(fault: &VmFault<'_>, map: &PteMap<'_>, folio: &Arc<Fo
     folio.set_place(anon_vma.map(|anon_vma| Place::Anon(anon_vma, fault.pgoff())));
     folio.map();
     fault.m.lru.add(folio);
-    map.slot(fault.addr).store(Entry::page(folio.pfn).writable(fault.vma.flags.write));
+    map.slot(fault.addr).store(Entry::page(folio.pfn).writable(fault.vma.flags().write));
     fault.mm.rss.fetch_add(1, Relaxed);
 }

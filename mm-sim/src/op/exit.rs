@@ -22,7 +22,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     let mut gather = Gather::default();
     {
         let _mmap = mm.mmap_lock.read();
-        mm.all().iter().for_each(|vma| gather.zap(m, mm, vma, vma.range(), &|_| true));
+        mm.all().iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     }
     {
         let locked = mm.mmap_write_lock();

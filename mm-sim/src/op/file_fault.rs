@@ -23,7 +23,7 @@ const FAULT_AROUND: u64 = 16;
 /// Maps a page of a file.
 #[inline(never)]
 pub(crate) fn do_fault(fault: &VmFault<'_>) -> Outcome {
-    let result = match (fault.write, fault.vma.flags.shared) {
+    let result = match (fault.write, fault.vma.flags().shared) {
         (false, _) => do_read_fault(fault),
         (true, false) => do_cow_fault(fault),
         (true, true) => do_shared_fault(fault),

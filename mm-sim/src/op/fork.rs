@@ -9,7 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::anon_vma;
 use crate::{
     machine::Machine,
-    mem::{ENTRIES, Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PteMap, Vma},
+    mem::{Absent, ENTRIES, Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PteMap, Slot, Vma},
     sched,
 };
 
@@ -55,7 +55,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, vma.flags, vma.file.clone());
+    let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -106,9 +106,28 @@ fn copy_pte_range(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, s
 fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, addr: u64) {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
+    if entry.as_absent().is_some() {
+        return copy_absent_pte(child, &slot, &dst.slot(addr), entry);
+    }
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
     folio.map();
     slot.update(|entry| entry.writable(false));
     dst.slot(addr).store(entry.writable(false).clean());
     child.rss.fetch_add(1, Relaxed);
+}
+
+/// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).
+fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
+    match entry.as_absent() {
+        Some(Absent::Migration(_)) => {
+            // Both share the page once it has arrived, so neither may write to it.
+            src.update(|entry| entry.writable(false));
+            dst.store(entry.writable(false));
+            child.rss.fetch_add(1, Relaxed);
+        }
+        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) => {
+            dst.store(entry);
+        }
+        None => {}
+    }
 }

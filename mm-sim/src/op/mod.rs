@@ -1,13 +1,15 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
-//! * `mmap`, `munmap`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
-//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`: what
-//!   happens when it cannot.
+//! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
+//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
+//!   `absent_fault`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
+//! * `huge_pmd`: huge pages in page tables.
 //! * `reclaim`: gets memory back.
-//! * `anon_vma`, `pgtables`: the parts that several of them share.
+//! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
+pub(crate) mod absent_fault;
 pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
@@ -17,15 +19,18 @@ pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod huge_pmd;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
 pub(crate) mod move_page_tables;
+pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
 pub(crate) mod truncate;
+pub(crate) mod vma;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;
 

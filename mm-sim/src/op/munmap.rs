@@ -4,12 +4,9 @@
 //! then the VMAs leave the tree, the mmap lock is downgraded, and under it the range is zapped (`-> pte_lock`), the VMAs
 //! leave the reverse maps (`-> anon_vma->rwsem`, `-> i_mmap_rwsem`, one after the other), and the tables are freed.
 
-use std::{
-    ops::Range,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{ops::Range, sync::Arc};
 
-use super::{anon_vma, pgtables};
+use super::{pgtables, vma::split::split_at};
 use crate::{
     machine::Machine,
     mem::{Gather, Mm, PAGE_SIZE, Vma},
@@ -43,11 +40,7 @@ struct TakenOut {
 
 /// Takes a range out of the VMA tree. `None` if nothing is mapped there.
 fn take_out(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> Option<TakenOut> {
-    for border in [range.start, range.end] {
-        if let Some(vma) = mm.find(border).filter(|vma| vma.range().start < border) {
-            split_vma(m, mm, &vma, border);
-        }
-    }
+    [range.start, range.end].into_iter().for_each(|border| split_at(m, mm, border));
     let vmas = mm.find_all(range);
     let mapped = vmas.first()?.range().start..vmas.last()?.range().end;
     m.model.unsettle(mm.id, mapped.start / PAGE_SIZE..mapped.end / PAGE_SIZE);
@@ -74,42 +67,7 @@ fn detach(mm: &Mm, vma: &Arc<Vma>) {
 #[inline(never)]
 fn unmap_region(m: &Machine, mm: &Mm, vmas: &[Arc<Vma>], range: Range<u64>, gap: &Range<u64>) {
     let mut gather = Gather::default();
-    vmas.iter().for_each(|vma| gather.zap(m, mm, vma, vma.range(), &|_| true));
+    vmas.iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     pgtables::free_pgtables(m, mm, vmas, range, gap, &mut gather);
     gather.finish(m);
-}
-
-/// Cuts a VMA in two at `addr`.
-#[inline(never)]
-pub(crate) fn split_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) {
-    let _scope = sched::scope("split_vma");
-    m.might_reclaim(); // vm_area_dup()
-    let (range, pgoff) = (vma.range(), vma.pgoffs().start);
-    let tail = Vma::new(m.new_id(), mm, addr..range.end, vma.pgoff_of(addr), vma.flags, vma.file.clone());
-    anon_vma::clone_chain(m, vma, &tail);
-    vma.vma_start_write(mm);
-    tail.vma_start_write(mm);
-    let file = vma.file.as_ref().map(|file| &file.mapping);
-    let _i_mmap = file.map(|mapping| mapping.i_mmap_rwsem.write());
-    let chain = vma.anon_vma_chain.lock().clone();
-    let _anon = chain.first().map(|anon_vma| anon_vma.rwsem().write());
-    let relink = |link: bool| {
-        file.iter().map(|mapping| &mapping.i_mmap).chain(chain.iter().map(|anon_vma| &anon_vma.vmas)).for_each(
-            |tree| {
-                if link {
-                    tree.lock().insert(vma);
-                } else {
-                    tree.lock().remove(vma);
-                }
-            },
-        );
-    };
-    relink(false);
-    vma.set_range(range.start..addr, pgoff);
-    relink(true);
-    if let Some(mapping) = file {
-        mapping.i_mmap.lock().insert(&tail);
-        tail.is_file_linked.store(true, Relaxed);
-    }
-    mm.insert(&tail);
 }

@@ -62,7 +62,12 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
     let mut gather = Gather::default();
     for vma in vmas {
         if let Some(mm) = vma.mm.upgrade() {
-            gather.zap(m, &mm, &vma, vma.addrs_of(&pages), &|folio| even_cows || folio.kind == FolioKind::File);
+            let addrs = vma.addrs_of(&pages);
+            if even_cows {
+                gather.zap_all(m, &mm, &vma, addrs);
+            } else {
+                gather.zap(m, &mm, &vma, addrs, &|folio| folio.kind == FolioKind::File);
+            }
         }
     }
     gather.finish(m);

@@ -22,13 +22,13 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
     let _scope = sched::scope("do_wp_page");
     let Some(pfn) = entry.as_page() else { return Outcome::Done };
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
-    if !fault.vma.flags.shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
+    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));
         return Outcome::Done;
     }
     folio.get(1);
     drop(map);
-    if fault.vma.flags.shared {
+    if fault.vma.flags().shared {
         return wp_page_shared(fault, folio, pfn, entry);
     }
     let result = wp_page_copy(fault, &folio, pfn, entry);

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Expect, Plan, Scenario};
 use crate::{
-    PAGE_SIZE,
+    Access, PAGE_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, World},
@@ -23,7 +23,7 @@ const SMALL: u64 = 12;
 pub(super) const SOAK: Scenario = Scenario {
     id: "soak",
     title: "random operations of several processes and threads, drawn by the seed",
-    story: "Threads map, unmap, move, read, write and fork at random; the kernel truncates, writes back, collapses and\n\
+    story: "Threads map, unmap, protect, move, read, write and fork at random; the kernel truncates, writes back, collapses and\n\
             reclaims under them. Every access is checked against the memory model.",
     source: "the simulator's own property test",
     memory: 6000,
@@ -92,11 +92,12 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(16) {
+            match self.rng.below(17) {
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
                 4 => self.remap(),
+                16 => self.protect(),
                 5..=9 => self.load(),
                 _ => self.store(word),
             }
@@ -130,6 +131,14 @@ impl User {
         if let Some(addr) = moved {
             self.mappings.lock().push((addr, count));
         }
+    }
+
+    fn protect(&mut self) {
+        let Some((addr, pages)) = self.pick() else { return };
+        let first = self.rng.below(pages);
+        let count = 1 + self.rng.below(pages - first);
+        let access = [Access::READ_WRITE, Access::READ_WRITE, Access::READ, Access::NONE][self.rng.below(4) as usize];
+        self.process.protect(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE, access);
     }
 
     fn fork(&mut self, word: u64) {
