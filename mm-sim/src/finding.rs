@@ -25,6 +25,8 @@ pub enum Invariant {
     VmaChangedUnprotected,
     /// A VMA gets an anon_vma only under the mmap lock.
     AnonVmaUnprotected,
+    /// What a lock protects is used or changed only by who holds that lock.
+    UsedUnlocked,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -66,6 +68,7 @@ impl Invariant {
             Self::InstallUnprotected => "install-unprotected",
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
             Self::AnonVmaUnprotected => "anon-vma-unprotected",
+            Self::UsedUnlocked => "used-unlocked",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",

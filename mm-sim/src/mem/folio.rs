@@ -93,6 +93,11 @@ impl Folio {
         *self.place.lock() = place;
     }
 
+    /// Checks that this actor has locked it.
+    pub(crate) fn check_locked(&self, what: &str) {
+        sched::must_hold(self.lock.is_mine(), || format!("folio {} is {what} without being locked", self.pfn));
+    }
+
     /// Returns whether it caches a page of this mapping.
     pub(crate) fn is_in(&self, mapping: &Arc<AddressSpace>) -> bool {
         matches!(&*self.place.lock(), Some(Place::File(mine, _)) if Arc::ptr_eq(mine, mapping))

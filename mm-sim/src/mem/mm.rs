@@ -15,6 +15,7 @@ use super::{PageTable, SecondaryMmu, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
+    sched,
     sync::{ReadGuard, RwSem, SpinLock, WriteGuard},
 };
 
@@ -93,6 +94,7 @@ impl Mm {
 
     /// Returns the VMAs that overlap the range, in order.
     pub(crate) fn find_all(&self, range: &Range<u64>) -> Vec<Arc<Vma>> {
+        self.check_tree(self.mmap_lock.is_mine(), "read");
         let vmas = self.vmas.lock();
         let before = vmas.range(..range.start).next_back().filter(|(_, vma)| vma.range().end > range.start);
         before.into_iter().chain(vmas.range(range.clone())).map(|(_, vma)| vma.clone()).collect()
@@ -100,17 +102,24 @@ impl Mm {
 
     /// Returns all VMAs, in order.
     pub(crate) fn all(&self) -> Vec<Arc<Vma>> {
+        self.check_tree(self.mmap_lock.is_mine(), "read");
         self.vmas.lock().values().cloned().collect()
     }
 
     /// Puts a VMA into the tree.
     pub(crate) fn insert(&self, vma: &Arc<Vma>) {
+        self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().insert(vma.range().start, vma.clone());
     }
 
     /// Takes a VMA out of the tree.
     pub(crate) fn remove(&self, vma: &Vma) {
+        self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().remove(&vma.range().start);
+    }
+
+    fn check_tree(&self, holds: bool, what: &str) {
+        sched::must_hold(holds, || format!("the VMA tree of process {} is {what} without the mmap lock", self.id));
     }
 
     /// Returns the gap around a range that is not in the tree: the end of the VMA before, the start of the one after.

@@ -97,6 +97,7 @@ fn retract_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) {
     let Some(table) = pmd.load().as_table().and_then(|id| m.memory.table(id)) else { return };
     let _ptl = table.lock.lock_nested(1);
     // An anon_vma may have come since: only under the pte lock is that for certain.
+    sched::must_hold(table.lock.is_mine(), || format!("table {} is found empty without its lock", table.id));
     if vma.anon_vma.lock().is_some() || table.used().next().is_some() {
         m.stats.retracts_skipped.add(1);
         return;

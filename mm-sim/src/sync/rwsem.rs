@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lockdep::LockClass;
 
 use super::core::{Core, Hold, Nesting, Owner, Want};
+use crate::sched::Waitable;
 
 /// A reader-writer semaphore.
 pub(crate) struct RwSem(Arc<Core>);
@@ -71,6 +72,16 @@ impl RwSem {
     /// Returns whether anybody but this actor holds it.
     pub(crate) fn is_held_by_others(&self) -> bool {
         self.0.is_held_by_others()
+    }
+
+    /// The same lock by another name: for what it protects, to ask who holds it.
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Returns its name and owner, such as `mapping->i_mmap_rwsem of file 1`.
+    pub(crate) fn label(&self) -> String {
+        Waitable::label(&*self.0)
     }
 
     /// What lockdep knows of it, for holds that outlive the lock word.
