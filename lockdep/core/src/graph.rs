@@ -314,6 +314,11 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         all.iter().filter(move |(seen, _)| *seen == kind).map(|(_, witness)| witness)
     }
 
+    /// Returns the witnesses of all dependencies in all kinds.
+    pub(crate) fn all_witnesses(&self) -> impl Iterator<Item = &W> {
+        self.arcs.graph.edge_weights().flat_map(|arc| arc.witnesses.iter().map(|(_, witness)| witness))
+    }
+
     /// Returns every dependency in every kind, parked ones included, with its first witness, in the order of arrival of the
     /// pairs.
     pub fn dependencies(&self) -> impl Iterator<Item = (Step<K>, &W)> {

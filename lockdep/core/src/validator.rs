@@ -94,7 +94,7 @@ impl Validator {
             outcome.violations.extend(check::exceeded(held, request, &self.traits));
         }
         if traits.checking == Checking::Full {
-            let set = self.sets.intern(held);
+            let set = self.held_set(held);
             self.mark_acquired(held, request, set, &mut outcome);
             if check::is_missing(held, request) {
                 outcome.violations.push(Violation::State { code: Code::NestNotHeld, held: None });
@@ -118,7 +118,7 @@ impl Validator {
         if contexts.is_empty() || held.is_empty() {
             return outcome;
         }
-        let set = self.sets.intern(held);
+        let set = self.held_set(held);
         for lock in held.iter() {
             if !self.traits.is_ordered(lock.class()) {
                 continue;
@@ -127,6 +127,16 @@ impl Validator {
             self.mark_enabled(lock.class(), lock.hold(), contexts, witness, &mut outcome);
         }
         outcome
+    }
+
+    /// Returns the number of what is held. Before there are too many, those that no witness has are forgotten.
+    fn held_set(&mut self, held: &HeldStack) -> HeldSetId {
+        if self.sets.is_full() {
+            let of_instances = self.instances.values().flat_map(|instances| instances.graph().all_witnesses());
+            let of_usage = self.usage.graph().into_iter().flat_map(DependencyGraph::all_witnesses);
+            self.sets.keep(self.classes.all_witnesses().chain(of_instances).chain(of_usage));
+        }
+        self.sets.intern(held)
     }
 
     fn mark_acquired(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
@@ -331,11 +341,6 @@ impl Validator {
         self.forgotten_instances
     }
 
-    /// Returns how many acquisitions were learnt without what else was held, to bound memory.
-    pub fn dropped_held_sets(&self) -> u64 {
-        self.sets.dropped
-    }
-
     /// Checks the invariants of everything inside.
     ///
     /// # Panics
@@ -345,6 +350,7 @@ impl Validator {
         self.classes.check_invariants();
         self.instances.values().for_each(Instances::check_invariants);
         self.usage.graph().into_iter().for_each(DependencyGraph::check_invariants);
+        self.sets.check_invariants();
         for (step, cycle) in &self.cycles {
             assert_eq!(cycle.first(), Some(step), "a cycle begins with the dependency that closed it");
         }
