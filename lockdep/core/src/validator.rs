@@ -38,6 +38,22 @@ pub struct Outcome {
     pub proven: bool,
 }
 
+/// What a validator has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Acquisitions judged.
+    pub judged: u64,
+    /// The most locks that were held when one was judged.
+    pub deepest: usize,
+    /// Dependencies that did not fit the order in which they arrived, and had to be searched for a cycle.
+    pub searches: u64,
+    /// Dependencies between locks of one class that are remembered.
+    pub within_classes: usize,
+    /// Usages in contexts that are remembered, and the dependencies that they are held against.
+    pub usages: usize,
+}
+
 /// Everything learnt from a history of acquisitions, and the rules.
 ///
 /// ```
@@ -65,6 +81,8 @@ pub struct Validator {
     /// The classes of locks that gate a cycle: which lock it is decides whether they do.
     gates: FxHashSet<ClassId>,
     forgotten_instances: u64,
+    judged: u64,
+    deepest: usize,
     traits: TraitTable,
     sets: HeldSets,
     segments: Segments,
@@ -90,6 +108,8 @@ impl Validator {
     pub fn acquire(&mut self, held: &HeldStack, request: &Request) -> Outcome {
         let traits = self.traits.get(request.how.class());
         let mut outcome = Outcome { proven: true, ..Outcome::default() };
+        self.judged += 1;
+        self.deepest = self.deepest.max(held.len());
         if !request.how.is_trylock() {
             outcome.violations.extend(check::exceeded(held, request, &self.traits));
         }
@@ -319,6 +339,17 @@ impl Validator {
             _ => return Graded::FACT,
         };
         grade::grade(&witnesses, &self.sets, &self.segments)
+    }
+
+    /// Returns what has been done so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            judged: self.judged,
+            deepest: self.deepest,
+            searches: self.classes.searches(),
+            within_classes: self.instances.values().map(|instances| instances.graph().len()).sum(),
+            usages: self.usage.graph().map_or(0, DependencyGraph::len),
+        }
     }
 
     /// Returns the graph of classes and contexts, if any context was ever met.

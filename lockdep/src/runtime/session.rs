@@ -7,8 +7,8 @@ use std::sync::{
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report, Site,
-    Validator,
+    ClassId, ClassListing, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report,
+    Site, Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
     stats::ClassStats,
@@ -102,6 +102,7 @@ static PROCESS: Lazy<Session> = Lazy::new(|| {
     if settings.on {
         session.0.budget.set_limit(settings.budget);
         observe::set(observe::STATISTICS, settings.statistics);
+        observe::set(observe::HELD_TABLE, settings.held_table);
         summary::WANTED.store(settings.summary || settings.statistics, Relaxed);
         if let Some(path) = &settings.trace
             && let Err(message) = trace::start(path)
@@ -207,6 +208,18 @@ impl Session {
     /// Forgets the lock statistics so far.
     pub fn clear_statistics(&self) {
         cold::unwatched(|| self.0.budget.refund(self.0.statistics.clear()));
+    }
+
+    /// Returns what every class is known for, in the order in which they were met.
+    ///
+    /// # Complexity
+    ///
+    /// A search of all dependencies for every class.
+    pub fn classes(&self) -> Vec<ClassListing> {
+        cold::unwatched(|| {
+            let learnt = self.0.learnt.lock();
+            lockdep_core::listing::list(&learnt.validator, learnt.classes.iter().copied(), &*self.0)
+        })
     }
 
     /// Returns what came of the session so far.
