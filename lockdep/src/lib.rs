@@ -6,7 +6,7 @@
 //!
 //! The module list is a map of the code:
 //!
-//! * [`Mutex`], [`RwLock`], [`Condvar`]: parking_lot's locks, each with the record that the validator needs (`sync`).
+//! * [`Mutex`], [`RwLock`], [`ReentrantMutex`], [`Condvar`]: parking_lot's locks, each with the record that the validator needs (`sync`).
 //! * [`LockClass`]: an explicit class; without one, a lock's class is the line that constructs it (`class`).
 //! * [`Context`]: code that can interrupt other code (`context`); [`watch_future`]: polls (`future`); [`Region`]: work that
 //!   other code may have to wait for (`region`).
@@ -54,5 +54,6 @@ pub use map::{Acquire, LockMap, Pinned};
 pub use policy::Policy;
 pub use region::{Barred, InRegion, Region};
 pub use sync::{
-    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, WaitTimeoutResult,
+    Condvar, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard, RwLock, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, WaitTimeoutResult,
 };

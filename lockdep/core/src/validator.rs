@@ -34,6 +34,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// Cycles that were found before, and of which one more witness is known now: their grade may be worse than it was.
     pub regraded: Vec<Violation>,
+    /// Whether the acquisition has become a witness of anything. If not, nothing that stands for it need be kept.
+    pub witnessed: bool,
     /// Whether the same acquisition on the same chain need not be checked again, ever.
     pub proven: bool,
 }
@@ -83,6 +85,8 @@ pub struct Validator {
     forgotten_instances: u64,
     judged: u64,
     deepest: usize,
+    /// How many witnesses were ever kept between classes and within them.
+    kept: u64,
     traits: TraitTable,
     sets: HeldSets,
     segments: Segments,
@@ -108,6 +112,7 @@ impl Validator {
     pub fn acquire(&mut self, held: &HeldStack, request: &Request) -> Outcome {
         let traits = self.traits.get(request.how.class());
         let mut outcome = Outcome { proven: true, ..Outcome::default() };
+        let kept = self.kept + self.usage.kept();
         self.judged += 1;
         self.deepest = self.deepest.max(held.len());
         if !request.how.is_trylock() {
@@ -124,6 +129,7 @@ impl Validator {
                 self.check_order(held, request, set, &mut outcome);
             }
         }
+        outcome.witnessed = self.kept + self.usage.kept() != kept;
         outcome.proven &= outcome.violations.is_empty();
         // Which lock it is, and not only of which class, decides here.
         outcome.proven &= request.nest.is_none() && traits.same_class != SameClass::ByRank;
@@ -230,8 +236,9 @@ impl Validator {
         let step = Step { outer: lock.instance(), inner: request.instance, kind };
         let witness = Witness::of(lock, request, set);
         let instances = self.instances.entry(class).or_default();
-        let cycle = instances.nest(step, witness, &self.sets, &mut self.forgotten_instances)?;
-        Some(Violation::InstanceCycle(class, cycle))
+        let (cycle, kept) = instances.nest(step, witness, &self.sets, &mut self.forgotten_instances);
+        self.kept += u64::from(kept);
+        Some(Violation::InstanceCycle(class, cycle?))
     }
 
     fn check_order(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
@@ -261,8 +268,12 @@ impl Validator {
                     outcome.regraded.extend(closers.iter().map(|closer| Violation::Cycle(self.cycles[closer].clone())));
                 }
             }
-            Inserted::New => outcome.learnt.push((step, witness)),
+            Inserted::New => {
+                self.kept += 1;
+                outcome.learnt.push((step, witness));
+            }
             Inserted::Closes(cycle) => {
+                self.kept += 1;
                 outcome.learnt.push((step, witness));
                 self.cycles.insert(step, cycle.clone());
                 cycle.iter().for_each(|part| self.closers.entry(*part).or_default().push(step));
@@ -278,7 +289,9 @@ impl Validator {
 
     fn offer(&mut self, step: Step<ClassId>, witness: Witness) -> bool {
         let witnesses = self.classes.witnesses_mut(step.outer, step.inner);
-        witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets))
+        let taken = witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets));
+        self.kept += u64::from(taken);
+        taken
     }
 
     /// Says that locks of this class gate a finding. From now on no acquisition under such a lock counts as proven, since

@@ -19,7 +19,7 @@ use super::{
     output::{self, Verdict},
     placed::{self, Place},
     session::{Learnt, Session, Shared},
-    span, state, summary,
+    state, summary,
     thread::{self, Thread},
     trace,
 };
@@ -354,6 +354,7 @@ impl Attempt<'_> {
     }
 
     fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
+        let spans = session.span_count();
         let request = Request {
             wait: self.wait,
             orders_instances: self.record.orders_instances(),
@@ -362,12 +363,16 @@ impl Attempt<'_> {
             sync: self.sync,
             thread: thread.number.get(),
             segment: thread.segment.get(),
-            span: session.intern_span(span::current()),
+            span: session.span(),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
         session.charge(budget::DEPENDENCY * outcome.learnt.len());
+        if !outcome.witnessed && outcome.violations.is_empty() {
+            // A span may never come again; nobody needs its name.
+            session.forget_spans(spans);
+        }
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
@@ -389,7 +394,7 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
         session.meet(point, site);
         point
     });
-    let span = session.intern_span(span::current());
+    let span = session.span();
     Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
 }
 

@@ -24,6 +24,8 @@ pub struct Summary {
     pub points: usize,
     /// How many stacks are kept.
     pub stacks: usize,
+    /// How many spans are remembered, by name and fields.
+    pub spans: usize,
     /// How many threads of the process have taken part, in any session.
     pub threads: usize,
     /// What the validator has done.
@@ -53,6 +55,7 @@ impl Summary {
             dependencies: learnt.validator.dependencies().len(),
             points: shared.points.len(),
             stacks: shared.stacks.lock().len(),
+            spans: shared.span_count(),
             threads: cold::thread_count(),
             counts: learnt.validator.counts(),
             forgotten_instances: learnt.validator.forgotten_instances(),
