@@ -52,6 +52,8 @@ bugs! {
     MovedPmdNotCheckedAgain = "mremap does not check the PMD entry again under its lock",
     /// `mremap` flushes the TLBs only after it has dropped the pte locks.
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
+    /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
+    DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
 }

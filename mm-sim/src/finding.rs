@@ -47,6 +47,10 @@ pub enum Invariant {
     RmapMismatch,
     /// After everything has ended, all memory is free again.
     Leak,
+    /// A guest's page tables lead to no page that is freed, and whoever is told that a change begins is told that it ends.
+    NotifierMissed,
+    /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
+    PinBroken,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -75,6 +79,8 @@ impl Invariant {
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
             Self::Leak => "leak",
+            Self::NotifierMissed => "notifier-missed",
+            Self::PinBroken => "pin-broken",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

@@ -11,6 +11,7 @@ use std::{
 use super::{Folio, Gather, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
+    op::mmu_notifier,
     sched,
     sync::{ReadGuard, RwSem},
 };
@@ -75,6 +76,7 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
     let mut dirty = false;
     rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
+        let _told = mmu_notifier::invalidate_range_start(m, &mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if maps(folio, entry.as_page()) && (entry.is_dirty() || entry.is_writable()) {
                 dirty |= slot.update(|entry| entry.clean().writable(false)).is_dirty();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Hold, Owner, Want};
+use super::core::{Core, Hold, Nesting, Owner, Want};
 use crate::sched::Waitable;
 
 /// A reader-writer semaphore.
@@ -32,6 +32,13 @@ impl RwSem {
     #[track_caller]
     pub(crate) fn write_nested(&self, subclass: u8) -> WriteGuard {
         let hold = self.0.lock(Want::Write, subclass);
+        WriteGuard(Some(self.0.clone()), hold)
+    }
+
+    /// Acquires for writing, beside other locks of the class: the actor has `nest`, and whoever takes several of them does.
+    #[track_caller]
+    pub(crate) fn write_under(&self, nest: &Self) -> WriteGuard {
+        let hold = self.0.lock_nested(Want::Write, Nesting::Under(nest.0.clone()));
         WriteGuard(Some(self.0.clone()), hold)
     }
 
