@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     bug::Bug,
-    protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View},
+    protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, View},
 };
 
 /// A type of decisions, and their words on the command line.
@@ -83,6 +83,10 @@ words! {
         Never = "never",
         BeforeImap = "before-imap",
         UnderImap = "under-imap",
+    }
+    StackGrowth {
+        MmapReadLock = "mmap-read-lock",
+        MmapWriteLock = "mmap-write-lock",
     }
     View {
         Kernel = "kernel",
@@ -158,6 +162,7 @@ switches! {
     fork_mark = "whether a fork write-locks the VMAs of the parent",
     pte_map_under_rcu = "whether a PTE table is looked at again once it is locked",
     anon_vma_under_vma_lock = "whether a fault under the VMA lock may make an anon_vma",
+    stack_growth = "under which lock a stack grows when a page below it is touched",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",
     forgets = "what retract_page_tables forgets to exclude",
     bug = "what an operation does wrong",

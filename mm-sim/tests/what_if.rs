@@ -10,19 +10,21 @@ fn mail(protocol: Protocol) -> Outcome {
 #[test]
 fn every_value_of_every_switch_runs() {
     let mut found = 0;
-    for protocol in [Protocol::V6_1, Protocol::V6_4, Protocol::V6_12] {
-        for switch in SWITCHES {
-            for value in switch.values() {
-                let what_if: WhatIf = format!("{}={value}", switch.key()).parse().unwrap();
-                let outcome = mail(protocol.what_if(&what_if));
-                assert_eq!(outcome.failure, None, "{} with {what_if}: {}", protocol.name, outcome.verdict);
-                found += u32::from(outcome.has_findings());
-                let is_kernel = switch.of(&protocol) == value;
-                assert!(!is_kernel || !outcome.has_findings(), "{}: {}", protocol.name, outcome.verdict);
-            }
+    for switch in SWITCHES {
+        // The bugs of operations are the catalogue's; here one protocol does.
+        let protocols = if switch.key() == "bug" { &[Protocol::V6_12][..] } else { &[Protocol::V6_4, Protocol::V6_12] };
+        for (protocol, value) in
+            protocols.iter().flat_map(|protocol| switch.values().into_iter().map(|v| (protocol, v)))
+        {
+            let what_if: WhatIf = format!("{}={value}", switch.key()).parse().unwrap();
+            let outcome = mail(protocol.what_if(&what_if));
+            assert_eq!(outcome.failure, None, "{} with {what_if}: {}", protocol.name, outcome.verdict);
+            found += u32::from(outcome.has_findings());
+            let is_kernel = switch.of(protocol) == value;
+            assert!(!is_kernel || !outcome.has_findings(), "{}: {}", protocol.name, outcome.verdict);
         }
     }
-    assert!(found > 10, "only {found} decisions make a difference");
+    assert!(found > 8, "only {found} decisions make a difference");
 }
 
 /// The two questions of January 2023: how retract_page_tables takes the VMA lock, and which faults run under it.
