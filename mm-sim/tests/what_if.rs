@@ -13,14 +13,14 @@ fn every_value_of_every_switch_runs() {
     for switch in SWITCHES {
         // The bugs of operations are the catalogue's; here one protocol does.
         let protocols = if switch.key() == "bug" { &[Protocol::V6_12][..] } else { &[Protocol::V6_4, Protocol::V6_12] };
-        for (protocol, value) in
-            protocols.iter().flat_map(|protocol| switch.values().into_iter().map(|v| (protocol, v)))
-        {
+        let each =
+            protocols.iter().flat_map(|&protocol| switch.values().into_iter().map(move |value| (protocol, value)));
+        for (protocol, value) in each {
             let what_if: WhatIf = format!("{}={value}", switch.key()).parse().unwrap();
             let outcome = mail(protocol.what_if(&what_if));
             assert_eq!(outcome.failure, None, "{} with {what_if}: {}", protocol.name, outcome.verdict);
             found += u32::from(outcome.has_findings());
-            let is_kernel = switch.of(protocol) == value;
+            let is_kernel = switch.of(&protocol) == value;
             assert!(!is_kernel || !outcome.has_findings(), "{}: {}", protocol.name, outcome.verdict);
         }
     }
