@@ -95,6 +95,9 @@ impl Memory {
         if folio.maps() != 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
         }
+        if folio.is_pinned() {
+            sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
+        }
         if self.folios.remove(&folio.pfn).is_some() {
             self.free.fetch_add(folio.pages() as i64, Relaxed);
         }

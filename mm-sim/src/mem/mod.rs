@@ -5,6 +5,7 @@
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
+//! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
@@ -19,6 +20,7 @@ mod mapping;
 mod memory;
 mod mm;
 pub(crate) mod rmap;
+mod secondary_mmu;
 mod table;
 mod tlb;
 mod vm_flags;
@@ -26,7 +28,7 @@ mod vma;
 mod walk;
 
 pub(crate) use anon_vma::AnonVma;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
 pub(crate) use inode::Inode;
@@ -34,7 +36,8 @@ pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
-pub(crate) use mm::Mm;
+pub(crate) use mm::{Mm, MmapWrite};
+pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
 pub(crate) use vm_flags::VmFlags;

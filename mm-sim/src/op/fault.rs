@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, access, anon_fault, file_fault, huge_pmd, write_fault};
+use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, stack, write_fault};
 use crate::{
     Bug,
     machine::Machine,
@@ -90,12 +90,23 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
 
 #[inline(never)]
 fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> Result<(), Signal> {
-    let _mmap = mm.mmap_lock.read();
     m.stats.faults_under_mmap_lock.add(1);
-    let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(write)) else {
+    let (_mmap, vma) = stack::lock_mm_and_find_vma(m, mm, addr, write)?;
+    if !vma.flags().allows(write) {
         return Err(access::signal(m, mm, addr, write, Signal::Segv));
-    };
+    }
     to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
+}
+
+/// Faults a page in for a caller who has the mmap lock and knows the VMA.
+pub(crate) fn fixup_user_fault(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    vma: &Arc<Vma>,
+    addr: u64,
+    write: bool,
+) -> Result<(), Signal> {
+    to_result(handle_mm_fault(m, mm, vma, addr, write, false))
 }
 
 const fn to_result(outcome: Outcome) -> Result<(), Signal> {
@@ -132,7 +143,14 @@ fn handle_mm_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, write: 
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
     let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };
-    if fault.pmd.load().is_page() { huge_pmd_fault(&fault) } else { handle_pte_fault(&fault) }
+    let whole = fault.pmd.load();
+    if whole.is_page() {
+        huge_pmd_fault(&fault)
+    } else if whole.as_absent().is_some() {
+        absent_fault::do_swap_page(&fault, whole)
+    } else {
+        handle_pte_fault(&fault)
+    }
 }
 
 /// A write to a huge page: a shared one becomes writable, a private one is taken apart.
@@ -160,6 +178,9 @@ fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
         } else {
             anon_fault::do_anonymous_page(fault)
         };
+    }
+    if entry.as_absent().is_some() {
+        return absent_fault::do_swap_page(fault, entry);
     }
     let Some(map) = fault.map_pte() else { return Outcome::Done };
     let slot = map.slot(fault.addr);
