@@ -286,7 +286,7 @@ fn what_all_threads_hold_and_wait_for_can_be_seen() {
         assert_eq!(waits.held.iter().map(|lock| lock.class.as_str()).collect::<Vec<_>>(), ["kernel_api: first"]);
         let wanted = waits.waits_for.as_ref().unwrap();
         assert_eq!((wanted.class.as_str(), wanted.mode), ("kernel_api: second", Mode::Exclusive));
-        let text = render_held_table(&[waits.clone()]);
+        let text = render_held_table(std::slice::from_ref(&waits));
         assert!(text.contains("1 lock held by the waiter:\n #0: (kernel_api: first){exclusive}, at "), "{text}");
         drop(guard);
     });

@@ -39,7 +39,7 @@ fn the_classes_of_a_trace_are_read_back_by_the_audit() {
         [(3, 1), (2, 2), (1, 3)]
     );
     scratch.write("classes", lockdep_report::classes::render(&classes));
-    scratch.write("lockdep.order", "a\n    b\n        c\n");
+    scratch.write("lockdep.order", "a -> b\nb -> c\n");
     let run = scratch.run("audit --order lockdep.order --observed classes");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
     assert!(run.stdout.starts_with("lockdep.order: 2 rules: 2 confirmed"), "{}", run.stdout);

@@ -126,7 +126,7 @@ impl History {
                 _ => held.instance == instance,
             })
         };
-        while !seldom && unwelcome(instance) && instance % LOCKS != 0 {
+        while !seldom && unwelcome(instance) && !instance.is_multiple_of(LOCKS) {
             instance += 1;
         }
         let mode = self.random.pick(&[Mode::Exclusive, Mode::Exclusive, Mode::Shared, Mode::SharedRecursive]);
