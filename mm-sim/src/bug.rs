@@ -19,6 +19,18 @@ macro_rules! bugs {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
+            /// Returns the name on the command line, such as `mincore-under-lock`.
+            pub fn name(self) -> String {
+                let name = match self {
+                    $(Self::$name => stringify!($name),)*
+                };
+                let lower = |(at, letter): (usize, char)| {
+                    let dash = (at > 0 && letter.is_uppercase()).then_some('-');
+                    dash.into_iter().chain(letter.to_lowercase())
+                };
+                name.chars().enumerate().flat_map(lower).collect()
+            }
+
             /// Returns what goes wrong, in a few words.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -40,6 +52,18 @@ bugs! {
     MovedPmdNotCheckedAgain = "mremap does not check the PMD entry again under its lock",
     /// `mremap` flushes the TLBs only after it has dropped the pte locks.
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
+    /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
+    DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
+    /// khugepaged frees a page table without interrupting those who walk without a lock.
+    TableFreedWithoutInterrupt = "khugepaged frees a page table while GUP-fast may walk it",
+    /// GUP-fast does not look again at the PMD entry once it has a reference to the page.
+    FastPmdNotCheckedAgain = "GUP-fast does not check the PMD entry again",
+    /// `UFFDIO_MOVE` read-locks the second VMA as if it were the first.
+    MoveLocksNotNested = "UFFDIO_MOVE locks two VMAs without saying that it nests them",
+    /// `UFFDIO_MOVE` waits for the mmap lock while it has the first VMA read-locked.
+    MoveWaitsForMmapLock = "UFFDIO_MOVE waits for the mmap lock under a VMA lock",
+    /// `collapse_pte_mapped_thp` lets go of the pte lock before it takes the pmd lock, where userfaultfd may fill the table.
+    PmdLockAfterPteLock = "collapse_pte_mapped_thp takes the pmd lock only after it has dropped the pte lock",
 }

@@ -10,12 +10,13 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Folio, Level, Mm, PAGE_SIZE, PageTable, rmap},
+    mem::{Absent, Folio, Level, Mm, PAGE_SIZE, PageTable, rmap},
     sched,
 };
 
 /// Checks everything. Only an actor may call it, and only while the others are outside of operations.
 pub(crate) fn at_rest(m: &Machine) {
+    sched::drain();
     let mut mapped: BTreeMap<u64, (Arc<Folio>, i64)> = BTreeMap::new();
     let mms: Vec<_> = m.mms.lock().values().cloned().collect();
     for mm in &mms {
@@ -31,7 +32,9 @@ fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>)
     let (mut tables, mut pages) = (0, 0);
     count(m, &mm.pgd, &mut tables, &mut |folio, size| {
         pages += size;
-        mapped.entry(folio.pfn).or_insert_with(|| (folio.clone(), 0)).1 += 1;
+        if let Some(folio) = folio {
+            mapped.entry(folio.pfn).or_insert_with(|| (folio.clone(), 0)).1 += 1;
+        }
     });
     let (rss, counted) = (mm.rss.load(Relaxed), mm.tables.load(Relaxed));
     if (rss, counted) != (pages, tables) {
@@ -46,13 +49,17 @@ fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>)
     }
 }
 
-fn count(m: &Machine, table: &PageTable, tables: &mut i64, page: &mut dyn FnMut(&Arc<Folio>, i64)) {
+/// Calls `page` for every resident page: with its folio, or without one while it is being moved.
+fn count(m: &Machine, table: &PageTable, tables: &mut i64, page: &mut dyn FnMut(Option<&Arc<Folio>>, i64)) {
     *tables += 1;
     for (_, entry) in table.used() {
+        let size = (table.level.entry_size() / PAGE_SIZE) as i64;
         if let Some(below) = entry.as_table().and_then(|id| m.memory.table(id)) {
             count(m, &below, tables, page);
         } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
-            page(&folio, (table.level.entry_size() / PAGE_SIZE) as i64);
+            page(Some(&folio), size);
+        } else if let Some(Absent::Migration(_)) = entry.as_absent() {
+            page(None, size);
         }
     }
 }
@@ -77,6 +84,7 @@ fn check_folio(m: &Machine, folio: &Folio, entries: i64) {
 
 /// Checks that nothing is left: every process has ended. Drops the page cache first, as unmounting would.
 pub(crate) fn at_end(m: &Machine) {
+    sched::drain();
     let files = m.files.lock().clone();
     for file in &files {
         crate::op::truncate::evict_inode(m, file);

@@ -25,6 +25,8 @@ pub enum Invariant {
     VmaChangedUnprotected,
     /// A VMA gets an anon_vma only under the mmap lock.
     AnonVmaUnprotected,
+    /// What a lock protects is used or changed only by who holds that lock.
+    UsedUnlocked,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -45,6 +47,10 @@ pub enum Invariant {
     RmapMismatch,
     /// After everything has ended, all memory is free again.
     Leak,
+    /// A guest's page tables lead to no page that is freed, and whoever is told that a change begins is told that it ends.
+    NotifierMissed,
+    /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
+    PinBroken,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -62,6 +68,7 @@ impl Invariant {
             Self::InstallUnprotected => "install-unprotected",
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
             Self::AnonVmaUnprotected => "anon-vma-unprotected",
+            Self::UsedUnlocked => "used-unlocked",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",
@@ -72,6 +79,8 @@ impl Invariant {
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
             Self::Leak => "leak",
+            Self::NotifierMissed => "notifier-missed",
+            Self::PinBroken => "pin-broken",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

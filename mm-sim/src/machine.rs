@@ -15,15 +15,15 @@ use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
 use crate::{
-    classes::FS_RECLAIM,
+    classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
     mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb},
     model::Model,
-    op::reclaim,
+    op::{mmu_notifier, reclaim},
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{Look, Rcu},
+    sync::{LocklessWalks, Look, Rcu, SleepMutex},
 };
 
 /// One simulated machine.
@@ -32,10 +32,13 @@ pub(crate) struct Machine {
     pub(crate) memory: Arc<Memory>,
     pub(crate) lru: Lru,
     pub(crate) rcu: Rcu,
+    pub(crate) walks: LocklessWalks,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
     pub(crate) fs_reclaim: LockMap,
+    pub(crate) mmu_notifier: LockMap,
+    pub(crate) mm_all_locks_mutex: SleepMutex,
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
@@ -49,10 +52,13 @@ impl Machine {
             memory: Arc::new(Memory::new(pages)),
             lru: Lru::new(),
             rcu: Rcu::default(),
+            walks: LocklessWalks::new(),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),
             fs_reclaim: LockMap::new_in(&FS_RECLAIM),
+            mmu_notifier: LockMap::new_in(&MMU_NOTIFIER),
+            mm_all_locks_mutex: SleepMutex::new(&MM_ALL_LOCKS_MUTEX, ("machine", 0)),
             files: Mutex::default(),
             mms: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -99,6 +105,9 @@ impl Machine {
     pub(crate) fn might_reclaim(&self) {
         if !sched::in_reclaim() {
             self.fs_reclaim.acquire(Acquire::exclusive());
+            // Reclaim unmaps, and who unmaps tells the others.
+            self.mmu_notifier.acquire(Acquire::exclusive());
+            self.mmu_notifier.release();
             self.fs_reclaim.release();
         }
     }
@@ -128,6 +137,7 @@ impl Machine {
                 format!("folio {} is freed, but a TLB leads to it from page {page:#x} of process {mm}", folio.pfn);
             sched::finding(Invariant::StaleTlb, text);
         }
+        mmu_notifier::check_not_mapped(self, folio);
         self.lru.remove(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);

@@ -31,11 +31,47 @@ enum Source {
     File { file: u64, index: u64, private: Option<Option<u64>> },
 }
 
+/// Which accesses are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Loads.
+    pub read: bool,
+    /// Stores.
+    pub write: bool,
+}
+
+impl Access {
+    /// Neither loads nor stores.
+    pub const NONE: Self = Self { read: false, write: false };
+    /// Loads only.
+    pub const READ: Self = Self { read: true, write: false };
+    /// Loads and stores.
+    pub const READ_WRITE: Self = Self { read: true, write: true };
+
+    const fn allows(self, store: bool) -> bool {
+        if store { self.write } else { self.read }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Page {
     source: Source,
-    write: bool,
+    access: Access,
+    /// What it will allow, when that is being changed.
+    becomes: Option<Access>,
     settled: bool,
+}
+
+impl Page {
+    /// Returns whether an access may be allowed.
+    fn may_allow(&self, store: bool) -> bool {
+        self.access.allows(store) || self.becomes.is_some_and(|access| access.allows(store))
+    }
+
+    /// Returns whether an access may be refused.
+    fn may_refuse(&self, store: bool) -> bool {
+        !(self.access.allows(store) && self.becomes.is_none_or(|access| access.allows(store)))
+    }
 }
 
 #[derive(Default)]
@@ -61,7 +97,8 @@ impl Model {
         self.1.store(true, Relaxed);
     }
 
-    fn is_off(&self) -> bool {
+    /// Returns whether nothing is checked.
+    pub(crate) fn is_off(&self) -> bool {
         self.1.load(Relaxed)
     }
 
@@ -71,7 +108,7 @@ impl Model {
     }
 
     /// A mapping is being made: it may be seen or not until [`settle`](Self::settle).
-    pub(crate) fn map(&self, mm: u64, pages: Range<u64>, backing: Backing, write: bool) {
+    pub(crate) fn map(&self, mm: u64, pages: Range<u64>, backing: Backing, access: Access) {
         if self.is_off() {
             return;
         }
@@ -84,7 +121,21 @@ impl Model {
                     Source::File { file, index: index + offset, private: (!shared).then_some(None) }
                 }
             };
-            mapped.insert(page, Page { source, write, settled: false });
+            mapped.insert(page, Page { source, access, becomes: None, settled: false });
+        }
+    }
+
+    /// What a range allows is being changed: the old rights hold or the new ones.
+    pub(crate) fn begin_protect(&self, mm: u64, pages: Range<u64>, access: Access) {
+        let mut inner = self.0.lock();
+        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.becomes = Some(access));
+    }
+
+    /// Only the new rights hold.
+    pub(crate) fn end_protect(&self, mm: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        for (_, page) in inner.mms.entry(mm).or_default().range_mut(pages) {
+            page.access = page.becomes.take().unwrap_or(page.access);
         }
     }
 
@@ -126,7 +177,17 @@ impl Model {
         }
     }
 
-    /// A fork copies these pages of `parent` at this very step.
+    /// A page that was missing is filled in at this very step.
+    pub(crate) fn fill(&self, mm: u64, page: u64, word: u64) {
+        if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
+            match &mut page.source {
+                Source::Own(value) => *value = word,
+                Source::File { private, .. } => *private = Some(Some(word)),
+            }
+        }
+    }
+
+    /// A fork copies these pages of `parent` at this very step, unless it has copied them before.
     pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
         if self.is_off() {
             return;
@@ -134,7 +195,10 @@ impl Model {
         let mut inner = self.0.lock();
         let copies: Vec<_> =
             inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
-        inner.mms.entry(child).or_default().extend(copies);
+        let child = inner.mms.entry(child).or_default();
+        for (page, copy) in copies {
+            child.entry(page).or_insert(copy);
+        }
     }
 
     /// A process ends.
@@ -185,6 +249,9 @@ impl Model {
         let Some(expected) = inner.expected(mm, page) else {
             return Err(format!("page {page:#x} reads {word:#x}, but is not mapped"));
         };
+        if expected != Expected::Unsettled && !inner.mms[&mm][&page].may_allow(false) {
+            return Err(format!("page {page:#x} reads {word:#x}, but may not be read"));
+        }
         match expected {
             Expected::Unsettled => Ok(()),
             Expected::Word(expected) if expected == word => Ok(()),
@@ -203,7 +270,7 @@ impl Model {
         let Some(mapped) = inner.mms.entry(mm).or_default().get_mut(&page) else {
             return Err(format!("page {page:#x} is written, but is not mapped"));
         };
-        if !mapped.write {
+        if mapped.settled && !mapped.may_allow(true) {
             return Err(format!("page {page:#x} is written, but is read-only"));
         }
         match &mut mapped.source {
@@ -229,10 +296,15 @@ impl Model {
         let is_right = match (signal, inner.expected(mm, page)) {
             (Signal::OutOfMemory, _) | (_, Some(Expected::Unsettled)) => true,
             (Signal::Segv, None) => true,
-            (Signal::Segv, Some(_)) => store && mapped.is_some_and(|page| !page.write),
+            (Signal::Segv, Some(_)) => mapped.is_some_and(|page| page.may_refuse(store)),
             (Signal::Bus, expected) => expected == Some(Expected::Bus),
         };
         if is_right { Ok(()) } else { Err(format!("an access to page {page:#x} gets {signal:?}")) }
+    }
+
+    /// Returns whether nothing is mapped in a range.
+    pub(crate) fn is_free(&self, mm: u64, pages: Range<u64>) -> bool {
+        !self.is_off() && self.0.lock().mms.get(&mm).is_none_or(|mapped| mapped.range(pages).next().is_none())
     }
 
     /// Returns the size of a file, in pages.
@@ -282,7 +354,7 @@ mod tests {
     fn a_private_mapping_reads_the_file_until_it_is_written() {
         let model = Model::default();
         model.create(1, 2);
-        model.map(7, 0..2, FILE, true);
+        model.map(7, 0..2, FILE, Access::READ_WRITE);
         assert!(model.check_load(7, 0, 99).is_ok(), "unsettled: anything goes");
         model.settle(7, 0..2);
         assert!(model.check_load(7, 0, 99).is_err());
@@ -297,7 +369,7 @@ mod tests {
     fn a_truncation_takes_private_copies_along() {
         let model = Model::default();
         model.create(1, 2);
-        model.map(7, 0..2, FILE, true);
+        model.map(7, 0..2, FILE, Access::READ_WRITE);
         model.settle(7, 0..2);
         assert!(model.check_store(7, 1, 5).is_ok());
         model.begin_truncate(1, 1);
@@ -313,7 +385,7 @@ mod tests {
     #[test]
     fn what_is_moved_is_elsewhere_and_its_old_place_is_gone_or_empty() {
         let model = Model::default();
-        model.map(7, 0..2, Backing::Anon, true);
+        model.map(7, 0..2, Backing::Anon, Access::READ_WRITE);
         model.settle(7, 0..2);
         assert!(model.check_store(7, 1, 5).is_ok());
         model.relocate(7, 0..2, 10, true);
@@ -325,11 +397,25 @@ mod tests {
     #[test]
     fn signals_are_right_only_where_the_model_says_so() {
         let model = Model::default();
-        model.map(7, 0..1, Backing::Anon, false);
+        model.map(7, 0..1, Backing::Anon, Access::READ);
         model.settle(7, 0..1);
         assert!(model.check_signal(7, 0, false, Signal::Segv).is_err());
         assert!(model.check_signal(7, 0, true, Signal::Segv).is_ok());
         assert!(model.check_signal(7, 9, false, Signal::Segv).is_ok());
         assert!(model.check_signal(7, 0, false, Signal::Bus).is_err());
+    }
+
+    #[test]
+    fn while_rights_change_old_and_new_ones_hold() {
+        let model = Model::default();
+        model.map(7, 0..1, Backing::Anon, Access::READ_WRITE);
+        model.settle(7, 0..1);
+        model.begin_protect(7, 0..1, Access::READ);
+        assert!(model.check_store(7, 0, 1).is_ok() && model.check_signal(7, 0, true, Signal::Segv).is_ok());
+        model.end_protect(7, 0..1);
+        assert!(model.check_store(7, 0, 2).is_err() && model.check_load(7, 0, 1).is_ok());
+        model.begin_protect(7, 0..1, Access::NONE);
+        model.end_protect(7, 0..1);
+        assert!(model.check_load(7, 0, 1).is_err() && model.check_signal(7, 0, false, Signal::Segv).is_ok());
     }
 }

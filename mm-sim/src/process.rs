@@ -4,8 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     machine::Machine,
-    mem::{Inode, Mm, PAGE_SIZE, VmFlags},
-    op::{self, Signal, mmap::Request},
+    mem::Message,
+    mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, Userfaultfd, VmFlags},
+    model::Access,
+    op::{self, Signal, mmap::Request, userfaultfd::fill::Filled},
     protocol::Protocol,
 };
 
@@ -84,18 +86,33 @@ pub struct Process {
 impl Process {
     /// Maps `pages` pages of anonymous, private, writable memory at a free place. Returns the address.
     pub fn map_anon(&self, pages: u64) -> u64 {
-        let flags = VmFlags { write: true, shared: false };
-        self.map(Request { addr: None, pages, flags, file: None })
+        self.map(Request { addr: None, pages, flags: VmFlags::READ_WRITE, file: None })
     }
 
     /// Maps `pages` pages of a file from page `offset` on, shared and writable or private. Returns the address.
     pub fn map_file(&self, file: &File, offset: u64, pages: u64, shared: bool) -> u64 {
-        let flags = VmFlags { write: true, shared };
+        let flags = VmFlags { shared, ..VmFlags::READ_WRITE };
         self.map(Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) })
+    }
+
+    /// Maps `pages` pages of anonymous memory at an address. Returns whether nothing was mapped there.
+    pub fn map_anon_at(&self, addr: u64, pages: u64) -> bool {
+        let request = Request { addr: Some(addr), pages, flags: VmFlags::READ_WRITE, file: None };
+        op::mmap::mmap(&self.machine, &self.mm, request).is_some()
+    }
+
+    /// Makes a stack of `pages` pages, which grows down when a page below it is touched. Returns its lowest address.
+    pub fn map_stack(&self, pages: u64) -> u64 {
+        op::stack::map_stack(&self.machine, &self.mm, pages)
     }
 
     fn map(&self, request: Request) -> u64 {
         op::mmap::mmap(&self.machine, &self.mm, request).expect("a free place is free: one thread maps at a time")
+    }
+
+    /// Sets what a range allows. Returns whether all of it was mapped.
+    pub fn protect(&self, range: Range<u64>, access: Access) -> bool {
+        op::mprotect::mprotect(&self.machine, &self.mm, range, access)
     }
 
     /// Unmaps a range of addresses.
@@ -156,8 +173,153 @@ impl Process {
         Some(Self { machine: self.machine.clone(), mm })
     }
 
+    /// Makes a virtual machine whose memory is that of the process.
+    pub fn create_guest(&self) -> Guest {
+        let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
+        Guest { process: self.clone(), mmu }
+    }
+
+    /// Pins the page at an address for a device that writes to it. It stays pinned until [`Pin::drop`].
+    ///
+    /// # Errors
+    ///
+    /// The signal that a store would get.
+    pub fn pin(&self, addr: u64) -> Result<Pin, Signal> {
+        let foll = op::gup::Foll { write: true, pin: true };
+        let page = op::gup_fast::get_user_page_fast(&self.machine, &self.mm, addr, foll)?;
+        Ok(Pin { process: self.clone(), addr, page: Some(page) })
+    }
+
+    /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
+    pub fn userfaultfd(&self) -> Userfault {
+        Userfault { process: self.clone(), ctx: Userfaultfd::new(self.machine.new_id()) }
+    }
+
+    /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.
+    pub fn peek(&self, addr: u64) -> bool {
+        op::gup_fast::get_user_page_fast_only(&self.machine, &self.mm, addr)
+    }
+
+    /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry
+    /// can map it. Returns whether it did.
+    pub fn collapse_pte_mapped(&self, addr: u64) -> bool {
+        op::collapse_pte_mapped::collapse_pte_mapped_thp(&self.machine, &self.mm, addr)
+    }
+
     /// Ends the process.
     pub fn exit(self) {
         op::exit::exit_mmap(&self.machine, &self.mm);
+    }
+}
+
+/// A virtual machine on the memory of a process.
+#[derive(Clone)]
+pub struct Guest {
+    process: Process,
+    mmu: Arc<SecondaryMmu>,
+}
+
+impl Guest {
+    /// Reads the word at an address of the process.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the process would get. The value is checked against the memory model.
+    pub fn load(&self, addr: u64) -> Result<u64, Signal> {
+        op::guest::access(&self.process.machine, &self.process.mm, &self.mmu, addr, None)
+    }
+
+    /// Writes the word at an address of the process.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the process would get.
+    pub fn store(&self, addr: u64, word: u64) -> Result<(), Signal> {
+        op::guest::access(&self.process.machine, &self.process.mm, &self.mmu, addr, Some(word)).map(drop)
+    }
+
+    /// Ends the virtual machine; the process goes on.
+    pub fn stop(self) {
+        op::mmu_notifier::mmu_notifier_unregister(&self.process.machine, &self.process.mm, &self.mmu);
+    }
+}
+
+/// A page of a process that a device writes to past the page tables.
+pub struct Pin {
+    process: Process,
+    addr: u64,
+    page: Option<op::gup::UserPage>,
+}
+
+impl Pin {
+    /// Writes the word. The process sees it, as long as it keeps the page mapped.
+    pub fn write(&self, word: u64) {
+        if let Some(page) = &self.page {
+            op::gup::write_behind(&self.process.machine, &self.process.mm, self.addr, page, word);
+        }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(page) = self.page.take() {
+            op::gup::put_user_page(&self.process.machine, page);
+        }
+    }
+}
+
+/// A userfaultfd of a process.
+#[derive(Clone)]
+pub struct Userfault {
+    process: Process,
+    ctx: Arc<Userfaultfd>,
+}
+
+impl Userfault {
+    /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
+    /// whether there are such mappings.
+    pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {
+        let modes = op::userfaultfd::register::Modes { missing, wp: writes };
+        op::userfaultfd::register::register(&self.process.machine, &self.process.mm, &self.ctx, &range, modes)
+    }
+
+    /// Ends that for a range.
+    pub fn unregister(&self, range: Range<u64>) {
+        op::userfaultfd::register::unregister(&self.process.machine, &self.process.mm, &self.ctx, &range);
+    }
+
+    /// Returns who waits for a page, if anybody has come since.
+    pub fn read(&self) -> Option<Message> {
+        self.ctx.read()
+    }
+
+    /// Brings in a page with the word at `from`, which is an address of the process too.
+    pub fn copy(&self, addr: u64, from: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::User(from))
+    }
+
+    /// Brings in a page of zeros.
+    pub fn zeropage(&self, addr: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::Zeros)
+    }
+
+    fn fill(&self, addr: u64, source: op::userfaultfd::fill::Source) -> Filled {
+        op::userfaultfd::fill::mfill_atomic(&self.process.machine, &self.process.mm, &self.ctx, addr, source)
+    }
+
+    /// Brings in the page that is mapped at `from`, which is empty then.
+    pub fn move_page(&self, addr: u64, from: u64) -> Filled {
+        op::userfaultfd::move_pages::move_page(&self.process.machine, &self.process.mm, &self.ctx, addr, from)
+    }
+
+    /// Protects the pages of a range from writes, or lets them be written again.
+    pub fn protect(&self, range: Range<u64>, protect: bool) -> Filled {
+        let (machine, mm) = (&self.process.machine, &self.process.mm);
+        op::userfaultfd::protect::mwriteprotect_range(machine, mm, &self.ctx, &range, protect)
+    }
+
+    /// Closes it: pages that are missing are zeros again, and nobody waits any more.
+    pub fn close(self) {
+        op::userfaultfd::register::release(&self.process.machine, &self.process.mm, &self.ctx);
     }
 }

@@ -32,6 +32,18 @@ pub enum FileFaults {
     VmaLock,
 }
 
+/// What a userfaultfd needs the mmap lock for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserfaultLocks {
+    /// Everything (up to 6.5).
+    MmapLock,
+    /// Its system calls; the page faults run under the VMA lock (6.6).
+    Faults,
+    /// Neither (6.9).
+    Ioctls,
+}
+
 /// When `mmap` write-locks the VMA that it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,6 +54,16 @@ pub enum MmapMark {
     BeforeImap,
     /// While it holds i_mmap (six days of July 2023).
     UnderImap,
+}
+
+/// Under which lock a stack grows when a page below it is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StackGrowth {
+    /// The mmap lock for reading, which the page fault has already (up to 6.4.0).
+    MmapReadLock,
+    /// The mmap lock for writing, and the VMA is write-locked (6.4.1).
+    MmapWriteLock,
 }
 
 /// What lockdep is told of a write-locked VMA.
@@ -83,7 +105,7 @@ impl Exclusion {
     }
 }
 
-/// The rules of one kernel.
+/// The rules of one kernel. Each decision is a switch of the command line too: see `what_if`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Protocol {
     /// What the command line calls it.
@@ -104,6 +126,10 @@ pub struct Protocol {
     pub pte_map_under_rcu: bool,
     /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
     pub anon_vma_under_vma_lock: bool,
+    /// Under which lock a stack grows.
+    pub stack_growth: StackGrowth,
+    /// What a userfaultfd needs the mmap lock for.
+    pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
     pub view: View,
     /// What `retract_page_tables` forgets: none in any real kernel.
@@ -124,6 +150,8 @@ impl Protocol {
         fork_mark: false,
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
+        stack_growth: StackGrowth::MmapReadLock,
+        userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
         bug: None,
@@ -152,6 +180,7 @@ impl Protocol {
         title: "Linux 6.4.0: as 6.4, but a fork does not lock the VMAs of the parent",
         mmap_mark: MmapMark::Never,
         fork_mark: false,
+        stack_growth: StackGrowth::MmapReadLock,
         ..Self::V6_4
     };
 
@@ -162,6 +191,7 @@ impl Protocol {
         retract: Retract::TryVmaLock,
         mmap_mark: MmapMark::BeforeImap,
         fork_mark: true,
+        stack_growth: StackGrowth::MmapWriteLock,
         ..Self::JAN_2023
     };
 
@@ -179,6 +209,7 @@ impl Protocol {
         title: "Linux 6.6: retract takes page-table locks only and frees by RCU",
         retract: Retract::PageTableLocks,
         file_faults: FileFaults::FaultAround,
+        userfault: UserfaultLocks::Faults,
         pte_map_under_rcu: true,
         ..Self::V6_4
     };
@@ -188,6 +219,7 @@ impl Protocol {
         name: "6.12",
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
+        userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         ..Self::V6_6
     };
@@ -195,6 +227,11 @@ impl Protocol {
     /// All of them, by age.
     pub const ALL: [Self; 7] =
         [Self::V6_1, Self::JAN_2023, Self::JAN_2023_FILE, Self::V6_4, Self::V6_5_RC0, Self::V6_6, Self::V6_12];
+
+    /// Returns whether a stack may grow while page faults hold the lock of its VMA, which no kernel got away with for long.
+    pub const fn grows_stacks_under_faults(&self) -> bool {
+        self.vma_lock && matches!(self.stack_growth, StackGrowth::MmapReadLock)
+    }
 
     /// Returns whether something waits for a VMA lock under i_mmap.
     pub const fn waits_under_imap(&self) -> bool {

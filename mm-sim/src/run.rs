@@ -18,8 +18,9 @@ use crate::{
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
     sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
-    sync::Mutation,
+    sync::{Mutation, watch_irqs},
     tidy::tidy,
+    what_if::WhatIf,
 };
 
 /// Steps after which a run is given up.
@@ -32,6 +33,9 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// The protocol's name.
     pub protocol: &'static str,
+    /// What was decided otherwise than by that kernel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub what_if: Vec<WhatIf>,
     /// The seed.
     pub seed: u64,
     /// What was expected, in words.
@@ -122,6 +126,7 @@ pub(crate) fn play_as(
 fn set_up(setup: &Setup, world: &World, plan: &Arc<Mutex<Option<Plan>>>) -> Body {
     let (build, world, plan) = (setup.build, world.clone(), plan.clone());
     Box::new(move || {
+        watch_irqs();
         let built = build(&world);
         if let Ok(mut plan) = plan.lock() {
             *plan = Some(built);
@@ -173,6 +178,7 @@ impl Stage {
         Outcome {
             scenario: id,
             protocol: protocol.name,
+            what_if: protocol.what_ifs(),
             seed: self.seed,
             expected: expect.to_string(),
             verdict: verdict(&reports, &findings, deadlock.as_ref(), failure.as_deref()),

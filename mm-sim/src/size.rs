@@ -118,7 +118,7 @@ fn make(world: &World, made: &Mutex<Vec<Touched>>, count: u64, vmas: u64) {
     let mut made = made.lock();
     while (made.len() as u64) < count {
         let Some(process) = world.spawn() else { return };
-        let flags = VmFlags { write: true, shared: false };
+        let flags = VmFlags::READ_WRITE;
         for number in 0..vmas {
             let request = Request { addr: Some(address(number)), pages: PAGES, flags, file: None };
             mmap::mmap(&process.machine, &process.mm, request);

@@ -56,12 +56,20 @@ stats! {
     tables_retracted,
     /// Page tables that retract_page_tables left because it could not have a lock.
     retracts_skipped,
+    /// Times that a stack grew.
+    stacks_grown,
     /// Folios unmapped by reclaim.
     unmapped,
     /// Folios freed by reclaim.
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Pages found by GUP-fast.
+    gup_fast,
+    /// Page faults that had to wait for user code.
+    userfaults,
+    /// Pages moved by userfaultfd.
+    pages_moved,
     /// Mappings moved by mremap.
     moves,
     /// Forks.

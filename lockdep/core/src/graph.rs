@@ -19,6 +19,7 @@ mod pool;
 use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
 use arcs::{ArcId, Arcs, Fitting};
+use pool::Entry;
 pub(crate) use pool::{WitnessId, Witnesses};
 use rustc_hash::FxHashMap;
 
@@ -265,6 +266,27 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         all.filter(move |(_, entry)| entry.kind == kind).map(|(_, entry)| &entry.witness)
     }
 
+    /// Returns the witnesses of all dependencies in all kinds.
+    pub(crate) fn all_witnesses(&self) -> impl Iterator<Item = &W> {
+        self.arcs.pool.iter().map(|entry| &entry.witness)
+    }
+
+    /// Returns every dependency in every kind with each of its witnesses.
+    pub(crate) fn witnessed(&self) -> impl Iterator<Item = (Step<K>, &W)> {
+        let all = self.arcs.pool.leading().flat_map(|first| self.arcs.pool.following(first));
+        all.map(|(_, entry)| (self.step(entry), &entry.witness))
+    }
+
+    fn step(&self, entry: &Entry<W>) -> Step<K> {
+        let [outer, inner] = <[u32; 2]>::from(entry.ends).map(|node| self.arcs.node(node).key);
+        Step { outer, inner, kind: entry.kind }
+    }
+
+    /// Returns how many dependencies did not fit the order in which they arrived, so that it had to be searched.
+    pub fn searches(&self) -> u64 {
+        self.order.searches()
+    }
+
     /// Returns every dependency in every kind, parked ones included, with its first witness, in the order of arrival of the
     /// pairs.
     pub fn dependencies(&self) -> impl Iterator<Item = (Step<K>, &W)> {
@@ -274,10 +296,8 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
                 let all = all.clone();
                 move |index: usize, kind| !all.clone().take(index).any(|(_, other)| other.kind == kind)
             };
-            all.enumerate().filter(move |(index, (_, entry))| is_first(*index, entry.kind)).map(|(_, (_, entry))| {
-                let [outer, inner] = <[u32; 2]>::from(entry.ends).map(|node| self.arcs.node(node).key);
-                (Step { outer, inner, kind: entry.kind }, &entry.witness)
-            })
+            let firsts = all.enumerate().filter(move |(index, (_, entry))| is_first(*index, entry.kind));
+            firsts.map(|(_, (_, entry))| (self.step(entry), &entry.witness))
         })
     }
 

@@ -46,6 +46,7 @@ pub struct Order {
     front: i32,
     back: i32,
     search: u32,
+    searches: u64,
     /// What searches met, and its ranks: kept for their memory.
     after: Vec<Met>,
     before: Vec<Met>,
@@ -110,6 +111,11 @@ impl Order {
         self.get(u).rank < self.get(v).rank
     }
 
+    /// Returns how often it took a search to make one node come before another.
+    pub fn searches(&self) -> u64 {
+        self.searches
+    }
+
     /// Makes `u` come before `v`.
     ///
     /// # Errors
@@ -127,6 +133,7 @@ impl Order {
         if high < low {
             return Ok(());
         }
+        self.searches += 1;
         let mut after = std::mem::take(&mut self.after);
         self.reach(v, &mut after, |rank| rank <= high, |node, marker| edges.successors(node, |next| marker.meet(next)));
         let closes = self.get(u).seen == self.search;

@@ -4,25 +4,53 @@ use std::{num::NonZeroUsize, panic::Location};
 
 use once_cell::race::OnceNonZeroUsize;
 
+pub(crate) use super::owner::Owner;
+use super::runtime::{self, classes, observe, statistics, thread};
 pub(crate) use super::runtime::{
-    ContextCell,
+    ContextCell, context_state,
     fork::{Alive, Child, End, fork, joined},
     guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
     placed::{Pin, acquire_ranked, acquire_under, pin},
     rules::ClassRules,
 };
-use super::runtime::{classes, statistics, thread};
 use crate::{Acquire, LockClass, Mode};
 
 /// What users see of a build with checking.
 pub(crate) mod api {
     pub use lockdep_core::{
-        Code, Fingerprint, Grade, Journal, Mode, Report, Subclass, WaitType,
+        ClassListing, Code, Counts, Fingerprint, Grade, Journal, Mode, Report, Subclass, ThreadLocks, WaitType,
         stats::{ClassStats, Times},
+    };
+
+    pub use lockdep_report::{
+        classes::render as render_classes, text::render as render_report, threads::render as render_held_table,
     };
 
     pub use super::super::runtime::{Session, SpanLayer, Summary, SummaryOnDrop};
     use crate::Policy;
+
+    /// The thread that holds a lock, for whoever lets go of it in its stead (see
+    /// [`LockMap::release_for`](crate::LockMap::release_for)).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Holder(u32);
+
+    impl Holder {
+        /// This thread.
+        pub fn current() -> Self {
+            super::thread::introduce();
+            Self::now()
+        }
+
+        /// This thread, if it ever took a lock.
+        #[inline(always)]
+        pub(crate) fn now() -> Self {
+            Self(super::thread::number())
+        }
+
+        pub(crate) const fn number(self) -> u32 {
+            self.0
+        }
+    }
 
     /// Whether checking is compiled in: the feature `enabled`.
     pub const ENABLED: bool = true;
@@ -30,6 +58,12 @@ pub(crate) mod api {
     /// Sets what a report does, for the whole process. Overrides the environment.
     pub fn set_policy(policy: Policy) {
         Session::process().set_policy(policy);
+    }
+
+    /// Runs `f`; what this thread acquires in it is not watched, as if checking were off. For code that is known to break
+    /// an order and must stay as it is. What is acquired in it must be released in it.
+    pub fn unwatched<R>(f: impl FnOnce() -> R) -> R {
+        super::super::runtime::unwatched(f)
     }
 
     /// Switches lock statistics on or off, for the whole process. They are off at first, unless `LOCKDEP=stat` says
@@ -42,6 +76,25 @@ pub(crate) mod api {
     /// Returns the lock statistics of the whole process, the classes with the longest waits first.
     pub fn statistics() -> Vec<ClassStats> {
         Session::process().statistics()
+    }
+
+    /// Begins or ends keeping a table of what all threads hold and wait for, for the look at a program that hangs. It is not
+    /// kept at first, unless `LOCKDEP=held` says otherwise; while it is, every acquisition takes the slow way.
+    pub fn set_held_table(on: bool) {
+        Session::process();
+        super::super::runtime::set_held_table(on);
+    }
+
+    /// Returns what every thread that holds or waits for a lock holds and waits for, of what it has acquired since the table
+    /// is [kept](set_held_table). [`render_held_table`] makes text of it.
+    pub fn held_table() -> Vec<ThreadLocks> {
+        super::super::runtime::held_table()
+    }
+
+    /// Returns what every class is known for, in the order in which they were met: in the whole process, of those acquired
+    /// so far. [`render_classes`] makes of it what the kernel's `/proc/lockdep` is.
+    pub fn classes() -> Vec<ClassListing> {
+        Session::process().classes()
     }
 
     /// Returns what came of the run so far.
@@ -149,6 +202,11 @@ impl Record {
         LockId(self.id.get_or_init(|| classes::identify(self.class).0))
     }
 
+    /// Returns whether the lock is of this declared class.
+    pub(crate) fn is_of(&self, class: &'static LockClass) -> Option<bool> {
+        Some(matches!(self.class, ClassRef::Explicit(own) if std::ptr::eq(own, class)))
+    }
+
     /// Returns what its class says of itself.
     pub(crate) const fn rules(&self) -> ClassRules {
         match self.class {
@@ -163,10 +221,18 @@ impl Record {
     }
 }
 
+impl Drop for Record {
+    #[inline]
+    fn drop(&mut self) {
+        thread::dropped(self);
+    }
+}
+
 /// What a guard carries: the way back to the record.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     record: &'a Record,
+    owner: Owner,
 }
 
 impl Held<'_> {
@@ -194,7 +260,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        thread::release_guard(self.record);
+        thread::release_guard(self.record, &self.owner);
     }
 }
 
@@ -202,7 +268,7 @@ impl Drop for Held<'_> {
 #[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);
-    Held { record }
+    Held { record, owner: Owner::current() }
 }
 
 /// As [`hold`], for a lock that is yet to be got with [`get`]. Returns also whether it took the slow way.
@@ -210,13 +276,13 @@ pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location
 #[track_caller]
 pub(crate) fn hold_slow<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> (Held<'a>, bool) {
     let slow = thread::acquire(record, how, site);
-    (Held { record }, slow)
+    (Held { record, owner: Owner::current() }, slow)
 }
 
 /// Gets the lock that is held in the books, with a clock if somebody wants to know; it only ever does after the slow way.
 #[inline(always)]
 pub(crate) fn get<G>(held: &Held<'_>, slow: bool, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
-    if slow && statistics::is_on() { statistics::timed(held.record, attempt, wait) } else { wait() }
+    if slow && observe::is_on() { observe::get(held.record, attempt, wait) } else { wait() }
 }
 
 #[track_caller]
@@ -227,7 +293,7 @@ pub(crate) fn hold_ranked<'a>(
     site: &'static Location<'static>,
 ) -> Held<'a> {
     acquire_ranked(record, how, rank, site);
-    Held { record }
+    Held { record, owner: Owner::current() }
 }
 
 #[track_caller]
@@ -238,7 +304,7 @@ pub(crate) fn hold_under<'a>(
     site: &'static Location<'static>,
 ) -> Held<'a> {
     acquire_under(record, how, nest, site);
-    Held { record }
+    Held { record, owner: Owner::current() }
 }
 
 #[inline]
@@ -254,8 +320,8 @@ pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
 }
 
 #[inline]
-pub(crate) fn release_transferred(record: &Record) {
-    thread::release_guard(record);
+pub(crate) fn release_for(record: &Record, holder: api::Holder) {
+    thread::release_for(record, holder);
 }
 
 pub(crate) fn set_mode(record: &Record, mode: Mode) {
@@ -267,6 +333,27 @@ pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
     thread::upgrade(record, site);
 }
 
-pub(crate) fn is_held(record: &Record) -> Option<bool> {
-    thread::is_held(record)
+/// Returns how this thread holds the lock, if it does; `None` if nobody knows.
+pub(crate) fn held_mode(record: &Record) -> Option<Option<Mode>> {
+    thread::held_mode(record)
+}
+
+/// Returns the name of the lock's class, if it has been acquired before.
+pub(crate) fn class_label(record: &Record) -> Option<String> {
+    runtime::unwatched(|| record.known_id().map(|id| classes::label(id.class())))
+}
+
+/// Returns how many locks this thread holds; `None` if nobody knows.
+pub(crate) fn held_count() -> Option<usize> {
+    thread::held_count()
+}
+
+#[track_caller]
+pub(crate) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    thread::sync(record, how, site);
+}
+
+/// Gets a lock that is held in the books, with a clock if somebody wants to know.
+pub(crate) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+    if observe::is_on() { observe::get(record, attempt, wait) } else { wait() }
 }

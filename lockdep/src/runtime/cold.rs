@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
     Acquired, ClassId, Grade, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
+    event::{Action, Lock},
     explain::{dependency_record, release_unheld as unheld_report},
     journal::Record as Line,
 };
@@ -17,9 +18,10 @@ use super::{
     budget, classes, contexts, enter, observe,
     output::{self, Verdict},
     placed::{self, Place},
-    session::{Learnt, PointInfo, Session, Shared},
-    span, state, summary,
+    session::{Learnt, Session, Shared},
+    state, summary,
     thread::{self, Thread},
+    trace,
 };
 use crate::{Acquire, Policy, hooks::Record};
 
@@ -32,24 +34,31 @@ pub(super) fn thread_name(number: u32) -> String {
     THREADS.lock().get(index).cloned().unwrap_or_else(|| format!("thread-{number}"))
 }
 
+/// Returns how many threads have a number.
+pub(super) fn thread_count() -> usize {
+    THREADS.lock().len()
+}
+
 /// Brings a thread up to date with the process: environment read, number given, orphaned entries gone. Returns whether
 /// checking is on.
 fn attend(thread: &Thread, attended: u32) -> u32 {
     if state::load() != state::OFF && state::is_orphaned() {
-        state::switch_off();
+        state::ATTENTION.switch_off();
         output::complain("forked from a process of several threads; checking is off in the child");
     }
     if state::load() == state::UNSET {
         // Reading the environment sets the state.
         let _ = Session::process();
     }
-    let state = state::load();
-    if attended != state {
-        state::adopt(|instance| take(thread, instance));
-    }
     if thread.number.get() == 0 {
         thread.number.set(number_thread(std::thread::current().name()));
         summary::print_at_end();
+    }
+    let state = state::ATTENTION.attend();
+    if attended != state {
+        // What is not there may be in a stack that the thread comes back to; if there is none, it went with a session.
+        let gone = thread.depth.get() == 0;
+        state::ATTENTION.adopt(thread.number.get(), |instance| take(thread, instance) || gone);
     }
     state
 }
@@ -78,10 +87,11 @@ pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'st
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: &'static Location<'static>) {
+    if !record.rules().tracked {
+        return;
+    }
     inside(|thread, session| {
-        let id = record.id();
-        let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-        let attempt = Attempt { record, acquired, wait: how.mode.wait(), place, site };
+        let attempt = Attempt::new(record, how, place, site);
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
             attempt.push(&thread.held);
@@ -89,6 +99,45 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         } else {
             observe::refused(thread, &attempt);
         }
+        verdict
+    })
+    .carry_out();
+}
+
+/// Checks a wait for all who hold the lock, which is not held afterwards.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    if !record.rules().tracked {
+        return;
+    }
+    inside(|thread, session| {
+        let attempt = Attempt { sync: true, ..Attempt::new(record, how, Place::of(record), site) };
+        observe::synced(thread, &attempt);
+        attempt.check(thread, &session.0)
+    })
+    .carry_out();
+}
+
+/// Tells of a lock that is destroyed while this thread holds it, and takes it off the stack.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn dropped(record: &Record) {
+    let site = Location::caller();
+    let Some(id) = record.known_id() else { return };
+    inside(|thread, session| {
+        if thread.held.find(id.instance()).is_none() {
+            return Verdict::GoOn;
+        }
+        trace::other(thread, None, || Action::Free(Lock { class: None, instance: id.instance() }));
+        let learnt = session.0.learnt.lock();
+        let violation = learnt.validator.free(&thread.held, id.instance());
+        let how = Acquired::new(id.class(), Mode::Exclusive, false);
+        let request = Request { how, instance: id.instance(), ..at_place(thread, &session.0, Some(site)) };
+        let verdict = conclude(violation.as_slice(), &request, &thread.held, &session.0, learnt);
+        thread.held.release(id.instance());
         verdict
     })
     .carry_out();
@@ -113,11 +162,12 @@ fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Loc
 #[track_caller]
 pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'static>) {
     inside(|thread, session| {
-        let id = record.id();
+        let Some(id) = record.known_id() else { return Verdict::GoOn };
         let Some(held) = thread.held.find(id.instance()) else { return Verdict::GoOn };
         let mode = if wait == WaitKind::Upgrade { Mode::Exclusive } else { held.mode() };
         let place = Place { rank: thread.held.rank(id.instance()), nest: None };
-        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, place, site };
+        let acquired = Acquired::new(held.class(), mode, false);
+        let attempt = Attempt { record, acquired, wait, place, site, sync: false };
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
@@ -147,17 +197,27 @@ fn take(thread: &Thread, instance: u64) -> bool {
     })
 }
 
-/// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
+/// Takes the lock off the stack of the thread numbered `holder`, which acquired it.
 #[cold]
 #[inline(never)]
-pub(super) fn release_guard(instance: u64) {
-    let verdict = placed::check_release(instance);
+pub(super) fn release_for(instance: u64, holder: u32) {
+    let own = thread::number() == holder;
+    let verdict = if own { placed::check_release(instance) } else { Verdict::GoOn };
     thread::with(|thread| {
-        if !thread.inside.get() && !take(thread, instance) {
-            state::orphan(instance);
+        // Inside the runtime nothing is recorded, and neither is it for a thread without a number. What a thread does not
+        // hold in the only stack that it has, it acquired unwatched.
+        let elsewhere = || !own || (!take(thread, instance) && thread.depth.get() > 0);
+        if !thread.inside.get() && holder != 0 && elsewhere() {
+            unwatched(|| state::ATTENTION.orphan(holder, instance));
         }
     });
     verdict.carry_out();
+}
+
+/// Brings this thread up to date, and gives it a number if it has none.
+#[cold]
+pub(super) fn introduce() {
+    let _ = inside(|_, _| Verdict::GoOn);
 }
 
 /// Takes the lock off the stack of this thread, and reports it if it is not there.
@@ -205,7 +265,7 @@ impl Drop for Inside<'_> {
 
 /// Runs `f` as if inside the runtime: what it causes is not watched. For whatever takes the locks of the runtime, or
 /// allocates under them, on behalf of the program.
-pub(super) fn unwatched<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn unwatched<R>(f: impl FnOnce() -> R) -> R {
     thread::with(|thread| {
         let _inside = Inside::enter(thread);
         f()
@@ -227,7 +287,7 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
         inside.attended = state;
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
-            state::switch_off();
+            state::ATTENTION.switch_off();
             output::complain("internal error (a bug of lockdep, not of the program); checking is off from now on");
             Verdict::GoOn
         })
@@ -241,6 +301,15 @@ pub(super) struct Attempt<'a> {
     wait: WaitKind,
     pub(super) place: Place,
     pub(super) site: &'static Location<'static>,
+    /// Whether the lock is not held afterwards.
+    sync: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(record: &'a Record, how: Acquire, place: Place, site: &'static Location<'static>) -> Self {
+        let acquired = Acquired::new(record.id().class().nested(how.subclass), how.mode, how.trylock);
+        Self { record, acquired, wait: how.mode.wait(), place, site, sync: false }
+    }
 }
 
 impl Attempt<'_> {
@@ -266,22 +335,17 @@ impl Attempt<'_> {
         // on another lock.
         let cacheable = self.wait != WaitKind::Upgrade && self.place.nest.is_none();
         let segment = thread.segment.get();
-        let known = session.points.get(&point.as_u64()).map(|info| info.is_witnessed_by(segment));
-        if known.is_none() {
-            session.points.insert(point.as_u64(), PointInfo::new(self.site, session.capture()));
-            session.charge(budget::POINT);
-        }
+        let known = session.points.is_proven(point, segment);
         if cacheable && known == Some(true) {
             thread.proven.insert(point);
             return Verdict::GoOn;
         }
+        let origin = session.meet(point, self.site);
         let mut learnt = session.learnt.lock();
         let (proven, news) = self.validate(thread, session, point, &mut learnt);
         let policy = learnt.policy_for(&news);
         if proven && cacheable {
-            if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.prove(segment);
-            }
+            session.points.prove(point, segment, origin);
             thread.proven.insert(point);
         }
         drop(learnt);
@@ -290,19 +354,25 @@ impl Attempt<'_> {
     }
 
     fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
+        let spans = session.span_count();
         let request = Request {
             wait: self.wait,
             orders_instances: self.record.orders_instances(),
             nest: self.place.nest,
             rank: self.place.rank,
+            sync: self.sync,
             thread: thread.number.get(),
             segment: thread.segment.get(),
-            span: session.intern_span(span::current()),
+            span: session.span(),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
         session.charge(budget::DEPENDENCY * outcome.learnt.len());
+        if !outcome.witnessed && outcome.violations.is_empty() {
+            // A span may never come again; nobody needs its name.
+            session.forget_spans(spans);
+        }
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
@@ -321,13 +391,10 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
     let innermost = contexts::innermost(&thread.held);
     let point = site.map_or(innermost.point, |site| {
         let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
-        session.points.entry(point.as_u64()).or_insert_with(|| {
-            session.charge(budget::POINT);
-            PointInfo::new(site, session.capture())
-        });
+        session.meet(point, site);
         point
     });
-    let span = session.intern_span(span::current());
+    let span = session.span();
     Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn is_on() -> bool {
 
 /// Returns what is known of every class, the longest waits first.
 pub(super) fn read(session: &Shared) -> Vec<ClassStats> {
-    let site = |point: Point| session.points.get(&point.as_u64()).map(|info| classes::site_of(info.location));
+    let site = |point: Point| session.points.origin(point).map(|origin| classes::site_of(origin.location));
     let sum = session.statistics.sum();
     sum.iter().map(|(class, readers, usage)| usage.named(classes::label(class), readers, site)).collect()
 }
@@ -114,9 +114,7 @@ pub(super) fn released(thread: &Thread, lock: HeldLock) {
 }
 
 /// Acquires the lock of `record`, which is held in the books already: tries, and waits if that fails.
-#[cold]
-#[inline(never)]
-pub(crate) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+pub(super) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
     let Some(instance) = record.known_id().map(|id| id.instance()) else { return wait() };
     let holder = HOLDERS.get(&instance).map(|point| *point);
     let (guard, waited) = match attempt() {

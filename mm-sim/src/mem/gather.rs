@@ -2,8 +2,8 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
-use crate::machine::Machine;
+use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
+use crate::{machine::Machine, op::mmu_notifier};
 
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
@@ -16,11 +16,28 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// Empties the entries of a range whose folio `wants`, and keeps the folios.
+    /// Empties the entries of a range whose folio `wants`, and keeps the folios. What is absent stays, but for pages that
+    /// are being moved.
     pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
-            let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
-            if wants(&folio) {
+            if let Some(Absent::Migration(pfn)) = entry.as_absent() {
+                if m.memory.folio(pfn).is_some_and(|folio| wants(&folio)) {
+                    take_absent(mm, slot, entry);
+                }
+            } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)).filter(|f| wants(f)) {
+                self.take(mm, slot, addr, &folio);
+            }
+        });
+    }
+
+    /// Empties all entries of a range: of pages that are there, and of those that are elsewhere.
+    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
+        mm.walk(m, vma, range, &mut |slot, addr, entry| {
+            if entry.as_absent().is_some() {
+                take_absent(mm, slot, entry);
+            } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
                 self.take(mm, slot, addr, &folio);
             }
         });
@@ -47,6 +64,21 @@ impl Gather {
             folio.dirty.fetch_or(*dirty, Relaxed);
             m.put_folio(folio, 1);
         }
+        if !self.tables.is_empty() {
+            // The flush that precedes the freeing interrupts every processor that walks without a lock.
+            m.walks.send_interrupts();
+        }
         self.tables.iter().for_each(|table| m.free_table(table));
+    }
+}
+
+/// Empties an entry whose page is absent, under its lock (the kernel's `zap_nonpresent_ptes`).
+fn take_absent(mm: &Mm, slot: &Slot, entry: Entry) {
+    slot.store(Entry::NONE);
+    match entry.as_absent() {
+        Some(Absent::Migration(_)) => {
+            mm.rss.fetch_sub((slot.table.level.entry_size() / PAGE_SIZE) as i64, Relaxed);
+        }
+        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) | None => {}
     }
 }

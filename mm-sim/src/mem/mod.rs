@@ -5,6 +5,8 @@
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
+//! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
+//! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
@@ -19,13 +21,16 @@ mod mapping;
 mod memory;
 mod mm;
 pub(crate) mod rmap;
+mod secondary_mmu;
 mod table;
 mod tlb;
+mod userfaultfd;
+mod vm_flags;
 mod vma;
 mod walk;
 
 pub(crate) use anon_vma::AnonVma;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
 pub(crate) use inode::Inode;
@@ -33,10 +38,14 @@ pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
-pub(crate) use mm::Mm;
+pub(crate) use mm::{Mm, MmapWrite};
+pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
-pub(crate) use vma::{VmFlags, Vma, VmaReadGuard};
+pub use userfaultfd::Message;
+pub(crate) use userfaultfd::{MapChange, Userfaultfd};
+pub(crate) use vm_flags::VmFlags;
+pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
 
 /// The size of a page and of a table, in bytes.

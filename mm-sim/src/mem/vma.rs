@@ -16,27 +16,19 @@ use std::{
 use lockdep::Acquire;
 use parking_lot::Mutex;
 
-use super::{AnonVma, Inode, Mm, PAGE_SIZE};
+use super::{AnonVma, Inode, Mm, PAGE_SIZE, Userfaultfd, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
-    protocol::View,
+    protocol::{StackGrowth, View},
     sched,
     sync::{Look, ReadGuard, RwSem},
 };
-
-/// What a VMA allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct VmFlags {
-    pub(crate) write: bool,
-    pub(crate) shared: bool,
-}
 
 /// A range of addresses with one backing.
 pub(crate) struct Vma {
     pub(crate) id: u64,
     pub(crate) mm: Weak<Mm>,
-    pub(crate) flags: VmFlags,
     pub(crate) file: Option<Arc<Inode>>,
     pub(crate) anon_vma: Mutex<Option<Arc<AnonVma>>>,
     /// The anon_vmas whose interval trees this VMA is in.
@@ -46,6 +38,8 @@ pub(crate) struct Vma {
     pub(crate) detached: AtomicBool,
     /// In the interval tree of its file.
     pub(crate) is_file_linked: AtomicBool,
+    flags: Mutex<VmFlags>,
+    uffd: Mutex<Option<Arc<Userfaultfd>>>,
     start: AtomicU64,
     end: AtomicU64,
     pgoff: AtomicU64,
@@ -65,13 +59,14 @@ impl Vma {
         Arc::new(Self {
             id,
             mm: Arc::downgrade(mm),
-            flags,
             file,
             anon_vma: Mutex::default(),
             anon_vma_chain: Mutex::default(),
             lock: RwSem::new(&VM_LOCK, ("vma", id)),
             detached: AtomicBool::new(false),
             is_file_linked: AtomicBool::new(false),
+            flags: Mutex::new(flags),
+            uffd: Mutex::default(),
             start: AtomicU64::new(range.start),
             end: AtomicU64::new(range.end),
             pgoff: AtomicU64::new(pgoff),
@@ -81,7 +76,30 @@ impl Vma {
 
     /// A VMA of the same sort for another range, in no tree yet.
     pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
-        Self::new(id, mm, range, pgoff, self.flags, self.file.clone())
+        let alike = Self::new(id, mm, range, pgoff, self.flags(), self.file.clone());
+        *alike.uffd.lock() = self.uffd();
+        alike
+    }
+
+    pub(crate) fn flags(&self) -> VmFlags {
+        *self.flags.lock()
+    }
+
+    /// Changes the flags. The VMA is write-locked.
+    pub(crate) fn set_flags(&self, flags: VmFlags) {
+        self.check_write_locked("gets new flags");
+        *self.flags.lock() = flags;
+    }
+
+    /// Returns who brings its pages in.
+    pub(crate) fn uffd(&self) -> Option<Arc<Userfaultfd>> {
+        self.uffd.lock().clone()
+    }
+
+    /// Changes who brings its pages in. The VMA is write-locked, or in no tree yet.
+    pub(crate) fn set_uffd(&self, ctx: Option<Arc<Userfaultfd>>) {
+        self.check_write_locked("gets another userfaultfd");
+        *self.uffd.lock() = ctx;
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -109,14 +127,43 @@ impl Vma {
 
     /// Moves the borders. The VMA is in no interval tree meanwhile.
     pub(crate) fn set_range(&self, range: Range<u64>, pgoff: u64) {
-        let is_locked =
-            self.mm.upgrade().is_none_or(|mm| mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm));
-        if !is_locked {
-            sched::finding(Invariant::VmaChangedUnprotected, format!("vma {} gets new borders", self.id));
-        }
+        self.check_write_locked("gets new borders");
         self.start.store(range.start, Relaxed);
         self.end.store(range.end, Relaxed);
         self.pgoff.store(pgoff, Relaxed);
+    }
+
+    /// Moves the start down. Where a stack grows under the mmap lock in read mode, anon_vma and the page_table_lock keep others
+    /// that grow it away, and those who walk the reverse map; who holds its VMA lock would not be kept away.
+    pub(crate) fn grow_down(&self, start: u64) {
+        let Some(mm) = self.mm.upgrade() else { return };
+        match mm.protocol.stack_growth {
+            StackGrowth::MmapWriteLock => self.check_write_locked("grows"),
+            StackGrowth::MmapReadLock => self.check_grows_under_read_lock(&mm),
+        }
+        let pages = (self.range().start - start) / PAGE_SIZE;
+        self.start.store(start, Relaxed);
+        self.pgoff.fetch_sub(pages, Relaxed);
+    }
+
+    fn check_grows_under_read_lock(&self, mm: &Mm) {
+        let by_anon = self.anon_vma.lock().as_ref().is_some_and(|anon_vma| anon_vma.rwsem().is_mine_to_write());
+        if !(mm.mmap_lock.is_mine() && by_anon && mm.page_table_lock.is_mine()) || mm.protocol.vma_lock {
+            let text = format!("vma {} grows, and page faults that hold it are not kept away", self.id);
+            sched::finding(Invariant::VmaChangedUnprotected, text);
+        }
+    }
+
+    /// Checks that this actor has write-locked it, and that no reader is left.
+    pub(crate) fn check_write_locked(&self, what: &str) {
+        let Some(mm) = self.mm.upgrade() else { return };
+        let no_readers = || !mm.protocol.vma_lock || sched::settles(|| !self.lock.is_held_by_others());
+        if !(mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(&mm) && no_readers()) {
+            sched::finding(
+                Invariant::VmaChangedUnprotected,
+                format!("vma {} {what} without being write-locked", self.id),
+            );
+        }
     }
 
     /// Tries to read-lock it: the way a page fault takes it, under RCU.
@@ -129,6 +176,15 @@ impl Vma {
         // A writer that came between the two looks has marked it without our noticing.
         (!self.is_marked(mm) || sched::forgets(Look::VmaSequenceAgain))
             .then(|| VmaReadGuard { vma: self.clone(), _guard: guard })
+    }
+
+    /// Read-locks it for a caller who has the mmap lock, so that no writer comes in between. `level` is 1 for the second one.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn start_read_locked(self: &Arc<Self>, mm: &Mm, level: u8) -> VmaReadGuard {
+        let holds = mm.mmap_lock.is_mine();
+        sched::must_hold(holds, || format!("vma {} is waited for without the mmap lock", self.id));
+        VmaReadGuard { vma: self.clone(), _guard: self.lock.read_nested(level) }
     }
 
     /// Returns whether a writer has marked it.
@@ -188,6 +244,8 @@ impl Vma {
             let text = format!("vma {} is write-locked without the mmap lock", self.id);
             sched::finding(Invariant::VmaChangedUnprotected, text);
         }
+        let is_ours = self.lock.is_mine_to_write();
+        sched::must_hold(is_ours, || format!("vma {} is marked although its readers have not ended", self.id));
         self.seq.store(mm.seq(), Relaxed);
     }
 }

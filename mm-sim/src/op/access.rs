@@ -25,6 +25,12 @@ pub(crate) fn store(m: &Machine, mm: &Arc<Mm>, addr: u64, word: u64) -> Result<(
     access(m, mm, addr, Some(word)).map(drop)
 }
 
+/// Reads the word at an address if no fault is needed for that (`copy_from_user` with page faults disabled).
+pub(crate) fn load_without_fault(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
+    sched::step();
+    try_access(m, mm, addr, None)
+}
+
 fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();
@@ -55,7 +61,7 @@ fn try_access(m: &Machine, mm: &Mm, addr: u64, word: Option<u64>) -> Option<u64>
 /// Finds the page that an entry leads to, and marks the entry used. The caller has the bus.
 fn translate(m: &Machine, slot: &Slot, addr: u64, store: bool) -> Option<(Arc<Folio>, u64)> {
     let entry = slot.load();
-    if store && !entry.is_writable() {
+    if !entry.is_accessible() || store && !entry.is_writable() {
         return None;
     }
     let pfn = entry.as_page()? + offset_in(slot, addr);
@@ -69,7 +75,8 @@ fn offset_in(slot: &Slot, addr: u64) -> u64 {
     addr % slot.table.level.entry_size() / PAGE_SIZE
 }
 
-fn perform(m: &Machine, mm: &Mm, addr: u64, folio: &Folio, pfn: u64, word: Option<u64>) -> u64 {
+/// Reads or writes a word at this very step, and checks it against the model.
+pub(crate) fn perform(m: &Machine, mm: &Mm, addr: u64, folio: &Folio, pfn: u64, word: Option<u64>) -> u64 {
     let page = addr / PAGE_SIZE;
     let (value, check) = match word {
         None => {

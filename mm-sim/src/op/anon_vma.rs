@@ -9,7 +9,7 @@ use super::fault::{Outcome, VmFault};
 use crate::{
     Bug, Invariant,
     machine::Machine,
-    mem::{AnonVma, Mm, Vma},
+    mem::{AnonVma, Mm, VmFlags, Vma},
     sched,
 };
 
@@ -30,21 +30,43 @@ pub(crate) fn vmf_anon_prepare(m: &Machine, fault: &VmFault<'_>) -> Result<(), O
     Ok(())
 }
 
+/// Gives the VMA an anon_vma, under the mmap lock.
 #[inline(never)]
-fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
+pub(crate) fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
     if !mm.mmap_lock.is_mine() {
         let text = format!("vma {} gets an anon_vma without the mmap lock", vma.id);
         sched::finding(Invariant::AnonVmaUnprotected, text);
     }
-    m.might_reclaim(); // anon_vma_alloc()
-    let anon_vma = AnonVma::root(m.new_id());
+    m.might_reclaim(); // anon_vma_chain_alloc()
+    let anon_vma = find_mergeable_anon_vma(mm, vma).unwrap_or_else(|| {
+        m.might_reclaim(); // anon_vma_alloc()
+        AnonVma::root(m.new_id())
+    });
     let _rwsem = anon_vma.rwsem().write();
     let _page_table_lock = mm.page_table_lock.lock();
     let mut mine = vma.anon_vma.lock();
     if mine.is_none() {
         link(vma, &anon_vma);
+        let holds = mm.page_table_lock.is_mine();
+        sched::must_hold(holds, || format!("vma {} gets an anon_vma without page_table_lock", vma.id));
         *mine = Some(anon_vma.clone());
     }
+}
+
+/// Returns the anon_vma of a neighbour that might become one VMA with this one, if only their rights become the same.
+fn find_mergeable_anon_vma(mm: &Mm, vma: &Vma) -> Option<Arc<AnonVma>> {
+    let range = vma.range();
+    let reusable = |other: &Arc<Vma>, is_before: bool| {
+        let (first, second) = if is_before { (&**other, vma) } else { (vma, &**other) };
+        let (mine, theirs) = (vma.flags(), other.flags());
+        let is_alike = VmFlags { read: mine.read, write: mine.write, ..theirs } == mine;
+        let follows = first.range().end == second.range().start && first.pgoffs().end == second.pgoffs().start;
+        let same_file = vma.file.as_ref().map(|file| file.id) == other.file.as_ref().map(|file| file.id);
+        let own = other.anon_vma.lock().clone();
+        own.filter(|_| is_alike && follows && same_file && other.anon_vma_chain.lock().len() == 1)
+    };
+    let before = range.start.checked_sub(1).and_then(|addr| mm.find(addr));
+    mm.find(range.end).and_then(|next| reusable(&next, false)).or_else(|| before.and_then(|vma| reusable(&vma, true)))
 }
 
 /// Links a VMA into an anon_vma. The caller holds its lock.

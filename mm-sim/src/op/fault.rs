@@ -6,13 +6,14 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, access, anon_fault, file_fault, write_fault};
+use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, stack, write_fault};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Entry, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PageTable, PteMap, Slot, Vma, VmaReadGuard},
-    protocol::FileFaults,
+    mem::{Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PageTable, PteMap, Slot, Userfaultfd, Vma, VmaReadGuard},
+    protocol::{FileFaults, UserfaultLocks},
     sched,
+    sync::ReadGuard,
 };
 
 /// What a handler did.
@@ -22,6 +23,8 @@ pub(crate) enum Outcome {
     Done,
     /// It cannot be done under the VMA lock.
     Retry,
+    /// User code has to bring the page: wait for that, without any lock.
+    Userfault,
     /// It cannot be done.
     Fail(Signal),
 }
@@ -77,11 +80,12 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
     let _scope = sched::scope("page_fault");
     let page = addr / PAGE_SIZE * PAGE_SIZE;
     if let Some(locked) = lock_vma_under_rcu(m, mm, page)
-        && (!write || locked.vma.flags.write)
+        && locked.vma.flags().allows(write)
     {
         m.stats.faults_under_vma_lock.add(1);
         match handle_mm_fault(m, mm, &locked.vma, page, write, true) {
             Outcome::Retry => m.stats.faults_retried.add(1),
+            Outcome::Userfault => return wait_for_user(locked.vma.uffd(), locked),
             outcome => return to_result(outcome),
         }
     }
@@ -90,17 +94,41 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
 
 #[inline(never)]
 fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> Result<(), Signal> {
-    let _mmap = mm.mmap_lock.read();
     m.stats.faults_under_mmap_lock.add(1);
-    let Some(vma) = mm.find(addr).filter(|vma| !write || vma.flags.write) else {
+    let (mmap, vma) = stack::lock_mm_and_find_vma(m, mm, addr, write)?;
+    if !vma.flags().allows(write) {
         return Err(access::signal(m, mm, addr, write, Signal::Segv));
-    };
-    to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
+    }
+    match handle_mm_fault(m, mm, &vma, addr, write, false) {
+        Outcome::Userfault => wait_for_user(vma.uffd(), mmap),
+        outcome => to_result(outcome),
+    }
+}
+
+/// Faults a page in for a caller who has taken the mmap lock and knows the VMA. The lock is dropped.
+pub(crate) fn fixup_user_fault(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    (mmap, vma): (ReadGuard, &Arc<Vma>),
+    addr: u64,
+    write: bool,
+) -> Result<(), Signal> {
+    match handle_mm_fault(m, mm, vma, addr, write, false) {
+        Outcome::Userfault => wait_for_user(vma.uffd(), mmap),
+        outcome => to_result(outcome),
+    }
+}
+
+/// Drops the lock of a fault and sleeps until user code has brought the page.
+fn wait_for_user<L>(ctx: Option<Arc<Userfaultfd>>, locked: L) -> Result<(), Signal> {
+    drop(locked);
+    ctx.iter().for_each(|ctx| ctx.wait());
+    Ok(())
 }
 
 const fn to_result(outcome: Outcome) -> Result<(), Signal> {
     match outcome {
-        Outcome::Done | Outcome::Retry => Ok(()),
+        Outcome::Done | Outcome::Retry | Outcome::Userfault => Ok(()),
         Outcome::Fail(signal) => Err(signal),
     }
 }
@@ -114,6 +142,9 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     let _rcu = m.rcu.read();
     let vma = mm.find(addr)?;
     if vma.file.is_some() && m.protocol.file_faults == FileFaults::MmapLock {
+        return None;
+    }
+    if vma.uffd().is_some() && m.protocol.userfault == UserfaultLocks::MmapLock {
         return None;
     }
     let is_ready = || vma.file.is_some() || m.protocol.anon_vma_under_vma_lock || vma.anon_vma.lock().is_some();
@@ -132,14 +163,21 @@ fn handle_mm_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, write: 
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
     let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };
-    if fault.pmd.load().is_page() { huge_pmd_fault(&fault) } else { handle_pte_fault(&fault) }
+    let whole = fault.pmd.load();
+    if whole.is_page() {
+        huge_pmd_fault(&fault)
+    } else if whole.as_absent().is_some() {
+        absent_fault::do_swap_page(&fault, whole)
+    } else {
+        handle_pte_fault(&fault)
+    }
 }
 
 /// A write to a huge page: a shared one becomes writable, a private one is taken apart.
 #[inline(never)]
 fn huge_pmd_fault(fault: &VmFault<'_>) -> Outcome {
-    if fault.write && !fault.vma.flags.shared {
-        split_huge_pmd(fault);
+    if fault.write && !fault.vma.flags().shared {
+        huge_pmd::split_for_fault(fault);
         return Outcome::Done;
     }
     let _pmd_lock = fault.pmd.table.lock.lock();
@@ -148,17 +186,6 @@ fn huge_pmd_fault(fault: &VmFault<'_>) -> Outcome {
         fault.pmd.update(|entry| entry.young(true).writable(entry.is_writable() || fault.write));
     }
     Outcome::Done
-}
-
-/// Takes a huge page of a file out; its pages fault in again one by one.
-#[inline(never)]
-fn split_huge_pmd(fault: &VmFault<'_>) {
-    let start = fault.addr / PMD_SIZE * PMD_SIZE;
-    let mut gather = Gather::default();
-    gather.zap(fault.m, fault.mm, &fault.vma, start..start + PMD_SIZE, &|folio| folio.is_huge());
-    gather.finish(fault.m);
-    // From now on the range has a PTE table, and stays out of huge pages.
-    let _ = fault.mm.pte_alloc(fault.m, &fault.pmd);
 }
 
 #[inline(never)]
@@ -171,6 +198,9 @@ fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
         } else {
             anon_fault::do_anonymous_page(fault)
         };
+    }
+    if entry.as_absent().is_some() {
+        return absent_fault::do_swap_page(fault, entry);
     }
     let Some(map) = fault.map_pte() else { return Outcome::Done };
     let slot = map.slot(fault.addr);

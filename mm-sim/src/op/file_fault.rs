@@ -10,6 +10,7 @@ use super::{
     Signal, anon_fault, anon_vma,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
+    userfaultfd,
 };
 use crate::{
     mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place, PteMap},
@@ -23,7 +24,11 @@ const FAULT_AROUND: u64 = 16;
 /// Maps a page of a file.
 #[inline(never)]
 pub(crate) fn do_fault(fault: &VmFault<'_>) -> Outcome {
-    let result = match (fault.write, fault.vma.flags.shared) {
+    if fault.vma.flags().uffd_missing && file(fault).mapping.peek(fault.pgoff()).is_none() {
+        // A hole of the file, which user code fills for this mapping alone.
+        return userfaultfd::fault::handle_userfault(fault, false);
+    }
+    let result = match (fault.write, fault.vma.flags().shared) {
         (false, _) => do_read_fault(fault),
         (true, false) => do_cow_fault(fault),
         (true, true) => do_shared_fault(fault),
@@ -134,7 +139,7 @@ fn call_fault(fault: &VmFault<'_>) -> Result<Cached, Outcome> {
     }
     let fail = |signal: Signal| match fault.fail(signal) {
         Outcome::Fail(signal) => signal,
-        Outcome::Done | Outcome::Retry => signal,
+        Outcome::Done | Outcome::Retry | Outcome::Userfault => signal,
     };
     filemap::filemap_fault(fault.m, file(fault), fault.pgoff(), fail).map_err(Outcome::Fail)
 }
@@ -162,6 +167,7 @@ fn set_file_pte(fault: &VmFault<'_>, map: &PteMap<'_>, addr: u64, folio: &Arc<Fo
     let slot = map.slot(addr);
     if slot.load().is_none() {
         fault.mm.check_install(&fault.vma);
+        folio.check_locked("mapped");
         folio.map();
         slot.store(Entry::page(pfn).writable(writable));
         fault.mm.rss.fetch_add(1, Relaxed);
@@ -183,6 +189,7 @@ fn do_set_pmd(fault: &VmFault<'_>, folio: &Arc<Folio>, writable: bool) -> bool {
     let empty = fault.pmd.load().is_none();
     if empty {
         fault.mm.check_install(&fault.vma);
+        folio.check_locked("mapped");
         folio.map();
         fault.pmd.store(Entry::page(folio.pfn).writable(writable));
         fault.mm.rss.fetch_add(folio.pages() as i64, Relaxed);

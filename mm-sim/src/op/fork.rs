@@ -2,14 +2,21 @@
 //!
 //! Lock order: parent's `mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
 //! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
-//! `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are flushed once, at the end.
+//! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are
+//! flushed once, at the end. A page that somebody has pinned is copied at once.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-use super::anon_vma;
+use super::{anon_vma, mmu_notifier};
 use crate::{
     machine::Machine,
-    mem::{ENTRIES, Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PteMap, Vma},
+    mem::{
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot,
+        VmFlags, Vma,
+    },
     sched,
 };
 
@@ -29,7 +36,9 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     let copied = {
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         flush_tlb_mm(m, parent, &child);
         copied
     };
@@ -55,7 +64,9 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, vma.flags, vma.file.clone());
+    // The child has no userfaultfd.
+    let flags = VmFlags { uffd_missing: false, uffd_wp: false, uffd_minor: false, ..vma.flags() };
+    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, flags, vma.file.clone());
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -73,6 +84,7 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) 
         // Nothing private in it: the child faults it in from the file, or as zeros.
         return Ok(());
     }
+    let _told = mmu_notifier::invalidate_range_start(m, parent, &range);
     let mut addr = range.start;
     while addr < range.end {
         let next = (addr / PMD_SIZE + 1) * PMD_SIZE;
@@ -87,28 +99,88 @@ fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u6
     if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
         let target = to.0.pmd_alloc(m, start)?;
         to.0.pte_alloc(m, &target)?;
-        let dst = to.0.pte_offset_map_lock(m, to.1, &target, 0);
-        if let (Some(dst), Some(src)) = (dst, from.0.pte_offset_map_lock(m, from.1, &source, 1)) {
-            copy_pte_range(m, to.0, &src, &dst, start, end);
+        let (mut addr, mut spare) = (start, None);
+        while let Some(pinned) = copy_locked(m, (from, &source), (to, &target), addr..end, &mut spare) {
+            // The copy is made without pte locks, and used on the way back.
+            (addr, spare) = (pinned, Some(m.alloc_folio(FolioKind::Anon, 1)?));
         }
+        spare.iter().for_each(|unused| m.put_folio(unused, 1));
     }
     Ok(())
 }
 
-#[inline(never)]
-fn copy_pte_range(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
-    debug_assert!((end - start) / PAGE_SIZE <= ENTRIES as u64);
-    for addr in (start..end).step_by(PAGE_SIZE as usize) {
-        copy_present_pte(m, child, src, dst, addr);
-    }
+/// Copies entries under the locks of both tables. Returns where it has stopped for want of a spare folio.
+fn copy_locked(
+    m: &Machine,
+    (from, source): ((&Mm, &Vma), &Slot),
+    (to, target): ((&Mm, &Vma), &Slot),
+    range: Range<u64>,
+    spare: &mut Option<Arc<Folio>>,
+) -> Option<u64> {
+    let dst = to.0.pte_offset_map_lock(m, to.1, target, 0)?;
+    let src = from.0.pte_offset_map_lock(m, from.1, source, 1)?;
+    copy_pte_range(m, (from.0, &src), (to, &dst), range, spare)
 }
 
-fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, addr: u64) {
+#[inline(never)]
+fn copy_pte_range(
+    m: &Machine,
+    from: (&Mm, &PteMap<'_>),
+    to: ((&Mm, &Vma), &PteMap<'_>),
+    range: Range<u64>,
+    spare: &mut Option<Arc<Folio>>,
+) -> Option<u64> {
+    debug_assert!((range.end - range.start) / PAGE_SIZE <= ENTRIES as u64);
+    range.step_by(PAGE_SIZE as usize).find(|&addr| !copy_present_pte(m, from, to, addr, spare))
+}
+
+/// Copies one entry, or the page if somebody has pinned it. Returns whether it could: a page needs a spare folio.
+fn copy_present_pte(
+    m: &Machine,
+    (parent, src): (&Mm, &PteMap<'_>),
+    ((child, vma), dst): ((&Mm, &Vma), &PteMap<'_>),
+    addr: u64,
+    spare: &mut Option<Arc<Folio>>,
+) -> bool {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
-    let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
-    folio.map();
-    slot.update(|entry| entry.writable(false));
-    dst.slot(addr).store(entry.writable(false).clean());
+    if entry.as_absent().is_some() {
+        copy_absent_pte(child, &slot, &dst.slot(addr), entry);
+        return true;
+    }
+    let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return true };
+    if folio.kind == FolioKind::Anon && folio.is_pinned() {
+        let Some(copy) = spare.take() else { return false };
+        // What the child has is what was there at this moment, whatever is written behind the page tables later.
+        copy.write(copy.pfn, folio.read(folio.pfn));
+        let page = addr / PAGE_SIZE;
+        m.model.fork(parent.id, child.id, page..page + 1);
+        copy.set_place(vma.anon_vma.lock().clone().map(|anon_vma| Place::Anon(anon_vma, vma.pgoff_of(addr))));
+        copy.map();
+        m.lru.add(&copy);
+        dst.slot(addr).store(Entry::page(copy.pfn));
+        m.put_folio(&copy, 1);
+    } else {
+        folio.map();
+        slot.update(|entry| entry.writable(false));
+        dst.slot(addr).store(entry.writable(false).clean().uffd_wp(false));
+    }
     child.rss.fetch_add(1, Relaxed);
+    true
+}
+
+/// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).
+fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
+    match entry.as_absent() {
+        Some(Absent::Migration(_)) => {
+            // Both share the page once it has arrived, so neither may write to it.
+            src.update(|entry| entry.writable(false));
+            dst.store(entry.writable(false));
+            child.rss.fetch_add(1, Relaxed);
+        }
+        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) => {
+            dst.store(entry);
+        }
+        None => {}
+    }
 }

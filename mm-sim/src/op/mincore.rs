@@ -10,7 +10,7 @@ use super::{Signal, access};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Mm, PAGE_SIZE},
+    mem::{Absent, Mm, PAGE_SIZE},
     sched,
 };
 
@@ -22,7 +22,10 @@ pub(crate) fn mincore(m: &Machine, mm: &Arc<Mm>, range: Range<u64>, answer: u64)
     let mut resident = 0;
     for vma in mm.find_all(&range) {
         let part = vma.range().start.max(range.start)..vma.range().end.min(range.end);
-        mm.walk(m, &vma, part, &mut |slot, _, _| resident += slot.table.level.entry_size() / PAGE_SIZE);
+        mm.walk(m, &vma, part, &mut |slot, _, entry| {
+            let here = entry.is_page() || matches!(entry.as_absent(), Some(Absent::Migration(_)));
+            resident += if here { slot.table.level.entry_size() / PAGE_SIZE } else { 0 };
+        });
     }
     if m.protocol.has(Bug::MincoreUnderLock) {
         return copy_to_user(m, mm, answer, resident);

@@ -1,14 +1,18 @@
-//! `mmap`: a new VMA.
+//! `mmap`: a new VMA, or more of the one beside it.
 //!
-//! Lock order: `mmap_lock (write) -> fs_reclaim`, then `-> vma_lock (mark) -> i_mmap_rwsem (write)`. The protocols differ
+//! Lock order: `mmap_lock (write)`, and then `vma_expand` if a neighbour is of the same sort, or `-> fs_reclaim`, `-> vma_lock (mark) -> i_mmap_rwsem (write)`. The protocols differ
 //! in the mark: never, before i_mmap, or (for six days) under it.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
+use super::vma::merge;
 use crate::{
     machine::Machine,
     mem::{Inode, Mm, PAGE_SIZE, VmFlags, Vma},
-    model::Backing,
+    model::{Access, Backing},
     protocol::MmapMark,
     sched,
 };
@@ -32,19 +36,21 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     let _scope = sched::scope("mmap");
     let locked = mm.mmap_write_lock();
     let addr = request.addr.unwrap_or_else(|| get_unmapped_area(mm));
+    let mapped = do_mmap(m, mm, addr, request);
+    drop(locked);
+    mapped
+}
+
+/// Maps at a fixed address, for a caller who has the mmap lock in write mode.
+pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) -> Option<u64> {
     let range = addr..addr + request.pages * PAGE_SIZE;
     if !mm.find_all(&range).is_empty() {
         return None;
     }
-    m.might_reclaim(); // vm_area_alloc()
-    let pgoff = request.file.as_ref().map_or(addr / PAGE_SIZE, |(_, pgoff)| *pgoff);
-    let file = request.file.map(|(file, _)| file);
-    let vma = Vma::new(m.new_id(), mm, range.clone(), pgoff, request.flags, file);
     let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
-    m.model.map(mm.id, pages.clone(), backing(&vma), request.flags.write);
-    mmap_region(mm, &vma);
+    m.model.map(mm.id, pages.clone(), backing(&request), access_of(request.flags));
+    mmap_region(m, mm, &range, request);
     m.model.settle(mm.id, pages);
-    drop(locked);
     Some(addr)
 }
 
@@ -54,19 +60,30 @@ pub(crate) fn get_unmapped_area(mm: &Mm) -> u64 {
     (end + crate::mem::PMD_SIZE).next_multiple_of(crate::mem::PMD_SIZE)
 }
 
-fn backing(vma: &Vma) -> Backing {
-    match &vma.file {
+/// What the model is told of flags.
+pub(crate) const fn access_of(flags: VmFlags) -> Access {
+    Access { read: flags.read, write: flags.write }
+}
+
+fn backing(request: &Request) -> Backing {
+    match &request.file {
         None => Backing::Anon,
-        Some(file) => Backing::File { file: file.id, index: vma.pgoffs().start, shared: vma.flags.shared },
+        Some((file, index)) => Backing::File { file: file.id, index: *index, shared: request.flags.shared },
     }
 }
 
 #[inline(never)]
-fn mmap_region(mm: &Arc<Mm>, vma: &Arc<Vma>) {
+fn mmap_region(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, request: Request) {
+    let (file, pgoff) = request.file.map_or((None, range.start / PAGE_SIZE), |(file, pgoff)| (Some(file), pgoff));
+    if merge::vma_expand(m, mm, range, pgoff, request.flags, file.as_ref()).is_some() {
+        return;
+    }
+    m.might_reclaim(); // vm_area_alloc()
+    let vma = Vma::new(m.new_id(), mm, range.clone(), pgoff, request.flags, file);
     if mm.protocol.mmap_mark == MmapMark::BeforeImap {
         vma.vma_start_write(mm);
     }
-    vma_link(mm, vma);
+    vma_link(mm, &vma);
 }
 
 #[inline(never)]

@@ -1,31 +1,47 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
-//! * `mmap`, `munmap`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
-//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`: what
-//!   happens when it cannot.
+//! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
+//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
+//!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
-//! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
+//! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
+//! * `huge_pmd`: huge pages in page tables.
 //! * `reclaim`: gets memory back.
-//! * `anon_vma`, `pgtables`: the parts that several of them share.
+//! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
+//!   `take_all_locks`: telling it what changes.
+//! * `userfaultfd`: user code brings pages in.
+//! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
+pub(crate) mod absent_fault;
 pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod collapse;
+pub(crate) mod collapse_pte_mapped;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod guest;
+pub(crate) mod gup;
+pub(crate) mod gup_fast;
+pub(crate) mod huge_pmd;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
+pub(crate) mod mmu_notifier;
 pub(crate) mod move_page_tables;
+pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
+pub(crate) mod stack;
+pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
+pub(crate) mod userfaultfd;
+pub(crate) mod vma;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;
 

@@ -62,7 +62,12 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
     let mut gather = Gather::default();
     for vma in vmas {
         if let Some(mm) = vma.mm.upgrade() {
-            gather.zap(m, &mm, &vma, vma.addrs_of(&pages), &|folio| even_cows || folio.kind == FolioKind::File);
+            let addrs = vma.addrs_of(&pages);
+            if even_cows {
+                gather.zap_all(m, &mm, &vma, addrs);
+            } else {
+                gather.zap(m, &mm, &vma, addrs, &|folio| folio.kind == FolioKind::File);
+            }
         }
     }
     gather.finish(m);
@@ -86,6 +91,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
     }
     if base < from {
         // A huge folio across the new end stays; what is cut off of it is zeros.
+        folio.check_locked("cut");
         (from - base..folio.pages()).for_each(|i| folio.write(folio.pfn + i, 0));
         return;
     }
@@ -100,6 +106,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
 fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
     {
         let _i_pages = file.mapping.i_pages.lock();
+        folio.check_locked("taken out of the cache");
         file.mapping.remove(base);
         folio.set_place(None);
     }

@@ -1,7 +1,8 @@
 //! A write to a page that is mapped read-only: use it, ask the file system, or copy.
 //!
 //! Lock order: `pte_lock -> folio_lock (trylock)` to see whether the page is ours alone; to copy, the pte lock is dropped,
-//! `-> fs_reclaim` for the copy, and the pte lock taken again, where everything is looked at anew.
+//! `-> fs_reclaim` for the copy, `-> mmu_notifier_invalidate_range_start`, and the pte lock taken again, where everything is
+//! looked at anew.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -10,8 +11,10 @@ use super::{
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
+    mmu_notifier, userfaultfd,
 };
 use crate::{
+    finding::Invariant,
     mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
     sched,
 };
@@ -21,14 +24,18 @@ use crate::{
 pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> Outcome {
     let _scope = sched::scope("do_wp_page");
     let Some(pfn) = entry.as_page() else { return Outcome::Done };
+    if entry.is_uffd_wp() && fault.vma.flags().uffd_wp {
+        drop(map);
+        return userfaultfd::fault::handle_userfault(fault, true);
+    }
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
-    if !fault.vma.flags.shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
+    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));
         return Outcome::Done;
     }
     folio.get(1);
     drop(map);
-    if fault.vma.flags.shared {
+    if fault.vma.flags().shared {
         return wp_page_shared(fault, folio, pfn, entry);
     }
     let result = wp_page_copy(fault, &folio, pfn, entry);
@@ -38,8 +45,19 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
 fn is_ours_alone(folio: &Folio) -> bool {
+    if folio.is_pinned() && folio.maps() == 1 {
+        // A fork copies what is pinned, so it has never been shared since.
+        return true;
+    }
     let Some(_locked) = folio.lock.try_lock() else { return false };
     folio.maps() == 1 && folio.refs() == 1
+}
+
+/// Checks that nobody writes to a page past the page tables of whoever has just got a copy of it.
+fn check_not_pinned(old: &Folio) {
+    if old.kind == FolioKind::Anon && old.is_pinned() {
+        sched::finding(Invariant::PinBroken, format!("pinned folio {} is replaced by a copy", old.pfn));
+    }
 }
 
 #[inline(never)]
@@ -64,6 +82,7 @@ fn wp_page_copy(fault: &VmFault<'_>, old: &Arc<Folio>, pfn: u64, entry: Entry) -
     // Nobody writes to the old page meanwhile: no entry and no TLB lets anybody.
     let word = old.read(pfn);
     copy.write(copy.pfn, word);
+    let told = mmu_notifier::invalidate_range_start(fault.m, fault.mm, &(fault.addr..fault.addr + PAGE_SIZE));
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {
@@ -75,8 +94,10 @@ fn wp_page_copy(fault: &VmFault<'_>, old: &Arc<Folio>, pfn: u64, entry: Entry) -
             old.unmap();
             fault.m.put_folio(old, 1);
             fault.m.stats.copies.add(1);
+            check_not_pinned(old);
         }
     }
+    drop(told);
     fault.m.put_folio(&copy, 1);
     Ok(())
 }

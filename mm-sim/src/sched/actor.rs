@@ -9,10 +9,10 @@ use std::{
 
 use lockdep::Session;
 
-use super::backend::Backend;
+use super::{backend::Backend, interrupt::Interrupts};
 use crate::{
     finding::{Finding, Findings, Invariant},
-    sync::{Look, Mutation, Twist},
+    sync::{Irq, Look, Mutation, Twist},
 };
 
 /// The number of an actor within its run.
@@ -31,13 +31,14 @@ pub(crate) struct Context {
     pub(crate) session: Session,
     pub(crate) findings: Arc<Findings>,
     pub(crate) mutation: Arc<Mutation>,
+    pub(crate) interrupts: Arc<Interrupts>,
 }
 
 impl Context {
     /// Nothing learnt, nothing found, nothing wrong on purpose.
     pub(crate) fn new() -> Self {
         let session = Session::new(lockdep::Policy::Collect);
-        Self { session, findings: Arc::default(), mutation: Arc::default() }
+        Self { session, findings: Arc::default(), mutation: Arc::default(), interrupts: Arc::default() }
     }
 }
 
@@ -54,9 +55,21 @@ pub(super) struct Actor {
     path: RefCell<Vec<&'static str>>,
     atomic: Cell<u32>,
     reclaim: Cell<bool>,
+    /// How many times hard and soft interrupts are disabled.
+    irqs_off: Cell<(u32, u32)>,
 }
 
 impl Actor {
+    /// Returns whether this interrupt may come now.
+    pub(super) fn lets(&self, irq: Irq) -> bool {
+        let (hard, soft) = self.irqs_off.get();
+        hard == 0 && (irq == Irq::Hard || soft == 0)
+    }
+
+    pub(super) fn interrupts(&self) -> &Interrupts {
+        &self.context.interrupts
+    }
+
     /// Returns the operations the actor is in, outermost first.
     pub(super) fn path_now(&self) -> Vec<&'static str> {
         self.path.borrow().clone()
@@ -69,8 +82,8 @@ thread_local! {
 
 /// Makes the current thread an actor.
 pub(super) fn become_actor(id: ActorId, name: &str, backend: Arc<dyn Backend>, context: Context) {
-    let (deferred, path, atomic, reclaim) = Default::default();
-    let actor = Actor { id, name: name.to_owned(), backend, context, deferred, path, atomic, reclaim };
+    let (deferred, path, atomic, reclaim, irqs_off) = Default::default();
+    let actor = Actor { id, name: name.to_owned(), backend, context, deferred, path, atomic, reclaim, irqs_off };
     ACTOR.set(Some(Rc::new(actor)));
 }
 
@@ -99,6 +112,13 @@ pub(crate) fn finding(invariant: Invariant, text: String) {
     let Some(actor) = this() else { panic!("{}: {text}", invariant.as_str()) };
     let path = actor.path_now();
     actor.context.findings.push(Finding { invariant, actor: actor.name.clone(), path, text });
+}
+
+/// Records that something is used without its lock, unless the caller `holds` it: the kernel's `lockdep_assert_held`.
+pub(crate) fn must_hold(holds: bool, what: impl FnOnce() -> String) {
+    if !holds && !std::thread::panicking() {
+        finding(Invariant::UsedUnlocked, what());
+    }
 }
 
 /// Returns what the run's mutation does to an acquisition.
@@ -191,5 +211,16 @@ pub(crate) fn in_reclaim() -> bool {
 pub(crate) fn set_in_reclaim(inside: bool) {
     if let Some(actor) = this() {
         actor.reclaim.set(inside);
+    }
+}
+
+/// Disables interrupts of this sort for the actor, once more (`by` = 1), or takes one disabling back (`by` = -1).
+pub(crate) fn disable_irqs(irq: Irq, by: i32) {
+    if let Some(actor) = this() {
+        let (hard, soft) = actor.irqs_off.get();
+        actor.irqs_off.set(match irq {
+            Irq::Hard => (hard.saturating_add_signed(by), soft),
+            Irq::Soft => (hard, soft.saturating_add_signed(by)),
+        });
     }
 }

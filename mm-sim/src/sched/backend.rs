@@ -8,6 +8,7 @@ use std::{sync::Arc, thread};
 use super::{
     Deadlock, Waitable,
     actor::{self, ActorId},
+    interrupt,
 };
 
 /// What an actor does.
@@ -64,6 +65,7 @@ pub(super) trait Backend: Send + Sync {
 pub(crate) fn step() {
     if let Some(actor) = actor::this().filter(|_| !thread::panicking()) {
         actor.backend.step(actor.id);
+        interrupt::moment(&actor);
     }
 }
 

@@ -5,23 +5,27 @@
 //! * `baton`: the cooperative scheduler that passes the right to run from actor to actor: one runs at a time.
 //! * `order`: who is next there: drawn from a seed, or as a schedule says.
 //! * `threads`: all run, really at the same time, until a time is up; a watchdog looks for deadlocks.
+//! * `interrupt`: what devices have to tell, and whom they interrupt with it.
 //! * `wait_for`: who waits for whom, when nobody can run any more.
 //! * `rng`: the generator.
 
 mod actor;
 mod backend;
 mod baton;
+mod interrupt;
 mod order;
 mod rng;
 mod threads;
 mod wait_for;
 
 pub(crate) use actor::{
-    ActorId, Context, current, defer, enter_atomic, finding, forget_deferred, forgets, in_reclaim, is_atomic,
-    leave_atomic, path, scope, set_in_reclaim, take_deferred, twist,
+    ActorId, Context, current, defer, disable_irqs, enter_atomic, finding, forget_deferred, forgets, in_reclaim,
+    is_atomic, leave_atomic, must_hold, path, scope, set_in_reclaim, take_deferred, twist,
 };
 pub(crate) use backend::{Body, Stop, block, settles, sleep, step, wake};
 pub(crate) use baton::Baton;
+#[allow(unused_imports)]
+pub(crate) use interrupt::{Handler, drain, idle, raise};
 pub use order::Schedule;
 pub(crate) use order::{Choice, Order};
 pub(crate) use rng::Rng;

@@ -2,9 +2,12 @@
 //!
 //! * `core`: the fair state that all of them share, and how an actor waits for it.
 //! * [`RwSem`]: a sleeping reader-writer lock with downgrade, the kernel's rwsem.
-//! * [`SpinLock`]: spins; who holds one must not sleep.
+//! * [`SpinLock`]: spins; who holds one must not sleep. [`Irq`]: the interrupts that it may have to keep out.
+//! * [`SleepMutex`]: sleeps; one holder.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
+//! * [`LocklessWalks`]: walks of page tables with interrupts off, and waiting for them.
+//! * [`WaitQueue`]: sleeping until somebody wakes one.
 //! * [`Mutation`]: deliberate bugs at run time.
 //!
 //! The data that a lock protects live elsewhere, unprotected by types: a protocol that forgets a lock must be able to
@@ -12,15 +15,24 @@
 
 mod core;
 mod folio_lock;
+mod irq;
+mod lockless;
 mod mutation;
+mod mutex;
 mod rcu;
 mod rwsem;
 mod spin;
+mod wait_queue;
 
 pub(crate) use folio_lock::{FolioGuard, FolioLock};
+#[allow(unused_imports)]
+pub(crate) use irq::{Irq, IrqOff, in_irq, watch_irqs};
+pub(crate) use lockless::LocklessWalks;
 pub(crate) use mutation::Acquired;
 pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
+pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
+pub(crate) use wait_queue::WaitQueue;

@@ -85,9 +85,14 @@ impl<W> Pool<W> {
         std::iter::successors(Some(with_entry(first)), move |(_, entry)| entry.next.map(with_entry))
     }
 
+    /// Returns all of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<W>> {
+        self.chunks.iter().flatten()
+    }
+
     /// Returns the first witness of each dependency, in the order of the dependencies.
     pub(super) fn leading(&self) -> impl Iterator<Item = WitnessId> {
-        let entries = self.chunks.iter().flatten().zip(1..);
+        let entries = self.iter().zip(1..);
         entries.filter(|(entry, _)| entry.leads).filter_map(|(_, number)| NonZeroU32::new(number).map(WitnessId))
     }
 }
