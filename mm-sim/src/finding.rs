@@ -45,6 +45,16 @@ pub enum Invariant {
     RmapMismatch,
     /// After everything has ended, all memory is free again.
     Leak,
+    /// The counts of the hugetlb pool, reservations, caches and page tables of hugetlbfs are used under their locks only.
+    HugetlbUnprotected,
+    /// What is promised of the pool of huge pages is there, and adds up.
+    ReservationBroken,
+    /// A page table is shared only by mappings that cover all of it, and as many as it counts.
+    TableSharedWrongly,
+    /// A VMA is not used after it was freed.
+    VmaUsedAfterFree,
+    /// A lock is freed when nobody has it or waits for it, and not used any more.
+    LockUsedAfterFree,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -72,6 +82,11 @@ impl Invariant {
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
             Self::Leak => "leak",
+            Self::HugetlbUnprotected => "hugetlb-unprotected",
+            Self::ReservationBroken => "reservation-broken",
+            Self::TableSharedWrongly => "table-shared-wrongly",
+            Self::VmaUsedAfterFree => "vma-used-after-free",
+            Self::LockUsedAfterFree => "lock-used-after-free",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

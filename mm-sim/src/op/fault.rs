@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, write_fault};
+use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, write_fault};
 use crate::{
     Bug,
     machine::Machine,
@@ -80,7 +80,8 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
         && locked.vma.flags().allows(write)
     {
         m.stats.faults_under_vma_lock.add(1);
-        match handle_mm_fault(m, mm, &locked.vma, page, write, true) {
+        let vma = locked.vma.clone();
+        match handle_mm_fault(m, mm, &vma, page, write, &mut Some(locked)) {
             Outcome::Retry => m.stats.faults_retried.add(1),
             outcome => return to_result(outcome),
         }
@@ -95,7 +96,7 @@ fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> R
     let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(write)) else {
         return Err(access::signal(m, mm, addr, write, Signal::Segv));
     };
-    to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
+    to_result(handle_mm_fault(m, mm, &vma, addr, write, &mut None))
 }
 
 const fn to_result(outcome: Outcome) -> Result<(), Signal> {
@@ -116,6 +117,9 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     if vma.file.is_some() && m.protocol.file_faults == FileFaults::MmapLock {
         return None;
     }
+    if vma.is_hugetlb() && !m.protocol.hugetlb_under_vma_lock {
+        return None;
+    }
     let is_ready = || vma.file.is_some() || m.protocol.anon_vma_under_vma_lock || vma.anon_vma.lock().is_some();
     if !is_ready() {
         return None;
@@ -126,9 +130,20 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     (still_ready && is_there).then_some(locked)
 }
 
-/// Handles a fault on a VMA that is kept in place by the VMA lock or the mmap lock.
+/// Handles a fault on a VMA that is kept in place by the VMA lock, which is `vma_lock` then, or by the mmap lock.
 #[inline(never)]
-fn handle_mm_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, write: bool, under_vma_lock: bool) -> Outcome {
+fn handle_mm_fault(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    vma: &Arc<Vma>,
+    addr: u64,
+    write: bool,
+    vma_lock: &mut Option<VmaReadGuard>,
+) -> Outcome {
+    if vma.is_hugetlb() {
+        return hugetlb::fault::hugetlb_fault(m, mm, vma, addr, write, vma_lock);
+    }
+    let under_vma_lock = vma_lock.is_some();
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
     let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };

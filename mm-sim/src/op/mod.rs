@@ -6,6 +6,7 @@
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
+//! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
@@ -20,6 +21,7 @@ pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
 pub(crate) mod huge_pmd;
+pub(crate) mod hugetlb;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
 pub(crate) mod move_page_tables;
@@ -27,6 +29,7 @@ pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
+pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
 pub(crate) mod truncate;

@@ -2,11 +2,13 @@
 //!
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
+//! * `hugetlb`: a tour of hugetlbfs, and random operations on it.
 //! * `directed`: small ones, each for one race.
 //! * `expect`: the expected verdict as a value.
 
 mod directed;
 mod expect;
+mod hugetlb;
 mod mail;
 mod soak;
 
@@ -61,7 +63,8 @@ impl Plan {
 }
 
 /// All scenarios, in the order of `mm-sim list`.
-pub const ALL: &[Scenario] = &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK];
+pub const ALL: &[Scenario] =
+    &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK, hugetlb::TOUR, hugetlb::SOAK];
 
 /// Small scenarios, to be explored schedule by schedule.
 pub const DIRECTED: &[Scenario] =
