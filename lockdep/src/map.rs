@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, panic::Location};
 
-use crate::{LockClass, Mode, Subclass, hooks};
+use crate::{Holder, LockClass, Mode, Subclass, hooks};
 
 /// How a lock is acquired: the mode, whether the acquisition may block, and the subclass.
 ///
@@ -146,10 +146,27 @@ impl LockMap {
         hooks::release(&self.record, Location::caller());
     }
 
-    /// Records that the lock is free although another thread acquired it: ownership was handed over.
+    /// Records that the lock, which `holder` acquired, is free: whoever was handed it let go of it. The holder may be any
+    /// thread, or this one.
+    ///
+    /// Others may wait for the lock by then, and have said that they acquire it; so it takes the holder to tell whose
+    /// record it is. Keep a [`Holder`] beside whatever is handed over.
+    ///
+    /// ```
+    /// use lockdep::{Acquire, Holder, LockClass, LockMap};
+    ///
+    /// static FOLIO: LockClass = LockClass::new("folio");
+    /// let folio = LockMap::new_in(&FOLIO);
+    /// folio.acquire(Acquire::exclusive());
+    /// let holder = Holder::current();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| folio.release_for(holder)); // the end of the transfer unlocks
+    /// });
+    /// # assert_ne!(folio.is_held(), Some(true));
+    /// ```
     #[inline]
-    pub fn release_transferred(&self) {
-        hooks::release_transferred(&self.record);
+    pub fn release_for(&self, holder: Holder) {
+        hooks::release_for(&self.record, holder);
     }
 
     /// Records that this thread, which holds the lock, holds it in another mode from now on without having waited, such

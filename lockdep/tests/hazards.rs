@@ -2,13 +2,13 @@
 //! not be reported.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Barrier, mpsc},
     thread,
     time::Duration,
 };
 
 use lockdep::{
-    Acquire, Code, Condvar, LockClass, LockMap, Mode, Mutex, Policy, Report, RwLock, RwLockUpgradableReadGuard,
+    Acquire, Code, Condvar, Holder, LockClass, LockMap, Mode, Mutex, Policy, Report, RwLock, RwLockUpgradableReadGuard,
     RwLockWriteGuard, Session, Subclass,
 };
 
@@ -267,26 +267,44 @@ fn locks_released_out_of_order() {
 }
 
 #[test]
-fn a_lock_released_by_another_thread_is_gone_from_both() {
+fn a_lock_released_for_its_holder_is_gone_from_that_thread_and_no_other() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
-    // What a guard would do that is sent away, without the guard.
     static ELSEWHERE: LockClass = LockClass::new("elsewhere");
     let map = LockMap::new_in(&ELSEWHERE);
     let session = Session::new(Policy::Collect);
+    let (waits, released) = (Barrier::new(2), Barrier::new(2));
     session.enter(|| {
         map.acquire(Acquire::exclusive());
+        let holder = Holder::current();
         thread::scope(|scope| {
-            scope.spawn(|| session.enter(|| map.release_transferred()));
+            // Another thread waits for it, so that it says it acquires it before the holder has let go.
+            scope.spawn(|| {
+                session.enter(|| {
+                    map.acquire(Acquire::exclusive());
+                    waits.wait();
+                    released.wait();
+                    drop(b.lock());
+                    assert_eq!(map.is_held(), Some(true), "it has what it waited for");
+                    map.release();
+                });
+            });
+            waits.wait();
+            scope.spawn(|| session.enter(|| map.release_for(holder))).join().unwrap();
+            released.wait();
         });
         drop((a.lock(), b.lock()));
         assert_eq!(map.is_held(), Some(false));
     });
     session.enter(|| {
         let _b = b.lock();
-        map.acquire(Acquire::exclusive());
-        map.release();
+        drop(a.try_lock());
     });
     assert_eq!(session.reports(), []);
+    let learnt = session.journal("elsewhere").dependencies.len();
+    assert_eq!(
+        learnt, 2,
+        "elsewhere -> b and a -> b: what the waiter held then counts, what the holder held no more not"
+    );
 }
 
 #[test]

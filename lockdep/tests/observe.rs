@@ -113,7 +113,8 @@ fn everything() {
     map.release();
     map.release();
     map.acquire(Acquire::exclusive());
-    std::thread::scope(|scope| drop(scope.spawn(|| map.release_transferred())));
+    let holder = lockdep::Holder::current();
+    std::thread::scope(|scope| drop(scope.spawn(move || map.release_for(holder))));
     drop((b.lock(), a.try_lock()));
     // Contexts and polls.
     TIMER.watch();

@@ -40,6 +40,8 @@ bugs! {
     MovedPmdNotCheckedAgain = "mremap does not check the PMD entry again under its lock",
     /// `mremap` flushes the TLBs only after it has dropped the pte locks.
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
+    /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
+    DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
     /// Files of hugetlbfs have their i_mmap in the class of all other files (up to 3.10).
@@ -62,4 +64,6 @@ bugs! {
     DirectoryInFileClass = "directories and hugetlbfs files share the class of the inode lock",
     /// The sockets of the network block device are of the class of everybody's.
     NbdSocketInCommonClass = "sockets of nbd share the class of the sockets of user code",
+    /// `mm_take_all_locks` takes i_mmap of all files in the order of their mappings (up to 4.4).
+    AllLocksInVmaOrder = "mm_take_all_locks takes i_mmap in the order of the mappings",
 }

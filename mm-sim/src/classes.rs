@@ -54,3 +54,11 @@ pub static HUGETLB_LOCK: LockClass = LockClass::new("hugetlb_lock");
 pub static RESV_MAP_LOCK: LockClass = LockClass::new("resv_map->lock");
 /// The page tables of one private mapping of hugetlbfs.
 pub static RESV_MAP_RW_SEMA: LockClass = LockClass::new("resv_map->rw_sema");
+
+// Who else knows a process's memory.
+/// Pseudo lock: those who map a process's memory by tables of their own are told that entries are about to change.
+pub static MMU_NOTIFIER: LockClass = LockClass::new("mmu_notifier_invalidate_range_start");
+/// Who takes all locks of a process's memory at once.
+pub static MM_ALL_LOCKS_MUTEX: LockClass = LockClass::new("mm_all_locks_mutex");
+/// The page tables of a guest.
+pub static KVM_MMU_LOCK: LockClass = LockClass::new("kvm->mmu_lock");

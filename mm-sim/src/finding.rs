@@ -25,6 +25,8 @@ pub enum Invariant {
     VmaChangedUnprotected,
     /// A VMA gets an anon_vma only under the mmap lock.
     AnonVmaUnprotected,
+    /// What a lock protects is used or changed only by who holds that lock.
+    UsedUnlocked,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -45,8 +47,6 @@ pub enum Invariant {
     RmapMismatch,
     /// After everything has ended, all memory is free again.
     Leak,
-    /// The counts of the hugetlb pool, reservations, caches and page tables of hugetlbfs are used under their locks only.
-    HugetlbUnprotected,
     /// What is promised of the pool of huge pages is there, and adds up.
     ReservationBroken,
     /// A page table is shared only by mappings that cover all of it, and as many as it counts.
@@ -55,6 +55,10 @@ pub enum Invariant {
     VmaUsedAfterFree,
     /// A lock is freed when nobody has it or waits for it, and not used any more.
     LockUsedAfterFree,
+    /// A guest's page tables lead to no page that is freed, and whoever is told that a change begins is told that it ends.
+    NotifierMissed,
+    /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
+    PinBroken,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -72,6 +76,7 @@ impl Invariant {
             Self::InstallUnprotected => "install-unprotected",
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
             Self::AnonVmaUnprotected => "anon-vma-unprotected",
+            Self::UsedUnlocked => "used-unlocked",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",
@@ -82,11 +87,12 @@ impl Invariant {
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
             Self::Leak => "leak",
-            Self::HugetlbUnprotected => "hugetlb-unprotected",
             Self::ReservationBroken => "reservation-broken",
             Self::TableSharedWrongly => "table-shared-wrongly",
             Self::VmaUsedAfterFree => "vma-used-after-free",
             Self::LockUsedAfterFree => "lock-used-after-free",
+            Self::NotifierMissed => "notifier-missed",
+            Self::PinBroken => "pin-broken",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

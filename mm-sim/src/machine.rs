@@ -16,17 +16,17 @@ use parking_lot::Mutex;
 
 use crate::{
     Bug,
-    classes::FS_RECLAIM,
+    classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
     mem::{
         FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb, Vma,
     },
     model::Model,
-    op::reclaim,
+    op::{mmu_notifier, reclaim},
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{Look, Rcu},
+    sync::{Look, Rcu, SleepMutex},
 };
 
 /// One simulated machine.
@@ -41,6 +41,8 @@ pub(crate) struct Machine {
     pub(crate) fs_reclaim: LockMap,
     pub(crate) hugetlb: HugetlbPool,
     pub(crate) hugetlb_fault_mutexes: FaultMutexes,
+    pub(crate) mmu_notifier: LockMap,
+    pub(crate) mm_all_locks_mutex: SleepMutex,
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
@@ -60,6 +62,8 @@ impl Machine {
             fs_reclaim: LockMap::new_in(&FS_RECLAIM),
             hugetlb: HugetlbPool::new(),
             hugetlb_fault_mutexes: FaultMutexes::new(),
+            mmu_notifier: LockMap::new_in(&MMU_NOTIFIER),
+            mm_all_locks_mutex: SleepMutex::new(&MM_ALL_LOCKS_MUTEX, ("machine", 0)),
             files: Mutex::default(),
             mms: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -106,6 +110,9 @@ impl Machine {
     pub(crate) fn might_reclaim(&self) {
         if !sched::in_reclaim() {
             self.fs_reclaim.acquire(Acquire::exclusive());
+            // Reclaim unmaps, and who unmaps tells the others.
+            self.mmu_notifier.acquire(Acquire::exclusive());
+            self.mmu_notifier.release();
             self.fs_reclaim.release();
         }
     }
@@ -135,6 +142,7 @@ impl Machine {
                 format!("folio {} is freed, but a TLB leads to it from page {page:#x} of process {mm}", folio.pfn);
             sched::finding(Invariant::StaleTlb, text);
         }
+        mmu_notifier::check_not_mapped(self, folio);
         if folio.kind == FolioKind::Hugetlb {
             folio.set_place(None);
             return self.hugetlb.enqueue(&self.memory, folio);

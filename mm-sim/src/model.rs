@@ -196,7 +196,7 @@ impl Model {
         }
     }
 
-    /// A fork copies these pages of `parent` at this very step.
+    /// A fork copies these pages of `parent` at this very step, unless it has copied them before.
     pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
         if self.is_off() {
             return;
@@ -204,7 +204,10 @@ impl Model {
         let mut inner = self.0.lock();
         let copies: Vec<_> =
             inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
-        inner.mms.entry(child).or_default().extend(copies);
+        let child = inner.mms.entry(child).or_default();
+        for (page, copy) in copies {
+            child.entry(page).or_insert(copy);
+        }
     }
 
     /// A process ends.
@@ -330,6 +333,11 @@ impl Model {
             (Signal::Bus, expected) => expected == Some(Expected::Bus),
         };
         if is_right { Ok(()) } else { Err(format!("an access to page {page:#x} gets {signal:?}")) }
+    }
+
+    /// Returns whether nothing is mapped in a range.
+    pub(crate) fn is_free(&self, mm: u64, pages: Range<u64>) -> bool {
+        !self.is_off() && self.0.lock().mms.get(&mm).is_none_or(|mapped| mapped.range(pages).next().is_none())
     }
 
     /// Returns the size of a file, in pages.

@@ -2,6 +2,7 @@
 
 use std::{marker::PhantomData, panic::Location};
 
+use super::owner::Owner;
 use crate::{Acquire, Context, LockClass, Mode, WaitType};
 
 /// What users see of a build without checking.
@@ -22,6 +23,25 @@ pub(crate) mod api {
         SharedRecursive,
         /// Shares with readers, excludes writers and other upgradable readers; may become exclusive.
         Upgradable,
+    }
+
+    /// The thread that holds a lock, for whoever lets go of it in its stead (see
+    /// [`LockMap::release_for`](crate::LockMap::release_for)).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Holder(());
+
+    impl Holder {
+        /// This thread.
+        #[inline(always)]
+        pub fn current() -> Self {
+            Self(())
+        }
+
+        #[allow(dead_code, reason = "whether it is asked for depends on who may drop a guard")]
+        #[inline(always)]
+        pub(crate) fn now() -> Self {
+            Self(())
+        }
     }
 
     /// A nesting level inside a class, 0 to 255.
@@ -209,7 +229,7 @@ impl Record {
 
 /// What a guard carries: nothing.
 #[derive(Debug)]
-pub(crate) struct Held<'a>(PhantomData<&'a Record>);
+pub(crate) struct Held<'a>(PhantomData<(&'a Record, Owner)>);
 
 impl Held<'_> {
     #[inline(always)]
@@ -286,7 +306,7 @@ pub(crate) fn pin<'a>(_record: &'a Record, _site: &'static Location<'static>) ->
 pub(crate) fn release(_record: &Record, _site: &'static Location<'static>) {}
 
 #[inline(always)]
-pub(crate) fn release_transferred(_record: &Record) {}
+pub(crate) fn release_for(_record: &Record, _holder: api::Holder) {}
 
 #[inline(always)]
 pub(crate) fn set_mode(_record: &Record, _mode: Mode) {}

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, panic::Location};
 
 use once_cell::race::OnceNonZeroUsize;
 
+pub(crate) use super::owner::Owner;
 pub(crate) use super::runtime::{
     ContextCell,
     fork::{Alive, Child, End, fork, joined},
@@ -23,6 +24,29 @@ pub(crate) mod api {
 
     pub use super::super::runtime::{Session, SpanLayer, Summary, SummaryOnDrop};
     use crate::Policy;
+
+    /// The thread that holds a lock, for whoever lets go of it in its stead (see
+    /// [`LockMap::release_for`](crate::LockMap::release_for)).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Holder(u32);
+
+    impl Holder {
+        /// This thread.
+        pub fn current() -> Self {
+            super::thread::introduce();
+            Self::now()
+        }
+
+        /// This thread, if it ever took a lock.
+        #[inline(always)]
+        pub(crate) fn now() -> Self {
+            Self(super::thread::number())
+        }
+
+        pub(crate) const fn number(self) -> u32 {
+            self.0
+        }
+    }
 
     /// Whether checking is compiled in: the feature `enabled`.
     pub const ENABLED: bool = true;
@@ -167,6 +191,7 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     record: &'a Record,
+    owner: Owner,
 }
 
 impl Held<'_> {
@@ -194,7 +219,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        thread::release_guard(self.record);
+        thread::release_guard(self.record, &self.owner);
     }
 }
 
@@ -202,7 +227,7 @@ impl Drop for Held<'_> {
 #[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
     thread::acquire(record, how, site);
-    Held { record }
+    Held { record, owner: Owner::current() }
 }
 
 /// As [`hold`], for a lock that is yet to be got with [`get`]. Returns also whether it took the slow way.
@@ -210,7 +235,7 @@ pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location
 #[track_caller]
 pub(crate) fn hold_slow<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> (Held<'a>, bool) {
     let slow = thread::acquire(record, how, site);
-    (Held { record }, slow)
+    (Held { record, owner: Owner::current() }, slow)
 }
 
 /// Gets the lock that is held in the books, with a clock if somebody wants to know; it only ever does after the slow way.
@@ -227,7 +252,7 @@ pub(crate) fn hold_ranked<'a>(
     site: &'static Location<'static>,
 ) -> Held<'a> {
     acquire_ranked(record, how, rank, site);
-    Held { record }
+    Held { record, owner: Owner::current() }
 }
 
 #[track_caller]
@@ -238,7 +263,7 @@ pub(crate) fn hold_under<'a>(
     site: &'static Location<'static>,
 ) -> Held<'a> {
     acquire_under(record, how, nest, site);
-    Held { record }
+    Held { record, owner: Owner::current() }
 }
 
 #[inline]
@@ -254,8 +279,8 @@ pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
 }
 
 #[inline]
-pub(crate) fn release_transferred(record: &Record) {
-    thread::release_guard(record);
+pub(crate) fn release_for(record: &Record, holder: api::Holder) {
+    thread::release_for(record, holder);
 }
 
 pub(crate) fn set_mode(record: &Record, mode: Mode) {

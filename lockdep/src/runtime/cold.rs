@@ -17,7 +17,7 @@ use super::{
     budget, classes, contexts, enter, observe,
     output::{self, Verdict},
     placed::{self, Place},
-    session::{Learnt, PointInfo, Session, Shared},
+    session::{Learnt, Session, Shared},
     span, state, summary,
     thread::{self, Thread},
 };
@@ -36,20 +36,22 @@ pub(super) fn thread_name(number: u32) -> String {
 /// checking is on.
 fn attend(thread: &Thread, attended: u32) -> u32 {
     if state::load() != state::OFF && state::is_orphaned() {
-        state::switch_off();
+        state::ATTENTION.switch_off();
         output::complain("forked from a process of several threads; checking is off in the child");
     }
     if state::load() == state::UNSET {
         // Reading the environment sets the state.
         let _ = Session::process();
     }
-    let state = state::load();
-    if attended != state {
-        state::adopt(|instance| take(thread, instance));
-    }
     if thread.number.get() == 0 {
         thread.number.set(number_thread(std::thread::current().name()));
         summary::print_at_end();
+    }
+    let state = state::ATTENTION.attend();
+    if attended != state {
+        // What is not there may be in a stack that the thread comes back to; if there is none, it went with a session.
+        let gone = thread.depth.get() == 0;
+        state::ATTENTION.adopt(thread.number.get(), |instance| take(thread, instance) || gone);
     }
     state
 }
@@ -147,17 +149,25 @@ fn take(thread: &Thread, instance: u64) -> bool {
     })
 }
 
-/// Takes the guarded lock off the stack of this thread, or of the thread that acquired it.
+/// Takes the lock off the stack of the thread numbered `holder`, which acquired it.
 #[cold]
 #[inline(never)]
-pub(super) fn release_guard(instance: u64) {
-    let verdict = placed::check_release(instance);
+pub(super) fn release_for(instance: u64, holder: u32) {
+    let own = thread::number() == holder;
+    let verdict = if own { placed::check_release(instance) } else { Verdict::GoOn };
     thread::with(|thread| {
-        if !thread.inside.get() && !take(thread, instance) {
-            state::orphan(instance);
+        // Inside the runtime nothing is recorded, and neither is it for a thread without a number.
+        if !thread.inside.get() && holder != 0 && !(own && take(thread, instance)) {
+            unwatched(|| state::ATTENTION.orphan(holder, instance));
         }
     });
     verdict.carry_out();
+}
+
+/// Brings this thread up to date, and gives it a number if it has none.
+#[cold]
+pub(super) fn introduce() {
+    let _ = inside(|_, _| Verdict::GoOn);
 }
 
 /// Takes the lock off the stack of this thread, and reports it if it is not there.
@@ -227,7 +237,7 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
         inside.attended = state;
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
-            state::switch_off();
+            state::ATTENTION.switch_off();
             output::complain("internal error (a bug of lockdep, not of the program); checking is off from now on");
             Verdict::GoOn
         })
@@ -266,22 +276,17 @@ impl Attempt<'_> {
         // on another lock.
         let cacheable = self.wait != WaitKind::Upgrade && self.place.nest.is_none();
         let segment = thread.segment.get();
-        let known = session.points.get(&point.as_u64()).map(|info| info.is_witnessed_by(segment));
-        if known.is_none() {
-            session.points.insert(point.as_u64(), PointInfo::new(self.site, session.capture()));
-            session.charge(budget::POINT);
-        }
+        let known = session.points.is_proven(point, segment);
         if cacheable && known == Some(true) {
             thread.proven.insert(point);
             return Verdict::GoOn;
         }
+        let origin = session.meet(point, self.site);
         let mut learnt = session.learnt.lock();
         let (proven, news) = self.validate(thread, session, point, &mut learnt);
         let policy = learnt.policy_for(&news);
         if proven && cacheable {
-            if let Some(mut info) = session.points.get_mut(&point.as_u64()) {
-                info.prove(segment);
-            }
+            session.points.prove(point, segment, origin);
             thread.proven.insert(point);
         }
         drop(learnt);
@@ -321,10 +326,7 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
     let innermost = contexts::innermost(&thread.held);
     let point = site.map_or(innermost.point, |site| {
         let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
-        session.points.entry(point.as_u64()).or_insert_with(|| {
-            session.charge(budget::POINT);
-            PointInfo::new(site, session.capture())
-        });
+        session.meet(point, site);
         point
     });
     let span = session.intern_span(span::current());

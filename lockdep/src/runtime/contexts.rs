@@ -69,7 +69,7 @@ pub(crate) fn watch(context: &'static Context, site: &'static Location<'static>)
         Some(ContextSet::EMPTY)
     });
     if new {
-        state::advance();
+        state::ATTENTION.advance();
         // This thread attends to it at once, while it holds what it holds.
         change(site, |_, _| Some(ContextSet::EMPTY));
     }

@@ -17,7 +17,11 @@ type Own = (HeldStack, Proven);
 /// Moves this thread to another session until the result is dropped.
 pub(super) fn enter(session: u32) -> Entered {
     let other = (HeldStack::new(), Proven::new());
-    let outer = thread::with(|thread| exchange(thread, (session, SegmentId::UNKNOWN), &other));
+    let outer = thread::with(|thread| {
+        let outer = exchange(thread, (session, SegmentId::UNKNOWN), &other)?;
+        thread.depth.set(thread.depth.get() + 1);
+        Some(outer)
+    });
     Entered { outer: outer.map(|outer| (outer, other)) }
 }
 
@@ -32,6 +36,7 @@ impl Drop for Entered {
         if let Some((place, own)) = &self.outer {
             thread::with(|thread| {
                 thread.forget_proven();
+                thread.depth.set(thread.depth.get() - 1);
                 exchange(thread, *place, own)
             });
         }
@@ -53,7 +58,7 @@ fn exchange(thread: &Thread, (session, segment): (u32, SegmentId), other: &Own) 
 
 /// Brings a thread up to date with its session.
 pub(super) fn catch_up(thread: &Thread, session: &Shared) -> Verdict {
-    let doubts = session.doubts();
+    let doubts = session.points.doubts();
     if thread.doubts.replace(doubts) != doubts {
         thread.proven.clear();
     }

@@ -20,7 +20,7 @@ use super::{
     enter::{self, Entered},
     output::Verdict,
     session::Session,
-    thread, trace,
+    state, thread, trace,
 };
 
 /// A thread that is about to begin.
@@ -95,6 +95,14 @@ impl Drop for Alive {
         thread::with(|thread| {
             begun.last.store(thread.segment.get().as_u32(), Relaxed);
             thread.number.set(outer);
+            // What was let go of meanwhile may be in the stack that the thread comes back to.
+            cold::unwatched(|| {
+                let hand_on = |instance| {
+                    state::ATTENTION.orphan(outer, instance);
+                    true
+                };
+                state::ATTENTION.adopt(begun.number, hand_on);
+            });
         });
         verdict.carry_out();
     }

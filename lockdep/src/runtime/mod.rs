@@ -2,19 +2,24 @@
 //!
 //! * `thread`: the fast path: a thread's held stack, nothing shared. `proven`: the acquisition points it has seen proven.
 //! * `cold`: everything else that an acquisition can lead to.
-//! * `session`: a validator with what belongs to it; one for the process, others on demand.
+//! * `session`: a validator with what belongs to it; one for the process, others on demand. `settings`: the environment.
 //! * `enter`: moving between sessions. `fork`: beginnings and ends of threads.
-//! * `state`: one word that every fast path reads: off, or the number of the latest thing to attend to.
-//! * `classes`: numbers for classes and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
+//! * `attention`: one word that every fast path reads: off, or the number of the latest thing to attend to; `state`: the
+//!   process's own.
+//! * `points`: which acquisition points are proven, as far as the session knows. `numbers`, `classes`: numbers for classes
+//!   and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
 //! * `rules`: what classes say of themselves. `placed`: ranks, nest locks, pins. `contexts`, `guards`: interrupting code, polls, regions.
 //! * `observe`: who wants to see everything: `trace`, `statistics`. `summary`, `budget`: what came of it, what it may take.
 //! * `output`: policy, tracing events. `journal`: the file. `span`: the context that tracing knows.
 //!
+//! `attention`, `points`, `numbers` and `budget` are built of `sync` alone, so that the package `lockdep/loom` can try all
+//! their schedules.
+//!
 //! No lock of this crate is used in here, and a thread that is inside is not watched.
 
-// Lock order: learnt -> spans or stacks or points or THREADS or RESOLVED or REGISTRY or NAMES -> PREFIXES (ORPHANS and SESSIONS alone)
-// Lock order: points -> stacks
-// Lock order: TRACE -> THREADS or REGISTRY or NAMES -> PREFIXES
+// Lock order: learnt -> spans or stacks or table or THREADS or RESOLVED or registry or NAMES -> PREFIXES (orphans and SESSIONS alone)
+// Lock order: TRACE -> THREADS or registry or NAMES -> PREFIXES
+mod attention;
 mod budget;
 pub(crate) mod classes;
 mod cold;
@@ -23,18 +28,22 @@ mod enter;
 pub(crate) mod fork;
 pub(crate) mod guards;
 mod journal;
+mod numbers;
 mod observe;
 mod output;
 mod paths;
 pub(crate) mod placed;
+mod points;
 mod proven;
 pub(crate) mod rules;
 mod session;
+mod settings;
 mod span;
 mod stack;
 mod state;
 pub(crate) mod statistics;
 mod summary;
+mod sync;
 pub(crate) mod thread;
 mod trace;
 

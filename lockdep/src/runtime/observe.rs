@@ -38,7 +38,7 @@ pub(super) fn wants(what: u8) -> bool {
 pub(super) fn set(what: u8, on: bool) {
     let before = if on { WANTED.fetch_or(what, Relaxed) } else { WANTED.fetch_and(!what, Relaxed) };
     if (before & what != 0) != on {
-        state::advance();
+        state::ATTENTION.advance();
     }
 }
 

@@ -10,7 +10,7 @@ use lockdep_core::{HeldLock, Request, Violation, event::Action};
 use super::{
     cold,
     output::Verdict,
-    session::{PointInfo, Shared},
+    session::{Origin, Shared},
     thread::{self, Thread},
     trace,
 };
@@ -109,10 +109,10 @@ fn tell_release(
     session: &Shared,
     learnt: parking_lot::MutexGuard<'_, super::session::Learnt>,
 ) -> Verdict {
-    let location = session.points.get(&lock.point().as_u64()).map(|info| info.location);
-    let point = location.map_or(lock.point(), |location| {
+    let origin = session.points.origin(lock.point());
+    let point = origin.map_or(lock.point(), |Origin { location, .. }| {
         let point = thread.held.key().at(!lock.point().as_u64());
-        session.points.insert(point.as_u64(), PointInfo::new(location, session.capture()));
+        session.meet(point, location);
         point
     });
     let request = Request { thread: thread.number.get(), ..Request::new(lock.how(), lock.instance(), point) };

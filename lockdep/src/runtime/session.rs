@@ -1,24 +1,21 @@
 //! [`Session`]: a validator with everything that belongs to it.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report, SegmentId,
-    Site, Validator,
+    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report, Site,
+    Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
     stats::ClassStats,
 };
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     budget::{self, Budget, Dropped},
@@ -26,7 +23,9 @@ use super::{
     journal::JournalFile,
     observe,
     output::complain,
+    points::Points,
     rules::USUAL,
+    settings::Settings,
     stack::{self, StackId, StackTable},
     state,
     statistics::{self, Tables},
@@ -59,53 +58,21 @@ pub struct Session(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     id: u32,
     /// What is known of acquisition points. A proven one is checked once more by each thread that comes along, as a witness.
-    pub(super) points: DashMap<u64, PointInfo, FxBuildHasher>,
+    pub(super) points: Points<Origin>,
     pub(super) stacks: Mutex<StackTable>,
     pub(super) learnt: Mutex<Learnt>,
     spans: Mutex<Vec<String>>,
     /// The contexts that can interrupt its threads.
     watched: AtomicU64,
-    doubts: AtomicU32,
     pub(super) statistics: Tables,
     pub(super) budget: Budget,
 }
 
-/// What is known of an acquisition point.
+/// Where an acquisition point comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PointInfo {
+pub(super) struct Origin {
     pub(super) location: &'static std::panic::Location<'static>,
     pub(super) stack: StackId,
-    /// The latest segment that has proven it; 0 if none has.
-    latest: u32,
-    /// The segments that have proven it, by the low bits of their numbers. Each adds its own witnesses.
-    witnessed: u64,
-}
-
-impl PointInfo {
-    pub(super) const fn new(location: &'static std::panic::Location<'static>, stack: StackId) -> Self {
-        Self { location, stack, latest: 0, witnessed: 0 }
-    }
-
-    /// Returns whether it is proven and this segment has witnessed it. A segment later than all others has not; an
-    /// earlier one may be taken for another whose number has the same low bits.
-    pub(super) const fn is_witnessed_by(&self, segment: SegmentId) -> bool {
-        let number = segment.as_u32();
-        number <= self.latest && self.witnessed & (1 << (number % 64)) != 0
-    }
-
-    pub(super) const fn prove(&mut self, segment: SegmentId) {
-        let number = segment.as_u32();
-        if number > self.latest {
-            self.latest = number;
-        }
-        self.witnessed |= 1 << (number % 64);
-    }
-
-    /// It counts as proven no longer.
-    pub(super) const fn doubt(&mut self) {
-        self.latest = 0;
-        self.witnessed = 0;
-    }
 }
 
 /// What is behind the validator's own lock.
@@ -129,7 +96,7 @@ static NEXT: AtomicU32 = AtomicU32::new(thread::PROCESS + 1);
 static PROCESS: Lazy<Session> = Lazy::new(|| {
     let settings = Settings::from_environment();
     settings.complaints.iter().for_each(|text| complain(text));
-    state::start(settings.on);
+    state::ATTENTION.start(settings.on);
     let session = Session::with(thread::PROCESS, settings.policy);
     session.0.learnt.lock().fail_on = settings.fail_on;
     if settings.on {
@@ -175,12 +142,11 @@ impl Session {
         };
         Self(Arc::new(Shared {
             id,
-            points: DashMap::default(),
+            points: Points::default(),
             stacks: Mutex::default(),
             learnt: Mutex::new(learnt),
             spans: Mutex::default(),
             watched: AtomicU64::new(0),
-            doubts: AtomicU32::new(0),
             statistics: Tables::default(),
             budget: Budget::default(),
         }))
@@ -306,29 +272,33 @@ impl Shared {
         id
     }
 
+    /// Remembers where a point comes from that may be new, with this thread's stack. Returns that.
+    pub(super) fn meet(&self, point: Point, location: &'static std::panic::Location<'static>) -> Origin {
+        self.points.origin(point).unwrap_or_else(|| {
+            let origin = Origin { location, stack: self.capture() };
+            self.points.meet(point, origin);
+            self.charge(budget::POINT);
+            origin
+        })
+    }
+
     /// Counts memory, and gives up what the budget says.
     pub(super) fn charge(&self, bytes: usize) {
         match self.budget.charge(bytes) {
             Dropped::Nothing => {}
             Dropped::Statistics => {
-                self.budget.refund(self.statistics.clear());
+                self.budget.gave_up(self.statistics.clear());
                 // If they were not in the way, stacks are.
                 self.charge(0);
             }
-            Dropped::Stacks => self.budget.refund(self.stacks.lock().close()),
+            Dropped::Stacks => self.budget.gave_up(self.stacks.lock().close()),
         }
     }
 
     /// Nothing counts as proven any more. Call it with `learnt` locked, as those do who prove.
     pub(super) fn doubt(&self) {
-        self.points.iter_mut().for_each(|mut info| info.doubt());
-        self.doubts.fetch_add(1, Relaxed);
-        state::advance();
-    }
-
-    /// Returns how often everything that was proven has been called into doubt.
-    pub(super) fn doubts(&self) -> u32 {
-        self.doubts.load(Relaxed)
+        self.points.doubt();
+        state::ATTENTION.advance();
     }
 
     /// Watches contexts. Returns whether any of them is new.
@@ -417,12 +387,12 @@ impl Evidence for Shared {
     }
 
     fn site(&self, point: Point) -> Option<Site> {
-        self.points.get(&point.as_u64()).map(|info| classes::site_of(info.location))
+        self.points.origin(point).map(|origin| classes::site_of(origin.location))
     }
 
     fn stack(&self, point: Point) -> Vec<Frame> {
-        let Some(stack) = self.points.get(&point.as_u64()).map(|info| info.stack) else { return Vec::new() };
-        let addresses = self.stacks.lock().addresses(stack);
+        let Some(origin) = self.points.origin(point) else { return Vec::new() };
+        let addresses = self.stacks.lock().addresses(origin.stack);
         stack::resolve(&addresses)
     }
 
@@ -437,91 +407,5 @@ impl Evidence for Shared {
 
     fn context(&self, context: ContextId) -> String {
         contexts::name(context)
-    }
-}
-
-/// What the environment says.
-#[derive(Debug, PartialEq, Eq)]
-struct Settings {
-    on: bool,
-    policy: Policy,
-    fail_on: FailOn,
-    journal: Option<PathBuf>,
-    trace: Option<PathBuf>,
-    /// In bytes; 0 is no limit.
-    budget: usize,
-    statistics: bool,
-    summary: bool,
-    complaints: Vec<String>,
-}
-
-impl Settings {
-    fn from_environment() -> Self {
-        let words = std::env::var("LOCKDEP").unwrap_or_default();
-        let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { trace: path("LOCKDEP_TRACE"), ..Self::parse(&words, path("LOCKDEP_OUT")) }
-    }
-
-    /// Reads words between commas.
-    fn parse(words: &str, journal: Option<PathBuf>) -> Self {
-        let mut settings = Self {
-            on: true,
-            policy: Policy::default(),
-            fail_on: FailOn::default(),
-            journal,
-            trace: None,
-            budget: 0,
-            statistics: false,
-            summary: false,
-            complaints: Vec::new(),
-        };
-        for word in words.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            if let Some(grade) = word.strip_prefix("fail=") {
-                match grade.parse() {
-                    Ok(fail_on) => settings.fail_on = fail_on,
-                    Err(err) => settings.complaints.push(format!("LOCKDEP={word}: {err}")),
-                }
-                continue;
-            }
-            if let Some(size) = word.strip_prefix("budget=") {
-                match budget::parse(size) {
-                    Ok(bytes) => settings.budget = bytes,
-                    Err(err) => settings.complaints.push(format!("LOCKDEP={word}: {err}")),
-                }
-                continue;
-            }
-            match (word, word.parse()) {
-                ("off", _) => settings.on = false,
-                ("stat", _) => settings.statistics = true,
-                ("summary", _) => settings.summary = true,
-                (_, Ok(policy)) => settings.policy = policy,
-                (_, Err(err)) => settings
-                    .complaints
-                    .push(format!("LOCKDEP={word}: {err}; also known: off, stat, summary, fail=, budget=")),
-            }
-        }
-        settings
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lockdep_core::Grade;
-
-    use super::*;
-
-    #[test]
-    fn the_environment_is_read_and_a_wrong_word_harms_nobody() {
-        assert!(Settings::parse("", None).on);
-        assert_eq!(Settings::parse("print", None).policy, Policy::Print);
-        assert!(!Settings::parse("off", None).on);
-        assert!(!Settings::parse("", None).fail_on.fails(Grade::Gated));
-        assert!(Settings::parse("print,fail=all", None).fail_on.fails(Grade::Gated));
-        assert_eq!(Settings::parse("fail=some", None).complaints.len(), 1);
-        let all = Settings::parse("stat,budget=2K,collect", None);
-        assert_eq!((all.statistics, all.budget, all.policy, all.complaints.len()), (true, 2048, Policy::Collect, 0));
-        assert_eq!(Settings::parse("budget=much", None).complaints.len(), 1);
-        let wrong = Settings::parse("print, prnt", None);
-        assert_eq!((wrong.on, wrong.policy, wrong.complaints.len()), (true, Policy::Print, 1));
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn is_on() -> bool {
 
 /// Returns what is known of every class, the longest waits first.
 pub(super) fn read(session: &Shared) -> Vec<ClassStats> {
-    let site = |point: Point| session.points.get(&point.as_u64()).map(|info| classes::site_of(info.location));
+    let site = |point: Point| session.points.origin(point).map(|origin| classes::site_of(origin.location));
     let sum = session.statistics.sum();
     sum.iter().map(|(class, readers, usage)| usage.named(classes::label(class), readers, site)).collect()
 }

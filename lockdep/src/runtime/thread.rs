@@ -17,7 +17,7 @@ use lockdep_core::{Acquired, HeldStack, Mode, SegmentId, WaitKind};
 use super::{cold, observe, proven::Proven, state};
 use crate::{
     Acquire,
-    hooks::{Record, class_of},
+    hooks::{Owner, Record, api::Holder, class_of},
 };
 
 /// The process's own session.
@@ -37,6 +37,8 @@ pub(super) struct Thread {
     pub(super) doubts: Cell<u32>,
     /// Its segment in its session, as far as spawns and joins tell.
     pub(super) segment: Cell<SegmentId>,
+    /// How many sessions deep it has entered.
+    pub(super) depth: Cell<u32>,
     /// Whether it is inside the runtime, so that what it does is not watched.
     pub(super) inside: Cell<bool>,
     pub(super) held: HeldStack,
@@ -53,6 +55,7 @@ thread_local! {
             watched: Cell::new(0),
             doubts: Cell::new(0),
             segment: Cell::new(SegmentId::UNKNOWN),
+            depth: Cell::new(0),
             inside: Cell::new(false),
             held: HeldStack::new(),
             proven: Proven::new(),
@@ -108,13 +111,35 @@ fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) 
 
 /// Records a release by a guard.
 #[inline(always)]
-pub(crate) fn release_guard(record: &Record) {
+pub(crate) fn release_guard(record: &Record, owner: &Owner) {
     let instance = record.word() as u64;
-    if !with(|thread| thread.held.pop(instance)) {
+    if !(owner.is_current() && with(|thread| thread.held.pop(instance))) {
         // With checking off, no lock ever got an identity.
         if instance != 0 {
-            cold::release_guard(instance);
+            cold::release_for(instance, owner.holder().number());
         }
+    }
+}
+
+/// Records a release on behalf of whoever acquired the lock.
+#[inline]
+pub(crate) fn release_for(record: &Record, holder: Holder) {
+    let instance = record.word() as u64;
+    if instance != 0 {
+        cold::release_for(instance, holder.number());
+    }
+}
+
+/// Returns this thread's number in reports; 0 if it has none yet.
+#[inline(always)]
+pub(crate) fn number() -> u32 {
+    with(|thread| thread.number.get())
+}
+
+/// Gives this thread a number, unless checking is off.
+pub(crate) fn introduce() {
+    if number() == 0 && state::load() != state::OFF {
+        cold::introduce();
     }
 }
 
@@ -161,5 +186,9 @@ pub(crate) fn is_held(record: &Record) -> Option<bool> {
         return None;
     }
     let Some(id) = record.known_id() else { return Some(false) };
+    if with(|thread| thread.attended.get()) != state::load() {
+        // Another thread may have released it meanwhile.
+        cold::introduce();
+    }
     with(|thread| (!thread.inside.get()).then(|| thread.held.find(id.instance()).is_some()))
 }

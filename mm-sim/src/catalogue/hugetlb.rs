@@ -1,4 +1,4 @@
-//! H: hugetlbfs, whose page tables processes share; and the classes of locks that were split for it (M2, F3).
+//! H: hugetlbfs, whose page tables processes share; and the classes of locks that were split for it (M1, M2, F3).
 
 use std::sync::{
     Arc,
@@ -146,6 +146,22 @@ pub(super) const PAIRS: &[Pair] = &[
         verdict: Expect::Broken(Invariant::TableSharedWrongly),
         seeds: 60,
         build: split_and_share,
+    },
+    Pair {
+        id: "M1",
+        title: "mm_take_all_locks takes i_mmap of all files in the order in which they are mapped",
+        story: "Registering an MMU notifier locks all files that a process maps, one after the other: an ordinary one and\n\
+                then one of hugetlbfs. Under the latter page tables are allocated, which may wait for reclaim, and\n\
+                reclaim takes i_mmap of the former.",
+        kernels: "2.6.27 to 4.4",
+        source: "Dmitry Vyukov; 1452510328-93955-1-git-send-email-kirill.shutemov@linux.intel.com",
+        fix: "88f306b68cbb: those of hugetlbfs first",
+        memory: MEMORY,
+        buggy: Protocol::V6_1.with(Bug::AllLocksInVmaOrder),
+        fixed: Protocol::V6_1,
+        verdict: Expect::Cycle(&["mapping->i_mmap_rwsem", "hugetlbfs i_mmap_rwsem", "fs_reclaim"]),
+        seeds: 1,
+        build: register_and_reclaim,
     },
     Pair {
         id: "M2",
@@ -371,6 +387,19 @@ fn share_and_reclaim(world: &World) -> Plan {
     let data = world.create(32);
     stage::sleeper(world, &data, 32, &mut plan);
     stage::kswapd(world, &mut plan);
+    plan
+}
+
+/// As [`share_and_reclaim`], and a process that maps a file of each sort gets a guest.
+fn register_and_reclaim(world: &World) -> Plan {
+    let mut plan = share_and_reclaim(world);
+    let (data, huge) = (world.create(4), world.create_huge());
+    let process = stage::process(world, &mut plan);
+    plan.actor("guest", move || {
+        process.map_file(&data, 0, 4, true);
+        process.map_huge(&huge, 0, HUGE_PAGES, Huge::Shared);
+        drop(process.create_guest());
+    });
     plan
 }
 

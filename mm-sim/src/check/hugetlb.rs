@@ -47,7 +47,7 @@ fn promised_to(mm: &Mm) -> u64 {
         let pages = reserve::huge_pages(vma);
         map.map_or(0, |map| pages.end - pages.start - map.pages().range(pages).count() as u64)
     };
-    mm.all().iter().filter(|vma| vma.is_hugetlb()).map(unused).sum()
+    mm.vmas.lock().values().filter(|vma| vma.is_hugetlb()).map(unused).sum()
 }
 
 /// Checks that all huge pages are back, and gives the pool back to memory.

@@ -44,6 +44,8 @@ pub(crate) struct Folio {
     pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
+    /// Who writes to it past all page tables; each has a reference too.
+    pub(crate) pins: AtomicI64,
     words: Box<[AtomicU64]>,
     refs: AtomicI64,
     maps: AtomicI64,
@@ -66,6 +68,7 @@ impl Folio {
             uptodate: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
+            pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             refs: AtomicI64::new(1),
             maps: AtomicI64::new(0),
@@ -97,6 +100,11 @@ impl Folio {
 
     pub(crate) fn set_place(&self, place: Option<Place>) {
         *self.place.lock() = place;
+    }
+
+    /// Checks that this actor has locked it.
+    pub(crate) fn check_locked(&self, what: &str) {
+        sched::must_hold(self.lock.is_mine(), || format!("folio {} is {what} without being locked", self.pfn));
     }
 
     /// Returns whether it caches a page of this mapping.
@@ -151,6 +159,11 @@ impl Folio {
         if left < 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} has a map count of {left}", self.pfn));
         }
+    }
+
+    /// Returns whether somebody writes to it past all page tables.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pins.load(Relaxed) > 0
     }
 
     pub(crate) fn maps(&self) -> i64 {

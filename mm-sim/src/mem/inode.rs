@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::{AddressSpace, ResvMap};
 use crate::{
     classes::{HUGETLBFS_I_RWSEM, I_RWSEM},
+    sched,
     sync::RwSem,
 };
 
@@ -63,7 +64,16 @@ impl Inode {
 
     /// Sets the size, in pages.
     pub(crate) fn set_size(&self, pages: u64) {
+        let shrinks = pages < self.size();
+        let holds = self.i_rwsem.is_mine_to_write() && (!shrinks || self.is_settled());
+        sched::must_hold(holds, || format!("file {} gets a new size without its locks", self.id));
         self.size.store(pages, Relaxed);
+    }
+
+    /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their
+    /// mutex, and who cuts a file takes them all.
+    fn is_settled(&self) -> bool {
+        self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
     }
 
     /// Reads a page from disk.

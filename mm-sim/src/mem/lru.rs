@@ -5,15 +5,18 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Folio;
-use crate::{classes::LRU_LOCK, sync::SpinLock};
+use crate::{classes::LRU_LOCK, sched, sync::SpinLock};
+
+/// The last place given away, and the folios by place.
+type List = (u64, BTreeMap<u64, Arc<Folio>>);
 
 /// The kernel's `struct lruvec`, with one list: a folio that was referenced goes round once more.
 pub(crate) struct Lru {
     lock: SpinLock,
-    list: Mutex<(u64, BTreeMap<u64, Arc<Folio>>)>,
+    list: Mutex<List>,
 }
 
 impl Lru {
@@ -25,7 +28,7 @@ impl Lru {
     #[track_caller]
     pub(crate) fn add(&self, folio: &Arc<Folio>) {
         let _lru_lock = self.lock.lock();
-        let mut list = self.list.lock();
+        let mut list = self.locked();
         list.0 += 1;
         let place = list.0;
         folio.lru.store(place, Relaxed);
@@ -37,14 +40,14 @@ impl Lru {
     pub(crate) fn remove(&self, folio: &Folio) -> bool {
         let _lru_lock = self.lock.lock();
         let place = folio.lru.swap(0, Relaxed);
-        place != 0 && self.list.lock().1.remove(&place).is_some()
+        place != 0 && self.locked().1.remove(&place).is_some()
     }
 
     /// Takes up to `count` folios off the old end, with a reference each.
     #[track_caller]
     pub(crate) fn isolate(&self, count: usize) -> Vec<Arc<Folio>> {
         let _lru_lock = self.lock.lock();
-        let mut list = self.list.lock();
+        let mut list = self.locked();
         let old: Vec<_> = list.1.iter().take(count).map(|(&place, folio)| (place, folio.clone())).collect();
         let isolate = |(place, folio): (u64, Arc<Folio>)| {
             folio.try_get().then(|| {
@@ -54,6 +57,12 @@ impl Lru {
             })
         };
         old.into_iter().filter_map(isolate).collect()
+    }
+
+    /// The list, for who holds its lock.
+    fn locked(&self) -> MutexGuard<'_, List> {
+        sched::must_hold(self.lock.is_mine(), || "the LRU list is used without lru_lock".to_owned());
+        self.list.lock()
     }
 
     /// Returns how many folios are on it.

@@ -1,13 +1,14 @@
 //! A file's cached folios and its mappings.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use lockdep::LockClass;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Folio, HUGE_PAGES, Intervals};
 use crate::{
     classes::{HUGETLBFS_I_MMAP_RWSEM, I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK},
+    sched,
     sync::{RwSem, SpinLock},
 };
 
@@ -18,7 +19,7 @@ pub(crate) struct AddressSpace {
     pub(crate) invalidate_lock: RwSem,
     pub(crate) i_pages: SpinLock,
     pub(crate) i_mmap: Mutex<Intervals>,
-    cache: Mutex<std::collections::BTreeMap<u64, Arc<Folio>>>,
+    cache: Mutex<BTreeMap<u64, Arc<Folio>>>,
 }
 
 impl AddressSpace {
@@ -34,12 +35,13 @@ impl AddressSpace {
 
     fn with_i_mmap(file: u64, class: &'static LockClass) -> Arc<Self> {
         let owner = ("file", file);
+        let i_mmap_rwsem = RwSem::new(class, owner);
         Arc::new(Self {
             file,
-            i_mmap_rwsem: RwSem::new(class, owner),
+            i_mmap: Mutex::new(Intervals::under(&i_mmap_rwsem)),
+            i_mmap_rwsem,
             invalidate_lock: RwSem::new(&INVALIDATE_LOCK, owner),
             i_pages: SpinLock::new(&I_PAGES, owner),
-            i_mmap: Mutex::default(),
             cache: Mutex::default(),
         })
     }
@@ -62,23 +64,29 @@ impl AddressSpace {
         let new = self.peek(index).is_none();
         if new {
             folio.get(folio.pages());
-            self.cache.lock().insert(index, folio.clone());
+            self.locked().insert(index, folio.clone());
         }
         new
     }
 
     /// Takes a folio out. The caller has `i_pages` and takes over the references of the cache.
     pub(crate) fn remove(&self, index: u64) -> Option<Arc<Folio>> {
-        self.cache.lock().remove(&index)
+        self.locked().remove(&index)
     }
 
     /// Replaces the small folios of a huge one. The caller has `i_pages` and takes over their references.
     pub(crate) fn replace(&self, index: u64, huge: &Arc<Folio>) -> Vec<Arc<Folio>> {
-        let mut cache = self.cache.lock();
+        let mut cache = self.locked();
         let old = (index..index + HUGE_PAGES).filter_map(|index| cache.remove(&index)).collect();
         huge.get(huge.pages());
         cache.insert(index, huge.clone());
         old
+    }
+
+    /// The cache, for who changes it.
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Folio>>> {
+        sched::must_hold(self.i_pages.is_mine(), || format!("the cache of file {} changes without i_pages", self.file));
+        self.cache.lock()
     }
 
     /// Returns the cached folios from `index` on, without references.

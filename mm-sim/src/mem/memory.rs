@@ -102,6 +102,9 @@ impl Memory {
         if folio.maps() != 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
         }
+        if folio.is_pinned() {
+            sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
+        }
         self.folios.remove(&folio.pfn).is_some()
     }
 

@@ -11,10 +11,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{PageTable, Vma};
+use super::{PageTable, SecondaryMmu, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
+    sched,
     sync::{ReadGuard, RwSem, SpinLock, WriteGuard},
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Mm {
     pub(crate) rss: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// Who is told before entries change.
+    pub(crate) notifiers: Mutex<Vec<Arc<SecondaryMmu>>>,
     seq: AtomicU64,
     first_mark: Mutex<Option<Arc<Vma>>>,
 }
@@ -49,6 +52,7 @@ impl Mm {
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            notifiers: Mutex::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),
         })
@@ -88,8 +92,14 @@ impl Mm {
         vma.range().contains(&addr).then(|| vma.clone())
     }
 
+    /// Returns the VMA that has the address, or the first one above it.
+    pub(crate) fn find_from(&self, addr: u64) -> Option<Arc<Vma>> {
+        self.find(addr).or_else(|| self.vmas.lock().range(addr..).next().map(|(_, vma)| vma.clone()))
+    }
+
     /// Returns the VMAs that overlap the range, in order.
     pub(crate) fn find_all(&self, range: &Range<u64>) -> Vec<Arc<Vma>> {
+        self.check_tree(self.mmap_lock.is_mine(), "read");
         let vmas = self.vmas.lock();
         let before = vmas.range(..range.start).next_back().filter(|(_, vma)| vma.range().end > range.start);
         before.into_iter().chain(vmas.range(range.clone())).map(|(_, vma)| vma.clone()).collect()
@@ -97,17 +107,32 @@ impl Mm {
 
     /// Returns all VMAs, in order.
     pub(crate) fn all(&self) -> Vec<Arc<Vma>> {
+        self.check_tree(self.mmap_lock.is_mine(), "read");
         self.vmas.lock().values().cloned().collect()
     }
 
     /// Puts a VMA into the tree.
     pub(crate) fn insert(&self, vma: &Arc<Vma>) {
+        self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().insert(vma.range().start, vma.clone());
+    }
+
+    /// Lets a VMA of the tree start lower.
+    pub(crate) fn grow_down(&self, vma: &Arc<Vma>, start: u64) {
+        let mut vmas = self.vmas.lock();
+        vmas.remove(&vma.range().start);
+        vma.grow_down(start);
+        vmas.insert(start, vma.clone());
     }
 
     /// Takes a VMA out of the tree.
     pub(crate) fn remove(&self, vma: &Vma) {
+        self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().remove(&vma.range().start);
+    }
+
+    fn check_tree(&self, holds: bool, what: &str) {
+        sched::must_hold(holds, || format!("the VMA tree of process {} is {what} without the mmap lock", self.id));
     }
 
     /// Returns the gap around a range that is not in the tree: the end of the VMA before, the start of the one after.

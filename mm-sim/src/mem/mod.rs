@@ -5,6 +5,7 @@
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
+//! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * `hugetlb`: the pool of huge pages and the files made of them.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
@@ -21,6 +22,7 @@ mod mapping;
 mod memory;
 mod mm;
 pub(crate) mod rmap;
+mod secondary_mmu;
 mod table;
 mod tlb;
 mod vm_flags;
@@ -37,7 +39,8 @@ pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
-pub(crate) use mm::Mm;
+pub(crate) use mm::{Mm, MmapWrite};
+pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
 pub(crate) use vm_flags::VmFlags;

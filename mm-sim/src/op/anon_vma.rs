@@ -35,8 +35,9 @@ pub(crate) fn anon_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>, under_vma_lock:
     Ok(())
 }
 
+/// Gives the VMA an anon_vma, under the mmap lock.
 #[inline(never)]
-fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
+pub(crate) fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
     if !mm.mmap_lock.is_mine() {
         let text = format!("vma {} gets an anon_vma without the mmap lock", vma.id);
         sched::finding(Invariant::AnonVmaUnprotected, text);
@@ -51,6 +52,8 @@ fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
     let mut mine = vma.anon_vma.lock();
     if mine.is_none() {
         link(vma, &anon_vma);
+        let holds = mm.page_table_lock.is_mine();
+        sched::must_hold(holds, || format!("vma {} gets an anon_vma without page_table_lock", vma.id));
         *mine = Some(anon_vma.clone());
     }
 }

@@ -41,6 +41,13 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
         false => get_unmapped_area(mm),
     };
     let addr = request.addr.unwrap_or_else(free);
+    let mapped = do_mmap(m, mm, addr, request);
+    drop(locked);
+    mapped
+}
+
+/// Maps at a fixed address, for a caller who has the mmap lock in write mode.
+pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) -> Option<u64> {
     let range = addr..addr + request.pages * PAGE_SIZE;
     if !mm.find_all(&range).is_empty() {
         return None;
@@ -52,7 +59,6 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
         return None;
     }
     m.model.settle(mm.id, pages);
-    drop(locked);
     Some(addr)
 }
 

@@ -2,12 +2,14 @@
 //!
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
-//!   `absent_fault`: what happens when it cannot.
+//!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
+//! * `gup`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
+//!   `take_all_locks`: telling it what changes.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod absent_fault;
@@ -20,10 +22,13 @@ pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod guest;
+pub(crate) mod gup;
 pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
+pub(crate) mod mmu_notifier;
 pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
@@ -32,6 +37,8 @@ pub(crate) mod pgtables;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
+pub(crate) mod stack;
+pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
 pub(crate) mod vma;
 pub(crate) mod write_fault;

@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{hugetlb, vma::modify};
+use super::{hugetlb, mmu_notifier, vma::modify};
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
@@ -52,6 +52,7 @@ fn change_protection(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: &Range<u64>, a
     if vma.is_hugetlb() {
         return hugetlb::protect::hugetlb_change_protection(m, mm, vma, range, allowed);
     }
+    let _told = mmu_notifier::invalidate_range_start(m, mm, range);
     mm.walk(m, vma, range.clone(), &mut |slot, _, entry| {
         if entry.is_page() {
             slot.update(|entry| entry.writable(entry.is_writable() && allowed.write).accessible(allowed.read));

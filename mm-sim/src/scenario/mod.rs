@@ -4,6 +4,7 @@
 //! * `soak`: random operations of several processes, checked against the memory model.
 //! * `hugetlb`: a tour of hugetlbfs, and random operations on it.
 //! * `directed`: small ones, each for one race.
+//! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
 //! * `expect`: the expected verdict as a value.
 
 mod directed;
@@ -11,6 +12,7 @@ mod expect;
 mod hugetlb;
 mod mail;
 mod soak;
+mod tour_rmap;
 
 pub use expect::Expect;
 
@@ -63,8 +65,16 @@ impl Plan {
 }
 
 /// All scenarios, in the order of `mm-sim list`.
-pub const ALL: &[Scenario] =
-    &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK, hugetlb::TOUR, hugetlb::SOAK];
+pub const ALL: &[Scenario] = &[
+    mail::MAIL,
+    mail::NO_RECLAIM,
+    mail::FILE_FAULTS,
+    mail::DEADLOCK,
+    soak::SOAK,
+    tour_rmap::GUEST,
+    hugetlb::TOUR,
+    hugetlb::SOAK,
+];
 
 /// Small scenarios, to be explored schedule by schedule.
 pub const DIRECTED: &[Scenario] =

@@ -21,15 +21,15 @@ impl FolioLock {
         FolioGuard(self.0.clone(), hold)
     }
 
-    /// Returns whether this actor has it.
-    pub(crate) fn is_mine(&self) -> bool {
-        self.0.is_mine(Want::Write)
-    }
-
     /// Acquires, unless that would wait.
     #[track_caller]
     pub(crate) fn try_lock(&self) -> Option<FolioGuard> {
         self.0.try_lock(Want::Write, 0).map(|hold| FolioGuard(self.0.clone(), hold))
+    }
+
+    /// Returns whether this actor holds it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.is_mine(Want::Write)
     }
 }
 

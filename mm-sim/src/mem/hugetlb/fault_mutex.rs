@@ -2,7 +2,6 @@
 
 use crate::{
     classes::HUGETLB_FAULT_MUTEX,
-    finding::Invariant,
     sched,
     sync::{MutexGuard, SleepMutex},
 };
@@ -26,10 +25,8 @@ impl FaultMutexes {
 
     /// Checks that this actor has a page of a file locked.
     pub(crate) fn check_locked(&self, file: u64, huge_index: u64, what: &str) {
-        if !self.of(file, huge_index).is_mine() {
-            let text = format!("huge page {huge_index} of file {file} {what} without its fault mutex");
-            sched::finding(Invariant::HugetlbUnprotected, text);
-        }
+        let holds = self.of(file, huge_index).is_mine();
+        sched::must_hold(holds, || format!("huge page {huge_index} of file {file} {what} without its fault mutex"));
     }
 
     fn of(&self, file: u64, huge_index: u64) -> &SleepMutex {

@@ -114,9 +114,7 @@ impl HugetlbPool {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
-        if !self.lock.is_mine() {
-            sched::finding(Invariant::HugetlbUnprotected, "the pool is changed without hugetlb_lock".to_owned());
-        }
+        sched::must_hold(self.lock.is_mine(), || "the pool of huge pages is changed without hugetlb_lock".to_owned());
         let mut counts = self.counts.lock();
         let result = change(&mut counts);
         let now = *counts;

@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 
 use crate::{
     classes::{RESV_MAP_LOCK, RESV_MAP_RW_SEMA},
-    finding::Invariant,
     sched,
     sync::{RwSem, SpinLock},
 };
@@ -68,10 +67,7 @@ impl ResvMap {
     }
 
     fn look(&self) -> parking_lot::MutexGuard<'_, BTreeSet<u64>> {
-        if !self.lock.is_mine() {
-            let text = format!("reservation map {} is used without its lock", self.id);
-            sched::finding(Invariant::HugetlbUnprotected, text);
-        }
+        sched::must_hold(self.lock.is_mine(), || format!("reservation map {} is used without its lock", self.id));
         self.pages.lock()
     }
 }

@@ -9,6 +9,7 @@ use super::share::{check_entry_locked, hugetlb_walk};
 use crate::{
     machine::Machine,
     mem::{Mm, OutOfMemory, PMD_SIZE, Vma},
+    op::mmu_notifier,
     sched,
 };
 
@@ -21,6 +22,7 @@ pub(crate) fn copy_hugetlb_page_range(
 ) -> Result<(), OutOfMemory> {
     let _scope = sched::scope("copy_hugetlb_page_range");
     let range = vma.range();
+    let _told = mmu_notifier::invalidate_range_start(m, parent, &range);
     for addr in (range.start..range.end).step_by(PMD_SIZE as usize) {
         let Some(src) = hugetlb_walk(m, parent, vma, addr).filter(|src| !src.load().is_none()) else { continue };
         let dst = child.pmd_alloc(m, addr)?;

@@ -12,9 +12,8 @@ use super::{
     unmap::{self, Wanted},
 };
 use crate::{
-    finding::Invariant,
     machine::Machine,
-    mem::{Folio, Gather, HUGE_PAGES, HugetlbVmaGuard, Inode, Mm, Sema, Vma, huge_index},
+    mem::{Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Sema, Vma, huge_index},
     sched,
 };
 
@@ -89,17 +88,10 @@ fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
     for vma in vmas {
         let Some(mm) = vma.mm.upgrade() else { continue };
         if let Some(lock) = vma.hugetlb_vma_trylock_write(&m.protocol) {
-            unmap_one(m, &mm, &vma, pages, Wanted::All);
+            unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(pages), Wanted::All);
             drop(lock);
         }
     }
-}
-
-/// Unmaps a range of a file from one VMA whose tables are locked.
-fn unmap_one(m: &Machine, mm: &Mm, vma: &Arc<Vma>, pages: &Range<u64>, wanted: Wanted<'_>) {
-    let mut gather = Gather::default();
-    unmap::unmap_hugepage_range(m, mm, vma, vma.addrs_of(pages), wanted, &mut gather);
-    gather.finish(m);
 }
 
 /// Takes the pages of a range out of the cache, each under its fault mutex, whether it has a page or not: a fault that was
@@ -129,10 +121,8 @@ fn remove_one(m: &Machine, file: &Arc<Inode>, index: u64, truncate: bool) -> boo
 fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Folio>) {
     let _locked = folio.lock.lock();
     m.hugetlb_fault_mutexes.check_locked(file.id, index, "is taken out of the cache");
-    if !folio.lock.is_mine() {
-        let text = format!("huge page {index} of file {} is taken out of the cache without its lock", file.id);
-        sched::finding(Invariant::HugetlbUnprotected, text);
-    }
+    let holds = folio.lock.is_mine();
+    sched::must_hold(holds, || format!("huge page {index} of file {} leaves the cache without its lock", file.id));
     {
         let _i_pages = file.mapping.i_pages.lock();
         file.mapping.remove(index * HUGE_PAGES);
@@ -156,7 +146,7 @@ fn hugetlb_unmap_file_folio(m: &Machine, file: &Arc<Inode>, index: u64, folio: &
             if busy.is_of(&vma)
                 && let Some(mm) = vma.mm.upgrade()
             {
-                unmap_one(m, &mm, &vma, &pages, Wanted::Folio(folio));
+                unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(&pages), Wanted::Folio(folio));
             }
         }
         busy.up_write(held);
@@ -175,7 +165,7 @@ fn try_unmap_folio(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>, folio: &A
             let Some(busy) = vma.hugetlb_sema(&m.protocol) else { continue };
             return Some((busy.get(), vma));
         };
-        unmap_one(m, &mm, &vma, pages, Wanted::Folio(folio));
+        unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(pages), Wanted::Folio(folio));
         drop(lock);
     }
     None

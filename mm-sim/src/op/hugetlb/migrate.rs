@@ -13,7 +13,7 @@ use super::unmap::{self, Wanted};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Folio, Gather, HUGE_PAGES, Inode, Place},
+    mem::{Folio, HUGE_PAGES, Inode, Place},
     sched,
     sync::WriteGuard,
 };
@@ -58,9 +58,7 @@ fn unmap_everywhere(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>, folio: &
     vmas.iter().all(|vma| {
         let Some(mm) = vma.mm.upgrade() else { return true };
         let Some(lock) = vma.hugetlb_vma_trylock_write(&m.protocol) else { return false };
-        let mut gather = Gather::default();
-        unmap::unmap_hugepage_range(m, &mm, vma, vma.addrs_of(pages), Wanted::Folio(folio), &mut gather);
-        gather.finish(m);
+        unmap::unmap_from_file(m, &mm, vma, vma.addrs_of(pages), Wanted::Folio(folio));
         drop(lock);
         true
     }) && folio.maps() == 0

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     machine::Machine,
     mem::{Entry, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Vma},
+    op::mmu_notifier,
     sched,
 };
 
@@ -25,6 +26,7 @@ pub(crate) fn move_hugetlb_page_tables(
     new: u64,
 ) -> Result<(), OutOfMemory> {
     let _scope = sched::scope("move_hugetlb_page_tables");
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &old);
     let _locked: Locked = lock_tables(m, vma);
     // The tables come first: under a pmd lock nothing is allocated.
     for addr in (new..new + (old.end - old.start)).step_by(PMD_SIZE as usize) {

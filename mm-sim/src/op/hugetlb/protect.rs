@@ -12,6 +12,7 @@ use super::{
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
+    op::mmu_notifier,
     sched,
 };
 
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) fn hugetlb_change_protection(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: &Range<u64>, allowed: VmFlags) {
     let _scope = sched::scope("hugetlb_change_protection");
     let range = widen(vma, range.clone());
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
     let _locked = lock_tables(m, vma);
     for_each_entry(m, mm, vma, &range, &mut |slot, _, entry| {
         if entry.is_page() {

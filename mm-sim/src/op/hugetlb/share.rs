@@ -41,10 +41,8 @@ fn check_hugetlb_walk(m: &Machine, mm: &Mm, vma: &Vma) {
     mm.check_walk(vma);
     let by_file = vma.file.as_ref().is_some_and(|file| file.mapping.i_mmap_rwsem.is_mine());
     let needs = vma.flags().shared;
-    if needs && !by_file && !vma.is_hugetlb_locked(&m.protocol, false) {
-        let text = format!("the page tables of vma {} are walked, and may be unshared meanwhile", vma.id);
-        sched::finding(Invariant::HugetlbUnprotected, text);
-    }
+    let holds = !needs || by_file || vma.is_hugetlb_locked(&m.protocol, false);
+    sched::must_hold(holds, || format!("the page tables of vma {} are walked, and may be unshared meanwhile", vma.id));
 }
 
 /// Returns the 1 GiB around an address.
@@ -78,10 +76,8 @@ fn huge_pmd_share(m: &Machine, mm: &Mm, vma: &Arc<Vma>, addr: u64, pud: &Slot) -
     let _i_mmap = (m.protocol.hugetlb_locking != HugetlbLocking::Imap).then(|| file.mapping.i_mmap_rwsem.read());
     if let Some(table) = find_table(m, vma, addr) {
         let _page_table_lock = mm.page_table_lock.lock();
-        if !mm.page_table_lock.is_mine() {
-            let text = format!("process {} gets a shared page table without its page_table_lock", mm.id);
-            sched::finding(Invariant::HugetlbUnprotected, text);
-        }
+        let holds = mm.page_table_lock.is_mine();
+        sched::must_hold(holds, || format!("process {} gets a shared table without its page_table_lock", mm.id));
         if pud.load().is_none() {
             pud.store(Entry::table(table.id));
             mm.tables.fetch_add(1, Relaxed);
@@ -144,10 +140,8 @@ fn check_unshare(m: &Machine, mm: &Mm, vma: &Vma) {
     let write_locked = mm.mmap_lock.is_mine_to_write() && vma.is_marked_if_any(mm);
     let no_users =
         m.protocol.hugetlb_locking == HugetlbLocking::Imap || write_locked || vma.is_hugetlb_locked(&m.protocol, true);
-    if !(no_sharing && no_users) {
-        let text = format!("a page table of vma {} is unshared while others may use or share it", vma.id);
-        sched::finding(Invariant::HugetlbUnprotected, text);
-    }
+    let holds = no_sharing && no_users;
+    sched::must_hold(holds, || format!("a page table of vma {} is unshared while others may use it", vma.id));
 }
 
 /// Unshares all tables of a range, and flushes (`hugetlb_unshare_pmds`).
@@ -186,10 +180,10 @@ pub(crate) fn for_each_entry(
     let mut addr = range.start;
     while addr < range.end {
         let next = pud_range(addr).end.min(range.end);
-        if let Some(first) = hugetlb_walk(m, mm, vma, addr) {
-            if visit_table(m, mm, vma, &first, addr..next, visit) {
-                unshared.push(widen(vma, addr..next));
-            }
+        if let Some(first) = hugetlb_walk(m, mm, vma, addr)
+            && visit_table(m, mm, vma, &first, addr..next, visit)
+        {
+            unshared.push(widen(vma, addr..next));
         }
         addr = next;
     }
@@ -229,8 +223,6 @@ fn visit_table(
 
 /// Checks that this actor may change an entry of a table.
 pub(crate) fn check_entry_locked(slot: &Slot) {
-    if !slot.table.lock.is_mine() {
-        let text = format!("an entry of table {} is changed without its lock", slot.table.id);
-        sched::finding(Invariant::HugetlbUnprotected, text);
-    }
+    let holds = slot.table.lock.is_mine();
+    sched::must_hold(holds, || format!("an entry of table {} is changed without its lock", slot.table.id));
 }

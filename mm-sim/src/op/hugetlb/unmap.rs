@@ -1,6 +1,6 @@
 //! Taking pages of hugetlbfs out of page tables: `munmap`, `exit`, `madvise(MADV_DONTNEED)`, and on behalf of the file.
 //!
-//! Lock order: `hugetlb vma_lock or resv_map->rw_sema (write) -> i_mmap_rwsem (write) -> pmd_lock`, then
+//! Lock order: `mmu_notifier_invalidate_range_start`, or under the next ones; `hugetlb vma_lock or resv_map->rw_sema (write) -> i_mmap_rwsem (write) -> pmd_lock`, then
 //! `-> resv_map->lock` for a page that is promised again, and `-> hugetlb_lock` when the pages are freed.
 
 use std::{
@@ -16,6 +16,7 @@ use crate::{
     Bug,
     machine::Machine,
     mem::{Folio, FolioKind, Gather, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
+    op::mmu_notifier,
     protocol::HugetlbLocking,
     sched,
     sync::WriteGuard,
@@ -63,6 +64,7 @@ pub(crate) fn lock_tables(m: &Machine, vma: &Arc<Vma>) -> Locked {
 /// (`unmap_hugepage_range_final`).
 #[inline(never)]
 pub(crate) fn zap_final(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>, gather: &mut Gather) {
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &widen(vma, range.clone()));
     let Locked { i_mmap, vma: lock } = lock_tables(m, vma);
     unmap_hugepage_range(m, mm, vma, range, Wanted::All, gather);
     lock.unlock_and_free();
@@ -96,14 +98,16 @@ pub(crate) fn zap_page_range(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<
         return gather.finish(m);
     }
     let _locked = lock_tables(m, vma);
-    unmap_hugepage_range(m, mm, vma, widen(vma, range), Wanted::All, &mut gather);
+    let range = widen(vma, range);
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
+    unmap_hugepage_range(m, mm, vma, range, Wanted::All, &mut gather);
     // What is promised again must be there again before anybody faults.
     gather.finish(m);
 }
 
 /// Empties entries of a range. The caller has locked the page tables.
 #[inline(never)]
-pub(crate) fn unmap_hugepage_range(
+fn unmap_hugepage_range(
     m: &Machine,
     mm: &Mm,
     vma: &Arc<Vma>,
@@ -136,6 +140,15 @@ pub(crate) fn unmap_hugepage_range(
             folio.is_promised.store(true, Relaxed);
         }
     }
+}
+
+/// The same for a caller who has looked for the mappings of a file, and flushes and frees at once.
+#[inline(never)]
+pub(crate) fn unmap_from_file(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>, wanted: Wanted<'_>) {
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &widen(vma, range.clone()));
+    let mut gather = Gather::default();
+    unmap_hugepage_range(m, mm, vma, range, wanted, &mut gather);
+    gather.finish(m);
 }
 
 fn is_private(folio: &Folio) -> bool {

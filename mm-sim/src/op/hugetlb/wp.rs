@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     Bug,
-    mem::{Entry, Folio, Gather, HUGE_PAGES, PAGE_SIZE, PMD_SIZE, Place, Slot},
-    op::fault::Outcome,
+    mem::{Entry, Folio, HUGE_PAGES, PAGE_SIZE, PMD_SIZE, Place, Slot},
+    op::{fault::Outcome, mmu_notifier},
     sched,
     sync::{FolioGuard, SpinGuard},
 };
@@ -79,6 +79,7 @@ fn copy(fault: &HugetlbFault<'_>, entry: Entry, old: &Arc<Folio>, new: &Arc<Foli
         return Err(outcome);
     }
     new.uptodate.store(true, std::sync::atomic::Ordering::Relaxed);
+    let told = mmu_notifier::invalidate_range_start(m, fault.mm, &(fault.addr..fault.addr + PMD_SIZE));
     let is_done = share::hugetlb_walk(m, fault.mm, fault.vma, fault.addr).is_some_and(|slot| {
         let _pmd_lock = slot.table.lock.lock();
         let unchanged = is_same(slot.load(), entry);
@@ -87,6 +88,7 @@ fn copy(fault: &HugetlbFault<'_>, entry: Entry, old: &Arc<Folio>, new: &Arc<Foli
         }
         unchanged
     });
+    drop(told);
     if is_done {
         m.put_folio(old, 1);
         m.stats.copies.add(1);
@@ -133,7 +135,6 @@ fn take_from_children(fault: &HugetlbFault<'_>, old: &Arc<Folio>, cached: Option
 fn unmap_ref_private(fault: &HugetlbFault<'_>, old: &Arc<Folio>) {
     let (m, mapping) = (fault.m, &fault.file.mapping);
     let pages = fault.index()..fault.index() + HUGE_PAGES;
-    let mut gather = Gather::default();
     {
         let _i_mmap = mapping.i_mmap_rwsem.write();
         let others = mapping.i_mmap.lock().overlapping(pages.clone());
@@ -142,10 +143,9 @@ fn unmap_ref_private(fault: &HugetlbFault<'_>, old: &Arc<Folio>) {
                 && let Some(mm) = other.mm.upgrade()
             {
                 let addr = other.addrs_of(&pages).start;
-                unmap::unmap_hugepage_range(m, &mm, other, addr..addr + PMD_SIZE, unmap::Wanted::Rob(old), &mut gather);
+                unmap::unmap_from_file(m, &mm, other, addr..addr + PMD_SIZE, unmap::Wanted::Rob(old));
             }
         }
-        gather.finish(m);
     }
     m.stats.pages_taken_from_children.add(1);
 }
