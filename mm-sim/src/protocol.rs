@@ -32,6 +32,18 @@ pub enum FileFaults {
     VmaLock,
 }
 
+/// What a userfaultfd needs the mmap lock for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserfaultLocks {
+    /// Everything (up to 6.5).
+    MmapLock,
+    /// Its system calls; the page faults run under the VMA lock (6.6).
+    Faults,
+    /// Neither (6.9).
+    Ioctls,
+}
+
 /// When `mmap` write-locks the VMA that it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -132,6 +144,8 @@ pub struct Protocol {
     pub hugetlb_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
+    /// What a userfaultfd needs the mmap lock for.
+    pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
     pub view: View,
     /// What `retract_page_tables` forgets: none in any real kernel.
@@ -155,6 +169,7 @@ impl Protocol {
         hugetlb_locking: HugetlbLocking::SharedVma,
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
+        userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
         bug: None,
@@ -220,6 +235,7 @@ impl Protocol {
         title: "Linux 6.6: retract takes page-table locks only and frees by RCU",
         retract: Retract::PageTableLocks,
         file_faults: FileFaults::FaultAround,
+        userfault: UserfaultLocks::Faults,
         pte_map_under_rcu: true,
         ..Self::V6_4
     };
@@ -229,6 +245,7 @@ impl Protocol {
         name: "6.12",
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
+        userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         hugetlb_locking: HugetlbLocking::EveryVma,
         hugetlb_under_vma_lock: true,

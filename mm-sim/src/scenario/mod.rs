@@ -72,6 +72,7 @@ pub const ALL: &[Scenario] = &[
     mail::DEADLOCK,
     soak::SOAK,
     tour_rmap::GUEST,
+    tour_rmap::USERFAULT,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];
