@@ -177,6 +177,26 @@ impl HeldStack {
         }
     }
 
+    /// Returns the slot of the innermost lock and the key of everything held, if one more lock fits in place.
+    #[inline]
+    pub fn top_in_place(&self) -> Option<(usize, ChainKey)> {
+        let top = self.len.get();
+        (top < INLINE).then(|| (top, self.slots[top].key.get()))
+    }
+
+    /// Adds a lock above the slot that [`top_in_place`](Self::top_in_place) returned, given the key that
+    /// [`ChainKey::then`] computed already.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such slot.
+    #[inline]
+    pub fn push_in_place(&self, top: usize, how: Acquired, instance: u64, point: Point, key: ChainKey) {
+        debug_assert_eq!(top, self.len(), "nothing was pushed or popped meanwhile");
+        self.slots[top + 1].set(HeldLock { how, instance, point, key });
+        self.len.set(top + 1);
+    }
+
     /// Returns how many locks are held.
     #[inline]
     pub fn len(&self) -> usize {
