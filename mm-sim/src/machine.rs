@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::{
     classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
-    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb},
+    mem::{Folio, FolioKind, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb},
     model::Model,
     op::{mmu_notifier, reclaim},
     protocol::Protocol,
@@ -33,6 +33,7 @@ pub(crate) struct Machine {
     pub(crate) lru: Lru,
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
+    pub(crate) ksm: Ksm,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -53,6 +54,7 @@ impl Machine {
             lru: Lru::new(),
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
+            ksm: Ksm::new(),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),
@@ -76,6 +78,12 @@ impl Machine {
     pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
         self.alloc_pages(pages)?;
         Ok(self.memory.make_folio(kind, pages))
+    }
+
+    /// Allocates a folio if that needs no reclaim.
+    #[inline(never)]
+    pub(crate) fn alloc_folio_nowait(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        if self.memory.take(pages) { Ok(self.memory.make_folio(kind, pages)) } else { Err(OutOfMemory) }
     }
 
     /// Allocates an empty page table.

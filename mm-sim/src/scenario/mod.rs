@@ -71,6 +71,7 @@ pub const ALL: &[Scenario] = &[
     soak::SOAK,
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
+    tour_rmap::MOVERS,
 ];
 
 /// Small scenarios, to be explored schedule by schedule.
