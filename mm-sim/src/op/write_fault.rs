@@ -11,7 +11,7 @@ use super::{
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
-    mmu_notifier,
+    mmu_notifier, userfaultfd,
 };
 use crate::{
     finding::Invariant,
@@ -24,6 +24,10 @@ use crate::{
 pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> Outcome {
     let _scope = sched::scope("do_wp_page");
     let Some(pfn) = entry.as_page() else { return Outcome::Done };
+    if entry.is_uffd_wp() && fault.vma.flags().uffd_wp {
+        drop(map);
+        return userfaultfd::fault::handle_userfault(fault, true);
+    }
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
     if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));
@@ -41,12 +45,12 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
 fn is_ours_alone(folio: &Folio) -> bool {
-    if folio.is_pinned() && folio.maps() == 1 {
+    if folio.is_pinned() && folio.maps() == 1 && !folio.is_ksm() {
         // A fork copies what is pinned, so it has never been shared since.
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    folio.maps() == 1 && folio.refs() == 1
+    folio.maps() == 1 && folio.refs() == 1 && !folio.is_ksm()
 }
 
 /// Checks that nobody writes to a page past the page tables of whoever has just got a copy of it.
