@@ -43,6 +43,12 @@ pub enum Invariant {
     CountMismatch,
     /// The reverse map finds every mapping that the page tables have.
     RmapMismatch,
+    /// What a lock protects is changed only by who holds it.
+    ChangedUnprotected,
+    /// The counts of the swap device's slots agree with the entries and folios that use them.
+    SwapMismatch,
+    /// What is dirty is known to be: in the tree of its file, and its file to writeback.
+    DirtyLost,
     /// After everything has ended, all memory is free again.
     Leak,
     /// The machine stops: every actor waits for another one.
@@ -71,6 +77,9 @@ impl Invariant {
             Self::UnlockMismatch => "unlock-mismatch",
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
+            Self::ChangedUnprotected => "changed-unprotected",
+            Self::SwapMismatch => "swap-mismatch",
+            Self::DirtyLost => "dirty-lost",
             Self::Leak => "leak",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::{
     classes::FS_RECLAIM,
     finding::Invariant,
-    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb},
+    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Swap, Tlb, Wb},
     model::Model,
     op::reclaim,
     protocol::Protocol,
@@ -31,6 +31,8 @@ pub(crate) struct Machine {
     pub(crate) protocol: Protocol,
     pub(crate) memory: Arc<Memory>,
     pub(crate) lru: Lru,
+    pub(crate) swap: Swap,
+    pub(crate) wb: Wb,
     pub(crate) rcu: Rcu,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
@@ -39,15 +41,19 @@ pub(crate) struct Machine {
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
+    this: Weak<Self>,
 }
 
 impl Machine {
     /// A machine with `pages` pages of memory.
     pub(crate) fn new(protocol: Protocol, pages: u64) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             protocol,
             memory: Arc::new(Memory::new(pages)),
             lru: Lru::new(),
+            swap: Swap::new(),
+            wb: Wb::new(),
             rcu: Rcu::default(),
             tlb: Tlb::default(),
             model: Model::default(),
@@ -57,6 +63,11 @@ impl Machine {
             mms: Mutex::default(),
             next_id: AtomicU64::new(1),
         })
+    }
+
+    /// Returns the machine for whoever outlives the operation: an interrupt.
+    pub(crate) fn arc(&self) -> Arc<Self> {
+        self.this.upgrade().expect("who has a reference keeps the machine alive")
     }
 
     /// Returns a number that nothing else of this machine has.
@@ -107,6 +118,7 @@ impl Machine {
     fn alloc_pages_slowpath(&self, pages: u64) -> Result<(), OutOfMemory> {
         for _ in 0..reclaim::RETRIES {
             reclaim::try_to_free_pages(self, pages);
+            self.memory.drain_all_pages();
             if self.memory.take(pages) {
                 return Ok(());
             }
@@ -128,7 +140,7 @@ impl Machine {
                 format!("folio {} is freed, but a TLB leads to it from page {page:#x} of process {mm}", folio.pfn);
             sched::finding(Invariant::StaleTlb, text);
         }
-        self.lru.remove(folio);
+        self.lru.forget(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);
     }

@@ -104,6 +104,8 @@ pub struct Protocol {
     pub pte_map_under_rcu: bool,
     /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
     pub anon_vma_under_vma_lock: bool,
+    /// Whether a fault on what is swapped out runs under the VMA lock (6.6).
+    pub swap_under_vma_lock: bool,
     /// What lockdep is told of write-locked VMAs.
     pub view: View,
     /// What `retract_page_tables` forgets: none in any real kernel.
@@ -124,6 +126,7 @@ impl Protocol {
         fork_mark: false,
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
+        swap_under_vma_lock: false,
         view: View::Kernel,
         forgets: None,
         bug: None,
@@ -180,6 +183,7 @@ impl Protocol {
         retract: Retract::PageTableLocks,
         file_faults: FileFaults::FaultAround,
         pte_map_under_rcu: true,
+        swap_under_vma_lock: true,
         ..Self::V6_4
     };
 

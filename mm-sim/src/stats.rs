@@ -62,6 +62,12 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Folios whose writing to disk has begun.
+    writebacks,
+    /// Folios that got a slot of the swap device.
+    swapped_out,
+    /// Folios read from the swap device.
+    swapped_in,
     /// Mappings moved by mremap.
     moves,
     /// Forks.

@@ -30,6 +30,11 @@ impl AnonVma {
         Arc::new(Self { root, rwsem, vmas: Mutex::default() })
     }
 
+    /// Returns the first of the family, whose tree has the VMAs of all.
+    pub(crate) fn root_of(self: &Arc<Self>) -> Arc<Self> {
+        self.root.as_ref().unwrap_or(self).clone()
+    }
+
     /// Returns the lock of the family.
     pub(crate) fn rwsem(&self) -> &RwSem {
         &self.root.as_deref().unwrap_or(self).rwsem

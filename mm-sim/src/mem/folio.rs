@@ -40,6 +40,12 @@ pub(crate) struct Folio {
     pub(crate) uptodate: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
+    /// On its way to disk or to the swap device.
+    pub(crate) writeback: AtomicBool,
+    /// Reclaim wants it as soon as it is clean.
+    pub(crate) reclaim: AtomicBool,
+    /// Its slot of the swap device and 1; 0 if it is not in the swap cache.
+    swap: AtomicU64,
     words: Box<[AtomicU64]>,
     refs: AtomicI64,
     maps: AtomicI64,
@@ -57,6 +63,9 @@ impl Folio {
             dirty: AtomicBool::new(false),
             uptodate: AtomicBool::new(false),
             lru: AtomicU64::new(0),
+            writeback: AtomicBool::new(false),
+            reclaim: AtomicBool::new(false),
+            swap: AtomicU64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             refs: AtomicI64::new(1),
             maps: AtomicI64::new(0),
@@ -88,6 +97,16 @@ impl Folio {
 
     pub(crate) fn set_place(&self, place: Option<Place>) {
         *self.place.lock() = place;
+    }
+
+    /// Returns its slot of the swap device, if it is in the swap cache.
+    pub(crate) fn swap(&self) -> Option<u64> {
+        self.swap.load(Relaxed).checked_sub(1)
+    }
+
+    /// Sets its slot.
+    pub(crate) fn set_swap(&self, slot: Option<u64>) {
+        self.swap.store(slot.map_or(0, |slot| slot + 1), Relaxed);
     }
 
     /// Returns whether it caches a page of this mapping.

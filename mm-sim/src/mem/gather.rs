@@ -3,7 +3,10 @@
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
-use crate::machine::Machine;
+use crate::{
+    machine::Machine,
+    op::{dirty, swap},
+};
 
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
@@ -22,10 +25,10 @@ impl Gather {
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if let Some(Absent::Migration(pfn)) = entry.as_absent() {
                 if m.memory.folio(pfn).is_some_and(|folio| wants(&folio)) {
-                    take_absent(mm, slot, entry);
+                    take_absent(m, mm, slot, entry);
                 }
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)).filter(|f| wants(f)) {
-                self.take(mm, slot, addr, &folio);
+                self.take(m, mm, slot, addr, &folio);
             }
         });
     }
@@ -34,18 +37,18 @@ impl Gather {
     pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
-                take_absent(mm, slot, entry);
+                take_absent(m, mm, slot, entry);
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
-                self.take(mm, slot, addr, &folio);
+                self.take(m, mm, slot, addr, &folio);
             }
         });
     }
 
     /// Empties one entry, under its lock.
-    fn take(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
+    fn take(&mut self, m: &Machine, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
         let old = slot.store(Entry::NONE);
         if old.is_dirty() {
-            folio.dirty.store(true, Relaxed);
+            dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
@@ -59,7 +62,9 @@ impl Gather {
         self.flush.into_iter().for_each(|(mm, pages)| m.tlb.flush(mm, pages));
         for (folio, dirty) in &self.folios {
             // Once more: a store past the entry may have come after somebody else had written the folio to disk.
-            folio.dirty.fetch_or(*dirty, Relaxed);
+            if *dirty {
+                dirty::folio_mark_dirty(m, folio);
+            }
             m.put_folio(folio, 1);
         }
         self.tables.iter().for_each(|table| m.free_table(table));
@@ -67,12 +72,16 @@ impl Gather {
 }
 
 /// Empties an entry whose page is absent, under its lock (the kernel's `zap_nonpresent_ptes`).
-fn take_absent(mm: &Mm, slot: &Slot, entry: Entry) {
+fn take_absent(m: &Machine, mm: &Mm, slot: &Slot, entry: Entry) {
     slot.store(Entry::NONE);
     match entry.as_absent() {
         Some(Absent::Migration(_)) => {
             mm.rss.fetch_sub((slot.table.level.entry_size() / PAGE_SIZE) as i64, Relaxed);
         }
-        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) | None => {}
+        Some(Absent::Swap(swapped)) => {
+            mm.swaps.fetch_sub(1, Relaxed);
+            swap::free_swap_and_cache(m, swapped);
+        }
+        Some(Absent::Hwpoison(_) | Absent::Marker) | None => {}
     }
 }

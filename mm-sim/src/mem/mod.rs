@@ -1,11 +1,13 @@
 //! The data structures of memory management, each with the locks that the kernel gives it.
 //!
 //! * [`Entry`], [`PageTable`]: page tables as the hardware sees them; `walk`: finding and making them.
-//! * [`Memory`]: physical memory: which frames and tables exist, how much is free; [`Folio`]: the unit of data.
+//! * [`Memory`]: physical memory: which frames and tables exist, how much is free (`zone`); [`Folio`]: the unit of data.
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
+//! * [`Swap`]: the swap device and the swap cache.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * [`Wb`]: which files have something to be written.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
 mod anon_vma;
@@ -19,11 +21,14 @@ mod mapping;
 mod memory;
 mod mm;
 pub(crate) mod rmap;
+pub(crate) mod swap;
 mod table;
 mod tlb;
 mod vm_flags;
 mod vma;
 mod walk;
+mod wb;
+mod zone;
 
 pub(crate) use anon_vma::AnonVma;
 pub(crate) use entry::{Absent, Entry};
@@ -35,11 +40,13 @@ pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::Mm;
+pub(crate) use swap::Swap;
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
 pub(crate) use vm_flags::VmFlags;
 pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
+pub(crate) use wb::Wb;
 
 /// The size of a page and of a table, in bytes.
 pub const PAGE_SIZE: u64 = 4096;

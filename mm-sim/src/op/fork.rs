@@ -67,7 +67,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
 }
 
 #[inline(never)]
-fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), OutOfMemory> {
+fn copy_page_range(m: &Machine, parent: &Mm, child: &Arc<Mm>, vma: &Vma, copy: &Vma) -> Result<(), OutOfMemory> {
     let range = vma.range();
     if vma.anon_vma.lock().is_none() {
         // Nothing private in it: the child faults it in from the file, or as zeros.
@@ -82,7 +82,7 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) 
     Ok(())
 }
 
-fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
+fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Arc<Mm>, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
     let source = from.0.slot(m, start, Level::Pmd);
     if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
         let target = to.0.pmd_alloc(m, start)?;
@@ -96,18 +96,18 @@ fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u6
 }
 
 #[inline(never)]
-fn copy_pte_range(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
+fn copy_pte_range(m: &Machine, child: &Arc<Mm>, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
     debug_assert!((end - start) / PAGE_SIZE <= ENTRIES as u64);
     for addr in (start..end).step_by(PAGE_SIZE as usize) {
         copy_present_pte(m, child, src, dst, addr);
     }
 }
 
-fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>, addr: u64) {
+fn copy_present_pte(m: &Machine, child: &Arc<Mm>, src: &PteMap<'_>, dst: &PteMap<'_>, addr: u64) {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
     if entry.as_absent().is_some() {
-        return copy_absent_pte(child, &slot, &dst.slot(addr), entry);
+        return copy_absent_pte(m, child, &slot, &dst.slot(addr), entry);
     }
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
     folio.map();
@@ -117,7 +117,7 @@ fn copy_present_pte(m: &Machine, child: &Mm, src: &PteMap<'_>, dst: &PteMap<'_>,
 }
 
 /// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).
-fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
+fn copy_absent_pte(m: &Machine, child: &Arc<Mm>, src: &Slot, dst: &Slot, entry: Entry) {
     match entry.as_absent() {
         Some(Absent::Migration(_)) => {
             // Both share the page once it has arrived, so neither may write to it.
@@ -125,7 +125,13 @@ fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
             dst.store(entry.writable(false));
             child.rss.fetch_add(1, Relaxed);
         }
-        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) => {
+        Some(Absent::Swap(slot)) => {
+            m.swap.duplicate(slot);
+            m.swap.mmlist_add(child);
+            child.swaps.fetch_add(1, Relaxed);
+            dst.store(entry);
+        }
+        Some(Absent::Hwpoison(_) | Absent::Marker) => {
             dst.store(entry);
         }
         None => {}

@@ -10,8 +10,10 @@ use super::{
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
+    swap,
 };
 use crate::{
+    machine::Machine,
     mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
     sched,
 };
@@ -22,7 +24,7 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
     let _scope = sched::scope("do_wp_page");
     let Some(pfn) = entry.as_page() else { return Outcome::Done };
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
-    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
+    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(fault.m, &folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));
         return Outcome::Done;
     }
@@ -37,9 +39,9 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 }
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
-fn is_ours_alone(folio: &Folio) -> bool {
+fn is_ours_alone(m: &Machine, folio: &Arc<Folio>) -> bool {
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    folio.maps() == 1 && folio.refs() == 1
+    swap::free_swap(m, folio) && folio.maps() == 1 && folio.refs() == 1
 }
 
 #[inline(never)]
