@@ -73,3 +73,11 @@ pub static SB_PAGEFAULTS: LockClass = LockClass::new("sb_pagefaults");
 
 /// The huge folios that are mapped in part only and will be split.
 pub static SPLIT_QUEUE_LOCK: LockClass = LockClass::new("split_queue_lock");
+
+// Who else knows a process's memory.
+/// Pseudo lock: those who map a process's memory by tables of their own are told that entries are about to change.
+pub static MMU_NOTIFIER: LockClass = LockClass::new("mmu_notifier_invalidate_range_start");
+/// Who takes all locks of a process's memory at once.
+pub static MM_ALL_LOCKS_MUTEX: LockClass = LockClass::new("mm_all_locks_mutex");
+/// The page tables of a guest.
+pub static KVM_MMU_LOCK: LockClass = LockClass::new("kvm->mmu_lock");

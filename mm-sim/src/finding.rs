@@ -25,6 +25,8 @@ pub enum Invariant {
     VmaChangedUnprotected,
     /// A VMA gets an anon_vma only under the mmap lock.
     AnonVmaUnprotected,
+    /// What a lock protects is used or changed only by who holds that lock.
+    UsedUnlocked,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -43,14 +45,16 @@ pub enum Invariant {
     CountMismatch,
     /// The reverse map finds every mapping that the page tables have.
     RmapMismatch,
-    /// What a lock protects is changed only by who holds it.
-    ChangedUnprotected,
     /// The counts of the swap device's slots agree with the entries and folios that use them.
     SwapMismatch,
     /// What is dirty is known to be: in the tree of its file, and its file to writeback.
     DirtyLost,
     /// After everything has ended, all memory is free again.
     Leak,
+    /// A guest's page tables lead to no page that is freed, and whoever is told that a change begins is told that it ends.
+    NotifierMissed,
+    /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
+    PinBroken,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -68,6 +72,7 @@ impl Invariant {
             Self::InstallUnprotected => "install-unprotected",
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
             Self::AnonVmaUnprotected => "anon-vma-unprotected",
+            Self::UsedUnlocked => "used-unlocked",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",
@@ -77,10 +82,11 @@ impl Invariant {
             Self::UnlockMismatch => "unlock-mismatch",
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
-            Self::ChangedUnprotected => "changed-unprotected",
             Self::SwapMismatch => "swap-mismatch",
             Self::DirtyLost => "dirty-lost",
             Self::Leak => "leak",
+            Self::NotifierMissed => "notifier-missed",
+            Self::PinBroken => "pin-broken",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

@@ -55,7 +55,7 @@ pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use model::Access;
 pub use op::Signal;
-pub use process::{File, Process, World};
+pub use process::{File, Guest, Pin, Process, World};
 pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, View};
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};

@@ -15,15 +15,15 @@ use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
 use crate::{
-    classes::FS_RECLAIM,
+    classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
     mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Swap, Tlb, Wb},
     model::Model,
-    op::reclaim,
+    op::{mmu_notifier, reclaim},
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{Look, Rcu},
+    sync::{Look, Rcu, SleepMutex},
 };
 
 /// One simulated machine.
@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) model: Model,
     pub(crate) stats: Stats,
     pub(crate) fs_reclaim: LockMap,
+    pub(crate) mmu_notifier: LockMap,
+    pub(crate) mm_all_locks_mutex: SleepMutex,
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
@@ -59,6 +61,8 @@ impl Machine {
             model: Model::default(),
             stats: Stats::default(),
             fs_reclaim: LockMap::new_in(&FS_RECLAIM),
+            mmu_notifier: LockMap::new_in(&MMU_NOTIFIER),
+            mm_all_locks_mutex: SleepMutex::new(&MM_ALL_LOCKS_MUTEX, ("machine", 0)),
             files: Mutex::default(),
             mms: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -110,6 +114,9 @@ impl Machine {
     pub(crate) fn might_reclaim(&self) {
         if !sched::in_reclaim() {
             self.fs_reclaim.acquire(Acquire::exclusive());
+            // Reclaim unmaps, and who unmaps tells the others.
+            self.mmu_notifier.acquire(Acquire::exclusive());
+            self.mmu_notifier.release();
             self.fs_reclaim.release();
         }
     }
@@ -140,6 +147,7 @@ impl Machine {
                 format!("folio {} is freed, but a TLB leads to it from page {page:#x} of process {mm}", folio.pfn);
             sched::finding(Invariant::StaleTlb, text);
         }
+        mmu_notifier::check_not_mapped(self, folio);
         self.lru.forget(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);

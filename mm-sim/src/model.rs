@@ -176,7 +176,7 @@ impl Model {
         }
     }
 
-    /// A fork copies these pages of `parent` at this very step.
+    /// A fork copies these pages of `parent` at this very step, unless it has copied them before.
     pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
         if self.is_off() {
             return;
@@ -184,7 +184,10 @@ impl Model {
         let mut inner = self.0.lock();
         let copies: Vec<_> =
             inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
-        inner.mms.entry(child).or_default().extend(copies);
+        let child = inner.mms.entry(child).or_default();
+        for (page, copy) in copies {
+            child.entry(page).or_insert(copy);
+        }
     }
 
     /// A process ends.

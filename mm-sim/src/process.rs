@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     machine::Machine,
-    mem::{Inode, Mm, PAGE_SIZE, VmFlags},
+    mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, VmFlags},
     model::Access,
     op::{self, Signal, mmap::Request},
     protocol::Protocol,
@@ -176,8 +176,81 @@ impl Process {
         Some(Self { machine: self.machine.clone(), mm })
     }
 
+    /// Makes a virtual machine whose memory is that of the process.
+    pub fn create_guest(&self) -> Guest {
+        let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
+        Guest { process: self.clone(), mmu }
+    }
+
+    /// Pins the page at an address for a device that writes to it. It stays pinned until [`Pin::drop`].
+    ///
+    /// # Errors
+    ///
+    /// The signal that a store would get.
+    pub fn pin(&self, addr: u64) -> Result<Pin, Signal> {
+        let foll = op::gup::Foll { write: true, pin: true };
+        let page = op::gup::get_user_page(&self.machine, &self.mm, addr, foll)?;
+        Ok(Pin { process: self.clone(), addr, page: Some(page) })
+    }
+
     /// Ends the process.
     pub fn exit(self) {
         op::exit::exit_mmap(&self.machine, &self.mm);
+    }
+}
+
+/// A virtual machine on the memory of a process.
+#[derive(Clone)]
+pub struct Guest {
+    process: Process,
+    mmu: Arc<SecondaryMmu>,
+}
+
+impl Guest {
+    /// Reads the word at an address of the process.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the process would get. The value is checked against the memory model.
+    pub fn load(&self, addr: u64) -> Result<u64, Signal> {
+        op::guest::access(&self.process.machine, &self.process.mm, &self.mmu, addr, None)
+    }
+
+    /// Writes the word at an address of the process.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the process would get.
+    pub fn store(&self, addr: u64, word: u64) -> Result<(), Signal> {
+        op::guest::access(&self.process.machine, &self.process.mm, &self.mmu, addr, Some(word)).map(drop)
+    }
+
+    /// Ends the virtual machine; the process goes on.
+    pub fn stop(self) {
+        op::mmu_notifier::mmu_notifier_unregister(&self.process.machine, &self.process.mm, &self.mmu);
+    }
+}
+
+/// A page of a process that a device writes to past the page tables.
+pub struct Pin {
+    process: Process,
+    addr: u64,
+    page: Option<op::gup::UserPage>,
+}
+
+impl Pin {
+    /// Writes the word. The process sees it, as long as it keeps the page mapped.
+    pub fn write(&self, word: u64) {
+        if let Some(page) = &self.page {
+            op::gup::write_behind(&self.process.machine, &self.process.mm, self.addr, page, word);
+        }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(page) = self.page.take() {
+            op::gup::put_user_page(&self.process.machine, page);
+        }
     }
 }

@@ -20,14 +20,17 @@ pub(crate) struct AnonVma {
 impl AnonVma {
     /// A new family.
     pub(crate) fn root(id: u64) -> Arc<Self> {
-        Arc::new(Self { root: None, rwsem: RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id)), vmas: Mutex::default() })
+        let rwsem = RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id));
+        let vmas = Mutex::new(Intervals::under(&rwsem));
+        Arc::new(Self { root: None, rwsem, vmas })
     }
 
     /// A child in the family of `parent`.
     pub(crate) fn child(id: u64, parent: &Arc<Self>) -> Arc<Self> {
-        let root = Some(parent.root.as_ref().unwrap_or(parent).clone());
+        let root = parent.root.as_ref().unwrap_or(parent).clone();
         let rwsem = RwSem::new(&ANON_VMA_RWSEM, ("anon_vma", id));
-        Arc::new(Self { root, rwsem, vmas: Mutex::default() })
+        let vmas = Mutex::new(Intervals::under(&root.rwsem));
+        Arc::new(Self { root: Some(root), rwsem, vmas })
     }
 
     /// Returns the first of the family, whose tree has the VMAs of all.

@@ -46,6 +46,8 @@ pub(crate) struct Folio {
     pub(crate) reclaim: AtomicBool,
     /// Its slot of the swap device and 1; 0 if it is not in the swap cache.
     swap: AtomicU64,
+    /// Who writes to it past all page tables; each has a reference too.
+    pub(crate) pins: AtomicI64,
     words: Box<[AtomicU64]>,
     refs: AtomicI64,
     maps: AtomicI64,
@@ -66,6 +68,7 @@ impl Folio {
             writeback: AtomicBool::new(false),
             reclaim: AtomicBool::new(false),
             swap: AtomicU64::new(0),
+            pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             refs: AtomicI64::new(1),
             maps: AtomicI64::new(0),
@@ -107,6 +110,11 @@ impl Folio {
     /// Sets its slot.
     pub(crate) fn set_swap(&self, slot: Option<u64>) {
         self.swap.store(slot.map_or(0, |slot| slot + 1), Relaxed);
+    }
+
+    /// Checks that this actor has locked it.
+    pub(crate) fn check_locked(&self, what: &str) {
+        sched::must_hold(self.lock.is_mine(), || format!("folio {} is {what} without being locked", self.pfn));
     }
 
     /// Returns whether it caches a page of this mapping.
@@ -161,6 +169,11 @@ impl Folio {
         if left < 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} has a map count of {left}", self.pfn));
         }
+    }
+
+    /// Returns whether somebody writes to it past all page tables.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pins.load(Relaxed) > 0
     }
 
     pub(crate) fn maps(&self) -> i64 {

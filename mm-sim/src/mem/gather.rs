@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
 use crate::{
     machine::Machine,
-    op::{dirty, swap},
+    op::{dirty, mmu_notifier, swap},
 };
 
 /// Folios and tables that wait for the flush.
@@ -22,6 +22,7 @@ impl Gather {
     /// Empties the entries of a range whose folio `wants`, and keeps the folios. What is absent stays, but for pages that
     /// are being moved.
     pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if let Some(Absent::Migration(pfn)) = entry.as_absent() {
                 if m.memory.folio(pfn).is_some_and(|folio| wants(&folio)) {
@@ -35,6 +36,7 @@ impl Gather {
 
     /// Empties all entries of a range: of pages that are there, and of those that are elsewhere.
     pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
                 take_absent(m, mm, slot, entry);

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::AddressSpace;
-use crate::{classes::I_RWSEM, sync::RwSem};
+use crate::{classes::I_RWSEM, sched, sync::RwSem};
 
 /// A file.
 pub(crate) struct Inode {
@@ -37,6 +37,9 @@ impl Inode {
 
     /// Sets the size, in pages.
     pub(crate) fn set_size(&self, pages: u64) {
+        let shrinks = pages < self.size();
+        let holds = self.i_rwsem.is_mine_to_write() && (!shrinks || self.mapping.invalidate_lock.is_mine_to_write());
+        sched::must_hold(holds, || format!("file {} gets a new size without its locks", self.id));
         self.size.store(pages, Relaxed);
     }
 

@@ -9,12 +9,11 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Folio;
 use crate::{
     classes::LRU_LOCK,
-    finding::Invariant,
     sched::{self, ActorId},
     sync::SpinLock,
 };
@@ -85,9 +84,8 @@ impl Lru {
 
     /// Puts a folio of a batch onto the list, unless it is gone. The caller has the lock.
     fn put_on(&self, folio: &Arc<Folio>) {
-        self.check_lock();
+        let mut list = self.locked();
         if folio.lru.load(Relaxed) == IN_BATCH {
-            let mut list = self.list.lock();
             list.youngest += 1;
             let place = list.youngest;
             folio.lru.store(place, Relaxed);
@@ -99,7 +97,7 @@ impl Lru {
     #[track_caller]
     pub(crate) fn rotate(&self, folio: &Arc<Folio>) {
         let _lru_lock = self.lock.lock_irq();
-        let mut list = self.list.lock();
+        let mut list = self.locked();
         let place = folio.lru.load(Relaxed);
         if list.folios.remove(&place).is_some() {
             list.oldest -= 1;
@@ -127,17 +125,15 @@ impl Lru {
             self.add_drain_all();
         }
         let _lru_lock = self.lock.lock_irq();
-        self.check_lock();
         let place = folio.lru.swap(0, Relaxed);
-        place != 0 && self.list.lock().folios.remove(&place).is_some()
+        place != 0 && self.locked().folios.remove(&place).is_some()
     }
 
     /// Takes up to `count` folios off the old end, with a reference each.
     #[track_caller]
     pub(crate) fn isolate(&self, count: usize) -> Vec<Arc<Folio>> {
         let _lru_lock = self.lock.lock_irq();
-        self.check_lock();
-        let mut list = self.list.lock();
+        let mut list = self.locked();
         let old: Vec<_> = list.folios.iter().take(count).map(|(&place, folio)| (place, folio.clone())).collect();
         let isolate = |(place, folio): (u64, Arc<Folio>)| {
             folio.try_get().then(|| {
@@ -149,14 +145,14 @@ impl Lru {
         old.into_iter().filter_map(isolate).collect()
     }
 
+    /// The list, for who holds its lock.
+    fn locked(&self) -> MutexGuard<'_, List> {
+        sched::must_hold(self.lock.is_mine(), || "the LRU list is used without lru_lock".to_owned());
+        self.list.lock()
+    }
+
     /// Returns how many folios are on it, or on their way.
     pub(crate) fn len(&self) -> usize {
         self.list.lock().folios.len() + self.batches.lock().values().map(Vec::len).sum::<usize>()
-    }
-
-    fn check_lock(&self) {
-        if !self.lock.is_mine() {
-            sched::finding(Invariant::ChangedUnprotected, "the LRU list is changed without its lock".to_owned());
-        }
     }
 }

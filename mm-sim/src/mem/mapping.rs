@@ -8,12 +8,11 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Folio, HUGE_PAGES, Intervals};
 use crate::{
     classes::{I_LOCK, I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK, PRIVATE_LOCK},
-    finding::Invariant,
     sched,
     sync::{RwSem, SpinLock},
 };
@@ -39,14 +38,15 @@ pub(crate) struct AddressSpace {
 impl AddressSpace {
     pub(crate) fn new(file: u64) -> Arc<Self> {
         let owner = ("file", file);
+        let i_mmap_rwsem = RwSem::new(&I_MMAP_RWSEM, owner);
         Arc::new(Self {
             file,
-            i_mmap_rwsem: RwSem::new(&I_MMAP_RWSEM, owner),
+            i_mmap: Mutex::new(Intervals::under(&i_mmap_rwsem)),
+            i_mmap_rwsem,
             invalidate_lock: RwSem::new(&INVALIDATE_LOCK, owner),
             i_pages: SpinLock::new(&I_PAGES, owner),
             i_lock: SpinLock::new(&I_LOCK, owner),
             private_lock: SpinLock::new(&PRIVATE_LOCK, owner),
-            i_mmap: Mutex::default(),
             cache: Mutex::default(),
             dirty: Mutex::default(),
             is_dirty: AtomicBool::new(false),
@@ -68,26 +68,24 @@ impl AddressSpace {
     /// Adds a folio, unless a page of it is cached already. The cache gets references, one a page.
     pub(crate) fn add(&self, index: u64, folio: &Arc<Folio>) -> bool {
         let _i_pages = self.i_pages.lock_irq();
-        self.check_lock();
         let new = self.peek(index).is_none();
         if new {
             folio.get(folio.pages());
-            self.cache.lock().insert(index, folio.clone());
+            self.locked().insert(index, folio.clone());
         }
         new
     }
 
     /// Takes a folio out. The caller has `i_pages` and takes over the references of the cache.
     pub(crate) fn remove(&self, index: u64) -> Option<Arc<Folio>> {
-        self.check_lock();
+        let mut cache = self.locked();
         self.dirty.lock().remove(&index);
-        self.cache.lock().remove(&index)
+        cache.remove(&index)
     }
 
     /// Replaces the small folios of a huge one. The caller has `i_pages` and takes over their references.
     pub(crate) fn replace(&self, index: u64, huge: &Arc<Folio>) -> Vec<Arc<Folio>> {
-        self.check_lock();
-        let mut cache = self.cache.lock();
+        let mut cache = self.locked();
         let old = (index..index + HUGE_PAGES).filter_map(|index| cache.remove(&index)).collect();
         huge.get(huge.pages());
         cache.insert(index, huge.clone());
@@ -96,15 +94,14 @@ impl AddressSpace {
 
     /// Notes that a folio is dirty, if it is still cached. The caller has `i_pages`.
     pub(crate) fn tag_dirty(&self, index: u64, folio: &Folio) {
-        self.check_lock();
-        if self.cache.lock().get(&index).is_some_and(|cached| cached.pfn == folio.pfn) {
+        if self.locked().get(&index).is_some_and(|cached| cached.pfn == folio.pfn) {
             self.dirty.lock().insert(index);
         }
     }
 
     /// Notes that a folio is clean, unless it is dirty again. The caller has `i_pages`.
     pub(crate) fn untag(&self, index: u64, folio: &Folio) {
-        self.check_lock();
+        let _cache = self.locked();
         if !folio.dirty.load(Relaxed) {
             self.dirty.lock().remove(&index);
         }
@@ -117,9 +114,7 @@ impl AddressSpace {
 
     /// Notes whether the file is dirty. The caller has `i_lock`. Returns whether it was.
     pub(crate) fn set_inode_dirty(&self, dirty: bool) -> bool {
-        if !self.i_lock.is_mine() {
-            sched::finding(Invariant::ChangedUnprotected, format!("file {} gets a state without i_lock", self.file));
-        }
+        sched::must_hold(self.i_lock.is_mine(), || format!("file {} gets a state without i_lock", self.file));
         self.is_dirty.swap(dirty, Relaxed)
     }
 
@@ -128,11 +123,10 @@ impl AddressSpace {
         self.is_dirty.load(Relaxed)
     }
 
-    fn check_lock(&self) {
-        if !self.i_pages.is_mine() {
-            let text = format!("the cache of file {} is changed without i_pages", self.file);
-            sched::finding(Invariant::ChangedUnprotected, text);
-        }
+    /// The cache, for who changes it.
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Folio>>> {
+        sched::must_hold(self.i_pages.is_mine(), || format!("the cache of file {} changes without i_pages", self.file));
+        self.cache.lock()
     }
 
     /// Returns the cached folios from `index` on, without references.

@@ -99,6 +99,9 @@ impl Memory {
         if folio.maps() != 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
         }
+        if folio.is_pinned() {
+            sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
+        }
         if self.folios.remove(&folio.pfn).is_some() {
             self.zone.give(folio.pages());
         }

@@ -11,10 +11,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{PageTable, Vma};
+use super::{PageTable, SecondaryMmu, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
+    sched,
     sync::{ReadGuard, RwSem, SpinLock, WriteGuard},
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Mm {
     pub(crate) swaps: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// Who is told before entries change.
+    pub(crate) notifiers: Mutex<Vec<Arc<SecondaryMmu>>>,
     seq: AtomicU64,
     first_mark: Mutex<Option<Arc<Vma>>>,
 }
@@ -52,6 +55,7 @@ impl Mm {
             rss: AtomicI64::new(0),
             swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            notifiers: Mutex::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),
         })
@@ -93,6 +97,7 @@ impl Mm {
 
     /// Returns the VMAs that overlap the range, in order.
     pub(crate) fn find_all(&self, range: &Range<u64>) -> Vec<Arc<Vma>> {
+        self.check_tree(self.mmap_lock.is_mine(), "read");
         let vmas = self.vmas.lock();
         let before = vmas.range(..range.start).next_back().filter(|(_, vma)| vma.range().end > range.start);
         before.into_iter().chain(vmas.range(range.clone())).map(|(_, vma)| vma.clone()).collect()
@@ -100,17 +105,24 @@ impl Mm {
 
     /// Returns all VMAs, in order.
     pub(crate) fn all(&self) -> Vec<Arc<Vma>> {
+        self.check_tree(self.mmap_lock.is_mine(), "read");
         self.vmas.lock().values().cloned().collect()
     }
 
     /// Puts a VMA into the tree.
     pub(crate) fn insert(&self, vma: &Arc<Vma>) {
+        self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().insert(vma.range().start, vma.clone());
     }
 
     /// Takes a VMA out of the tree.
     pub(crate) fn remove(&self, vma: &Vma) {
+        self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().remove(&vma.range().start);
+    }
+
+    fn check_tree(&self, holds: bool, what: &str) {
+        sched::must_hold(holds, || format!("the VMA tree of process {} is {what} without the mmap lock", self.id));
     }
 
     /// Returns the gap around a range that is not in the tree: the end of the VMA before, the start of the one after.

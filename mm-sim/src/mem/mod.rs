@@ -6,6 +6,7 @@
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Swap`]: the swap device and the swap cache.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
+//! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * [`Wb`]: which files have something to be written.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
@@ -21,6 +22,7 @@ mod mapping;
 mod memory;
 mod mm;
 pub(crate) mod rmap;
+mod secondary_mmu;
 pub(crate) mod swap;
 mod table;
 mod tlb;
@@ -39,7 +41,8 @@ pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
-pub(crate) use mm::Mm;
+pub(crate) use mm::{Mm, MmapWrite};
+pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use swap::Swap;
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;

@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 use super::{Folio, Gather, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
-    op::{dirty, swap},
+    op::{dirty, mmu_notifier, swap},
     sched,
     sync::{ReadGuard, RwSem},
 };
@@ -54,6 +54,7 @@ pub(crate) fn folio_referenced(m: &Machine, folio: &Folio) -> Option<u32> {
 #[inline(never)]
 pub(crate) fn try_to_unmap(m: &Machine, folio: &Arc<Folio>) {
     let _scope = sched::scope("try_to_unmap");
+    folio.check_locked("unmapped");
     rmap_walk(folio, true, &mut |vma, range| try_to_unmap_one(m, folio, vma, range));
 }
 
@@ -71,9 +72,11 @@ fn try_to_unmap_one(m: &Machine, folio: &Arc<Folio>, vma: &Vma, range: Range<u64
 /// Makes all entries that map a locked folio clean and read-only. Returns whether one was dirty.
 pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
     let _scope = sched::scope("folio_mkclean");
+    folio.check_locked("made clean");
     let mut dirty = false;
     rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
+        let _told = mmu_notifier::invalidate_range_start(m, &mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if maps(folio, entry.as_page()) && (entry.is_dirty() || entry.is_writable()) {
                 dirty |= slot.update(|entry| entry.clean().writable(false)).is_dirty();
@@ -92,8 +95,8 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
 pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
     let Some(place) = folio.place() else { return 0 };
     let (index, vmas) = match &place {
-        Place::File(mapping, index) => (*index, mapping.i_mmap.lock().overlapping(*index..*index + folio.pages())),
-        Place::Anon(anon_vma, index) => (*index, anon_vma.vmas.lock().overlapping(*index..*index + folio.pages())),
+        Place::File(mapping, index) => (*index, mapping.i_mmap.lock().peek(*index..*index + folio.pages())),
+        Place::Anon(anon_vma, index) => (*index, anon_vma.vmas.lock().peek(*index..*index + folio.pages())),
     };
     let mut found = std::collections::BTreeSet::new();
     for vma in vmas {

@@ -199,6 +199,8 @@ impl Vma {
             let text = format!("vma {} is write-locked without the mmap lock", self.id);
             sched::finding(Invariant::VmaChangedUnprotected, text);
         }
+        let is_ours = self.lock.is_mine_to_write();
+        sched::must_hold(is_ours, || format!("vma {} is marked although its readers have not ended", self.id));
         self.seq.store(mm.seq(), Relaxed);
     }
 }

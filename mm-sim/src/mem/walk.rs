@@ -31,12 +31,28 @@ impl Slot {
         self.table.load(self.index)
     }
 
+    /// Writes the entry, under its lock. Returns what was there.
     pub(crate) fn store(&self, entry: Entry) -> Entry {
+        self.check_locked();
         self.table.store(self.index, entry)
+    }
+
+    /// Writes the entry when nobody else can reach the table. Returns what was there.
+    pub(crate) fn store_unlocked(&self, entry: Entry) -> Entry {
+        self.table.store(self.index, entry)
+    }
+
+    /// Checks that the lock of the table is held; the levels above have none, but the mm's page_table_lock.
+    fn check_locked(&self) {
+        let table = &self.table;
+        sched::must_hold(table.level > Level::Pmd || table.lock.is_mine(), || {
+            format!("an entry of {} table {} changes without its lock", table.level.as_str(), table.id)
+        });
     }
 
     /// Changes the entry, with the bits that the hardware has set until now. Returns what was there.
     pub(crate) fn update(&self, change: impl Fn(Entry) -> Entry) -> Entry {
+        self.check_locked();
         self.table.update(self.index, change)
     }
 }
@@ -114,6 +130,9 @@ impl Mm {
     }
 
     fn fill(&self, m: &Machine, slot: &Slot, new: Arc<PageTable>) {
+        sched::must_hold(slot.table.level <= Level::Pmd || self.page_table_lock.is_mine(), || {
+            format!("a {} entry of process {} is filled without page_table_lock", slot.table.level.as_str(), self.id)
+        });
         if slot.load().is_none() {
             slot.store(Entry::table(new.id));
             self.tables.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
-use crate::{classes::WB_LIST_LOCK, finding::Invariant, sched, sync::SpinLock};
+use crate::{classes::WB_LIST_LOCK, sched, sync::SpinLock};
 
 /// The list of the dirty files of one device, by number.
 pub(crate) struct Wb {
@@ -41,11 +41,6 @@ impl Wb {
     }
 
     fn check_lock(&self) {
-        if !self.list_lock.is_mine() {
-            sched::finding(
-                Invariant::ChangedUnprotected,
-                "the list of dirty files is used without its lock".to_owned(),
-            );
-        }
+        sched::must_hold(self.list_lock.is_mine(), || "the list of dirty files is used without its lock".to_owned());
     }
 }

@@ -12,7 +12,6 @@ use dashmap::DashMap;
 
 use crate::{
     classes::{PCP_LOCK, ZONE_LOCK},
-    finding::Invariant,
     sched::{self, ActorId},
     sync::SpinLock,
 };
@@ -31,9 +30,7 @@ struct Pages {
 impl Pages {
     /// Changes the count. The caller has the lock.
     fn add(&self, pages: i64) {
-        if !self.lock.is_mine() {
-            sched::finding(Invariant::ChangedUnprotected, "free pages are counted without the lock".to_owned());
-        }
+        sched::must_hold(self.lock.is_mine(), || "free pages are counted without the lock".to_owned());
         self.count.fetch_add(pages, Relaxed);
     }
 

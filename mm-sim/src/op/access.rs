@@ -69,7 +69,8 @@ fn offset_in(slot: &Slot, addr: u64) -> u64 {
     addr % slot.table.level.entry_size() / PAGE_SIZE
 }
 
-fn perform(m: &Machine, mm: &Mm, addr: u64, folio: &Folio, pfn: u64, word: Option<u64>) -> u64 {
+/// Reads or writes a word at this very step, and checks it against the model.
+pub(crate) fn perform(m: &Machine, mm: &Mm, addr: u64, folio: &Folio, pfn: u64, word: Option<u64>) -> u64 {
     let page = addr / PAGE_SIZE;
     let (value, check) = match word {
         None => {

@@ -46,6 +46,8 @@ fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
     let mut mine = vma.anon_vma.lock();
     if mine.is_none() {
         link(vma, &anon_vma);
+        let holds = mm.page_table_lock.is_mine();
+        sched::must_hold(holds, || format!("vma {} gets an anon_vma without page_table_lock", vma.id));
         *mine = Some(anon_vma.clone());
     }
 }

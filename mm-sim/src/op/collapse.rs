@@ -127,6 +127,8 @@ fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: I
     }
     huge.uptodate.store(true, Relaxed);
     huge.set_place(Some(Place::File(file.mapping.clone(), start)));
+    huge.check_locked("put into the cache");
+    old.iter().for_each(|(folio, _)| folio.check_locked("taken out of the cache"));
     {
         let _i_pages = file.mapping.i_pages.lock_irq();
         file.mapping.replace(start, huge);

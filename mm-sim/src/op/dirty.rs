@@ -51,6 +51,7 @@ pub(crate) fn mark_inode_dirty(m: &Machine, mapping: &AddressSpace) {
 /// Writes a locked folio to disk at once, if it is dirty.
 pub(crate) fn write_now(file: &Inode, folio: &Folio) {
     let Some(Place::File(mapping, base)) = folio.place() else { return };
+    folio.check_locked("written to disk");
     if folio.dirty.swap(false, Relaxed) {
         (0..folio.pages()).for_each(|i| file.write_disk(base + i, folio.read(folio.pfn + i)));
         let _i_pages = mapping.i_pages.lock_irq();
@@ -62,6 +63,7 @@ pub(crate) fn write_now(file: &Inode, folio: &Folio) {
 /// clean and under writeback. Returns whether it was dirty.
 #[inline(never)]
 pub(crate) fn start_writeback(folio: &Arc<Folio>) -> bool {
+    folio.check_locked("written");
     let was_dirty = folio.dirty.swap(false, Relaxed);
     if was_dirty {
         folio.get(1);

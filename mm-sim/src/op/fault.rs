@@ -98,6 +98,17 @@ fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> R
     to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
 }
 
+/// Faults a page in for a caller who has the mmap lock and knows the VMA.
+pub(crate) fn fixup_user_fault(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    vma: &Arc<Vma>,
+    addr: u64,
+    write: bool,
+) -> Result<(), Signal> {
+    to_result(handle_mm_fault(m, mm, vma, addr, write, false))
+}
+
 const fn to_result(outcome: Outcome) -> Result<(), Signal> {
     match outcome {
         Outcome::Done | Outcome::Retry => Ok(()),

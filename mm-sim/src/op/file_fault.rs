@@ -162,6 +162,7 @@ fn set_file_pte(fault: &VmFault<'_>, map: &PteMap<'_>, addr: u64, folio: &Arc<Fo
     let slot = map.slot(addr);
     if slot.load().is_none() {
         fault.mm.check_install(&fault.vma);
+        folio.check_locked("mapped");
         folio.map();
         slot.store(Entry::page(pfn).writable(writable));
         fault.mm.rss.fetch_add(1, Relaxed);
@@ -183,6 +184,7 @@ fn do_set_pmd(fault: &VmFault<'_>, folio: &Arc<Folio>, writable: bool) -> bool {
     let empty = fault.pmd.load().is_none();
     if empty {
         fault.mm.check_install(&fault.vma);
+        folio.check_locked("mapped");
         folio.map();
         fault.pmd.store(Entry::page(folio.pfn).writable(writable));
         fault.mm.rss.fetch_add(folio.pages() as i64, Relaxed);

@@ -71,6 +71,8 @@ pub(crate) fn page_of(folio: &Folio, index: u64) -> u64 {
 /// Adds an empty folio to the cache, or finds the one that somebody else has added. Returns it with a reference.
 #[inline(never)]
 pub(crate) fn add_folio(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Arc<Folio>, OutOfMemory> {
+    let holds = file.mapping.invalidate_lock.is_mine() || file.i_rwsem.is_mine_to_write();
+    sched::must_hold(holds, || format!("a page of file {} is cached while it may be cut", file.id));
     let new = m.alloc_folio(FolioKind::File, 1)?;
     new.set_place(Some(Place::File(file.mapping.clone(), index)));
     if file.mapping.add(index, &new) {
@@ -86,6 +88,7 @@ pub(crate) fn add_folio(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Ar
 
 /// Reads a locked folio from disk if that has not been done.
 pub(crate) fn read_folio(file: &Inode, folio: &Folio) {
+    folio.check_locked("read from disk");
     if let Some(Place::File(_, base)) = folio.place()
         && !folio.uptodate.load(Relaxed)
     {

@@ -2,14 +2,20 @@
 //!
 //! Lock order: parent's `mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
 //! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
-//! `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are flushed once, at the end.
+//! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are
+//! flushed once, at the end. A page that somebody has pinned is copied at once.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-use super::anon_vma;
+use super::{anon_vma, mmu_notifier};
 use crate::{
     machine::Machine,
-    mem::{Absent, ENTRIES, Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, PteMap, Slot, Vma},
+    mem::{
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
+    },
     sched,
 };
 
@@ -73,6 +79,7 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Arc<Mm>, vma: &Vma, copy: &
         // Nothing private in it: the child faults it in from the file, or as zeros.
         return Ok(());
     }
+    let _told = mmu_notifier::invalidate_range_start(m, parent, &range);
     let mut addr = range.start;
     while addr < range.end {
         let next = (addr / PMD_SIZE + 1) * PMD_SIZE;
@@ -87,33 +94,74 @@ fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Arc<Mm>, &Vma), start: u64, en
     if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
         let target = to.0.pmd_alloc(m, start)?;
         to.0.pte_alloc(m, &target)?;
-        let dst = to.0.pte_offset_map_lock(m, to.1, &target, 0);
-        if let (Some(dst), Some(src)) = (dst, from.0.pte_offset_map_lock(m, from.1, &source, 1)) {
-            copy_pte_range(m, to.0, &src, &dst, start, end);
+        let (mut addr, mut spare) = (start, None);
+        while let Some(pinned) = copy_locked(m, (from, &source), (to, &target), addr..end, &mut spare) {
+            // The copy is made without pte locks, and used on the way back.
+            (addr, spare) = (pinned, Some(m.alloc_folio(FolioKind::Anon, 1)?));
         }
+        spare.iter().for_each(|unused| m.put_folio(unused, 1));
     }
     Ok(())
 }
 
-#[inline(never)]
-fn copy_pte_range(m: &Machine, child: &Arc<Mm>, src: &PteMap<'_>, dst: &PteMap<'_>, start: u64, end: u64) {
-    debug_assert!((end - start) / PAGE_SIZE <= ENTRIES as u64);
-    for addr in (start..end).step_by(PAGE_SIZE as usize) {
-        copy_present_pte(m, child, src, dst, addr);
-    }
+/// Copies entries under the locks of both tables. Returns where it has stopped for want of a spare folio.
+fn copy_locked(
+    m: &Machine,
+    (from, source): ((&Mm, &Vma), &Slot),
+    (to, target): ((&Arc<Mm>, &Vma), &Slot),
+    range: Range<u64>,
+    spare: &mut Option<Arc<Folio>>,
+) -> Option<u64> {
+    let dst = to.0.pte_offset_map_lock(m, to.1, target, 0)?;
+    let src = from.0.pte_offset_map_lock(m, from.1, source, 1)?;
+    copy_pte_range(m, (from.0, &src), (to, &dst), range, spare)
 }
 
-fn copy_present_pte(m: &Machine, child: &Arc<Mm>, src: &PteMap<'_>, dst: &PteMap<'_>, addr: u64) {
+#[inline(never)]
+fn copy_pte_range(
+    m: &Machine,
+    from: (&Mm, &PteMap<'_>),
+    to: ((&Arc<Mm>, &Vma), &PteMap<'_>),
+    range: Range<u64>,
+    spare: &mut Option<Arc<Folio>>,
+) -> Option<u64> {
+    debug_assert!((range.end - range.start) / PAGE_SIZE <= ENTRIES as u64);
+    range.step_by(PAGE_SIZE as usize).find(|&addr| !copy_present_pte(m, from, to, addr, spare))
+}
+
+/// Copies one entry, or the page if somebody has pinned it. Returns whether it could: a page needs a spare folio.
+fn copy_present_pte(
+    m: &Machine,
+    (parent, src): (&Mm, &PteMap<'_>),
+    ((child, vma), dst): ((&Arc<Mm>, &Vma), &PteMap<'_>),
+    addr: u64,
+    spare: &mut Option<Arc<Folio>>,
+) -> bool {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
     if entry.as_absent().is_some() {
-        return copy_absent_pte(m, child, &slot, &dst.slot(addr), entry);
+        copy_absent_pte(m, child, &slot, &dst.slot(addr), entry);
+        return true;
     }
-    let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
-    folio.map();
-    slot.update(|entry| entry.writable(false));
-    dst.slot(addr).store(entry.writable(false).clean());
+    let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return true };
+    if folio.kind == FolioKind::Anon && folio.is_pinned() {
+        let Some(copy) = spare.take() else { return false };
+        // What the child has is what was there at this moment, whatever is written behind the page tables later.
+        copy.write(copy.pfn, folio.read(folio.pfn));
+        let page = addr / PAGE_SIZE;
+        m.model.fork(parent.id, child.id, page..page + 1);
+        copy.set_place(vma.anon_vma.lock().clone().map(|anon_vma| Place::Anon(anon_vma, vma.pgoff_of(addr))));
+        copy.map();
+        m.lru.add(&copy);
+        dst.slot(addr).store(Entry::page(copy.pfn));
+        m.put_folio(&copy, 1);
+    } else {
+        folio.map();
+        slot.update(|entry| entry.writable(false));
+        dst.slot(addr).store(entry.writable(false).clean());
+    }
     child.rss.fetch_add(1, Relaxed);
+    true
 }
 
 /// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).

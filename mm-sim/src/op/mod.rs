@@ -8,6 +8,8 @@
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `reclaim`: gets memory back.
+//! * `gup`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
+//!   `take_all_locks`: telling it what changes.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod absent_fault;
@@ -21,9 +23,12 @@ pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod guest;
+pub(crate) mod gup;
 pub(crate) mod huge_pmd;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
+pub(crate) mod mmu_notifier;
 pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
@@ -32,6 +37,7 @@ pub(crate) mod pgtables;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
 pub(crate) mod swap;
+pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
 pub(crate) mod vma;
 pub(crate) mod write_fault;

@@ -8,6 +8,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use super::mmu_notifier;
 use crate::{
     Bug,
     machine::Machine,
@@ -26,6 +27,7 @@ pub(crate) fn move_page_tables(
 ) -> Result<(), OutOfMemory> {
     let _scope = sched::scope("move_page_tables");
     let (old, new) = (from.1, to.1);
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &old);
     let pages = old.start / PAGE_SIZE..old.end / PAGE_SIZE;
     let mut addr = old.start;
     while addr < old.end {

@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::vma::modify;
+use super::{mmu_notifier, vma::modify};
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
@@ -46,6 +46,7 @@ fn mprotect_fixup(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, part: &Range<u64>, 
 /// Takes from the entries of a range what the VMA does not allow, and flushes.
 #[inline(never)]
 fn change_protection(m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>, allowed: VmFlags) {
+    let _told = mmu_notifier::invalidate_range_start(m, mm, range);
     mm.walk(m, vma, range.clone(), &mut |slot, _, entry| {
         if entry.is_page() {
             slot.update(|entry| entry.writable(entry.is_writable() && allowed.write).accessible(allowed.read));

@@ -75,7 +75,7 @@ fn free_range(
 
 fn take_table(m: &Machine, mm: &Mm, slot: &Slot, gather: &mut Gather) {
     let Some(table) = slot.load().as_table().and_then(|id| m.memory.table(id)) else { return };
-    slot.store(Entry::NONE);
+    slot.store_unlocked(Entry::NONE);
     m.tlb.await_accesses();
     mm.tables.fetch_sub(1, Relaxed);
     gather.tables.push(table);

@@ -91,7 +91,7 @@ fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
 /// Frees a folio if nobody needs it. Returns whether it is gone.
 fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    if writeback::is_under_writeback(folio) || is_referenced(m, folio) {
+    if writeback::is_under_writeback(folio) || folio.is_pinned() || is_referenced(m, folio) {
         return false;
     }
     match folio.place() {

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::pgtables;
+use super::{mmu_notifier, pgtables};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Entry, HUGE_PAGES, Level, Mm, PMD_SIZE, Slot, Vma},
@@ -58,6 +58,7 @@ fn retract_one(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) {
     }
     let still_fits = vma.range().start <= addr && addr + PMD_SIZE <= vma.range().end;
     if mm.users.load(Relaxed) > 0 && !vma.detached.load(Relaxed) && still_fits {
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + PMD_SIZE));
         collapse_and_free_pmd(m, mm, vma, &pmd);
     }
 }
@@ -91,10 +92,12 @@ fn collapse_and_free_pmd(m: &Machine, mm: &Mm, vma: &Vma, pmd: &Slot) {
 #[inline(never)]
 fn retract_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) {
     let Some(pmd) = find_pmd(m, mm, addr) else { return };
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + PMD_SIZE));
     let _pmd_lock = pmd.table.lock.lock();
     let Some(table) = pmd.load().as_table().and_then(|id| m.memory.table(id)) else { return };
     let _ptl = table.lock.lock_nested(1);
     // An anon_vma may have come since: only under the pte lock is that for certain.
+    sched::must_hold(table.lock.is_mine(), || format!("table {} is found empty without its lock", table.id));
     if vma.anon_vma.lock().is_some() || table.used().next().is_some() {
         m.stats.retracts_skipped.add(1);
         return;

@@ -93,6 +93,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
     }
     if base < from {
         // A huge folio across the new end stays; what is cut off of it is zeros.
+        folio.check_locked("cut");
         (from - base..folio.pages()).for_each(|i| folio.write(folio.pfn + i, 0));
         return;
     }
@@ -108,6 +109,7 @@ fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>
     {
         let _i_lock = file.mapping.i_lock.lock();
         let _i_pages = file.mapping.i_pages.lock_irq();
+        folio.check_locked("taken out of the cache");
         file.mapping.remove(base);
         folio.set_place(None);
     }

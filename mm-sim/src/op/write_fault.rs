@@ -1,7 +1,8 @@
 //! A write to a page that is mapped read-only: use it, ask the file system, or copy.
 //!
 //! Lock order: `pte_lock -> folio_lock (trylock)` to see whether the page is ours alone; to copy, the pte lock is dropped,
-//! `-> fs_reclaim` for the copy, and the pte lock taken again, where everything is looked at anew.
+//! `-> fs_reclaim` for the copy, `-> mmu_notifier_invalidate_range_start`, and the pte lock taken again, where everything is
+//! looked at anew.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -10,9 +11,10 @@ use super::{
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
-    swap,
+    mmu_notifier, swap,
 };
 use crate::{
+    finding::Invariant,
     machine::Machine,
     mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
     sched,
@@ -40,8 +42,19 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
 fn is_ours_alone(m: &Machine, folio: &Arc<Folio>) -> bool {
+    if folio.is_pinned() && folio.maps() == 1 {
+        // A fork copies what is pinned, so it has never been shared since.
+        return true;
+    }
     let Some(_locked) = folio.lock.try_lock() else { return false };
     swap::free_swap(m, folio) && folio.maps() == 1 && folio.refs() == 1
+}
+
+/// Checks that nobody writes to a page past the page tables of whoever has just got a copy of it.
+fn check_not_pinned(old: &Folio) {
+    if old.kind == FolioKind::Anon && old.is_pinned() {
+        sched::finding(Invariant::PinBroken, format!("pinned folio {} is replaced by a copy", old.pfn));
+    }
 }
 
 #[inline(never)]
@@ -66,6 +79,7 @@ fn wp_page_copy(fault: &VmFault<'_>, old: &Arc<Folio>, pfn: u64, entry: Entry) -
     // Nobody writes to the old page meanwhile: no entry and no TLB lets anybody.
     let word = old.read(pfn);
     copy.write(copy.pfn, word);
+    let told = mmu_notifier::invalidate_range_start(fault.m, fault.mm, &(fault.addr..fault.addr + PAGE_SIZE));
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {
@@ -77,8 +91,10 @@ fn wp_page_copy(fault: &VmFault<'_>, old: &Arc<Folio>, pfn: u64, entry: Entry) -
             old.unmap();
             fault.m.put_folio(old, 1);
             fault.m.stats.copies.add(1);
+            check_not_pinned(old);
         }
     }
+    drop(told);
     fault.m.put_folio(&copy, 1);
     Ok(())
 }

@@ -3,12 +3,14 @@
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
 //! * `directed`: small ones, each for one race.
+//! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
 //! * `expect`: the expected verdict as a value.
 
 mod directed;
 mod expect;
 mod mail;
 mod soak;
+mod tour_rmap;
 
 pub use expect::Expect;
 
@@ -61,7 +63,8 @@ impl Plan {
 }
 
 /// All scenarios, in the order of `mm-sim list`.
-pub const ALL: &[Scenario] = &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK];
+pub const ALL: &[Scenario] =
+    &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK, tour_rmap::GUEST];
 
 /// Small scenarios, to be explored schedule by schedule.
 pub const DIRECTED: &[Scenario] =

@@ -114,6 +114,13 @@ pub(crate) fn finding(invariant: Invariant, text: String) {
     actor.context.findings.push(Finding { invariant, actor: actor.name.clone(), path, text });
 }
 
+/// Records that something is used without its lock, unless the caller `holds` it: the kernel's `lockdep_assert_held`.
+pub(crate) fn must_hold(holds: bool, what: impl FnOnce() -> String) {
+    if !holds && !std::thread::panicking() {
+        finding(Invariant::UsedUnlocked, what());
+    }
+}
+
 /// Returns what the run's mutation does to an acquisition.
 pub(crate) fn twist(site: &'static Location<'static>, class: &'static str, tries: bool) -> Option<Twist> {
     this()?.context.mutation.twist(site, class, tries)

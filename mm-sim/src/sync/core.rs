@@ -40,6 +40,15 @@ impl Want {
     }
 }
 
+/// How an acquisition nests among locks of its class.
+#[derive(Clone)]
+pub(super) enum Nesting {
+    /// On a level of its own; 0 if it does not nest.
+    Level(u8),
+    /// Beside others of its class, which this lock, that the actor has, keeps everybody else from nesting.
+    Under(Arc<Core>),
+}
+
 /// What a guard holds: all but `Taken` only ever happen under a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
@@ -136,31 +145,40 @@ impl Core {
     /// Acquires, waiting as long as it takes, unless the run's mutation has it otherwise.
     #[track_caller]
     pub(super) fn lock(self: &Arc<Self>, want: Want, subclass: u8) -> Hold {
+        self.lock_nested(want, Nesting::Level(subclass))
+    }
+
+    /// The same, nested in any of the ways there are.
+    #[track_caller]
+    pub(super) fn lock_nested(self: &Arc<Self>, want: Want, nesting: Nesting) -> Hold {
         match sched::twist(Location::caller(), self.class.name(), false) {
             Some(Twist::Skip) => {
                 sched::step();
                 return Hold::Skipped;
             }
             Some(Twist::Swap) => {
-                let core = self.clone();
-                if let Some(number) = sched::defer(Box::new(move || core.take(want, subclass))) {
+                let (core, nesting) = (self.clone(), nesting.clone());
+                if let Some(number) = sched::defer(Box::new(move || core.take(want, &nesting))) {
                     return Hold::Deferred(number);
                 }
             }
             Some(Twist::Wait) | None => {}
         }
-        self.take(want, subclass);
+        self.take(want, &nesting);
         sched::take_deferred();
         Hold::Taken
     }
 
     #[track_caller]
-    fn take(self: &Arc<Self>, want: Want, subclass: u8) {
+    fn take(self: &Arc<Self>, want: Want, nesting: &Nesting) {
         sched::step();
         if self.sleeps && sched::is_atomic() {
             sched::finding(Invariant::SleepInAtomic, format!("would sleep on {} under a spinning lock", self.label()));
         }
-        self.map.acquire(want.how().nested(Subclass::new(subclass)));
+        match nesting {
+            Nesting::Level(subclass) => self.map.acquire(want.how().nested(Subclass::new(*subclass))),
+            Nesting::Under(nest) => self.map.acquire_under(want.how(), &nest.map),
+        }
         let me = sched::current();
         let has_it = {
             let mut state = self.state.lock();
@@ -185,7 +203,7 @@ impl Core {
                 return Some(Hold::Skipped);
             }
             Some(Twist::Wait) => {
-                self.take(want, subclass);
+                self.take(want, &Nesting::Level(subclass));
                 return Some(Hold::Taken);
             }
             Some(Twist::Swap) | None => {}

@@ -26,6 +26,11 @@ impl FolioLock {
     pub(crate) fn try_lock(&self) -> Option<FolioGuard> {
         self.0.try_lock(Want::Write, 0).map(|hold| FolioGuard(self.0.clone(), hold))
     }
+
+    /// Returns whether this actor holds it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.is_mine(Want::Write)
+    }
 }
 
 /// Holds the lock of a folio.

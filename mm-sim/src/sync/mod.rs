@@ -3,6 +3,7 @@
 //! * `core`: the fair state that all of them share, and how an actor waits for it.
 //! * [`RwSem`]: a sleeping reader-writer lock with downgrade, the kernel's rwsem.
 //! * [`SpinLock`]: spins; who holds one must not sleep. [`Irq`]: the interrupts that it may have to keep out.
+//! * [`SleepMutex`]: sleeps; one holder.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
 //! * [`Mutation`]: deliberate bugs at run time.
@@ -14,6 +15,7 @@ mod core;
 mod folio_lock;
 mod irq;
 mod mutation;
+mod mutex;
 mod rcu;
 mod rwsem;
 mod spin;
@@ -24,6 +26,7 @@ pub(crate) use irq::{Irq, IrqOff, in_irq, watch_irqs};
 pub(crate) use mutation::Acquired;
 pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
+pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};

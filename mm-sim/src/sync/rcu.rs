@@ -1,12 +1,14 @@
 //! RCU: read sections, and callbacks that wait until every section that was open has ended.
 //!
-//! It has no lock class: a read section never waits and nobody waits for it with a lock held, so it orders nothing. What
-//! it does is real: a callback runs only after its grace period, and not a moment later, which is the hardest case for
+//! It has no lock class: a read section never waits and nobody waits for it with a lock held, so it orders nothing; but
+//! nothing may sleep in one. What it does is real: a callback runs only after its grace period, and not a moment later, which is the hardest case for
 //! whoever goes on reading without a section of his own.
 
 use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
+
+use crate::sched;
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -28,6 +30,7 @@ impl Rcu {
         state.next += 1;
         let section = state.next;
         state.open.insert(section);
+        sched::enter_atomic();
         RcuGuard { rcu: self, section }
     }
 
@@ -65,6 +68,7 @@ pub(crate) struct RcuGuard<'a> {
 
 impl Drop for RcuGuard<'_> {
     fn drop(&mut self) {
+        sched::leave_atomic();
         self.rcu.close(self.section);
     }
 }

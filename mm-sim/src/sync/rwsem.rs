@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Hold, Owner, Want};
+use super::core::{Core, Hold, Nesting, Owner, Want};
+use crate::sched::Waitable;
 
 /// A reader-writer semaphore.
 pub(crate) struct RwSem(Arc<Core>);
@@ -31,6 +32,13 @@ impl RwSem {
     #[track_caller]
     pub(crate) fn write_nested(&self, subclass: u8) -> WriteGuard {
         let hold = self.0.lock(Want::Write, subclass);
+        WriteGuard(Some(self.0.clone()), hold)
+    }
+
+    /// Acquires for writing, beside other locks of the class: the actor has `nest`, and whoever takes several of them does.
+    #[track_caller]
+    pub(crate) fn write_under(&self, nest: &Self) -> WriteGuard {
+        let hold = self.0.lock_nested(Want::Write, Nesting::Under(nest.0.clone()));
         WriteGuard(Some(self.0.clone()), hold)
     }
 
@@ -64,6 +72,16 @@ impl RwSem {
     /// Returns whether anybody but this actor holds it.
     pub(crate) fn is_held_by_others(&self) -> bool {
         self.0.is_held_by_others()
+    }
+
+    /// The same lock by another name: for what it protects, to ask who holds it.
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Returns its name and owner, such as `mapping->i_mmap_rwsem of file 1`.
+    pub(crate) fn label(&self) -> String {
+        Waitable::label(&*self.0)
     }
 
     /// What lockdep knows of it, for holds that outlive the lock word.

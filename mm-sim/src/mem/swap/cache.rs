@@ -33,9 +33,7 @@ impl Cache {
     }
 
     fn check_lock(&self) {
-        if !self.lock.is_mine() {
-            sched::finding(Invariant::ChangedUnprotected, "the swap cache is changed without its lock".to_owned());
-        }
+        sched::must_hold(self.lock.is_mine(), || "the swap cache is changed without its lock".to_owned());
     }
 }
 

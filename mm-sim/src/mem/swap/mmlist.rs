@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::Swap;
-use crate::{classes::MMLIST_LOCK, finding::Invariant, mem::Mm, sched, sync::SpinLock};
+use crate::{classes::MMLIST_LOCK, mem::Mm, sched, sync::SpinLock};
 
 /// The list, and its lock.
 pub(super) struct MmList {
@@ -30,9 +30,7 @@ impl MmList {
     }
 
     fn check_lock(&self) {
-        if !self.lock.is_mine() {
-            sched::finding(Invariant::ChangedUnprotected, "the mmlist is changed without its lock".to_owned());
-        }
+        sched::must_hold(self.lock.is_mine(), || "the mmlist is changed without its lock".to_owned());
     }
 }
 

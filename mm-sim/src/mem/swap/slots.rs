@@ -182,12 +182,7 @@ impl Swap {
 
 /// Changes a slot. Returns what it was.
 fn change(cluster: &Cluster, _locked: &SpinGuard, index: u64, f: impl FnOnce(&mut Slot)) -> Slot {
-    if !cluster.lock.is_mine() {
-        sched::finding(
-            Invariant::ChangedUnprotected,
-            "a swap slot is counted without the lock of its cluster".to_owned(),
-        );
-    }
+    sched::must_hold(cluster.lock.is_mine(), || "a swap slot is counted without the lock of its cluster".to_owned());
     let mut slots = cluster.slots.lock();
     let slot = &mut slots[index as usize];
     let was = *slot;

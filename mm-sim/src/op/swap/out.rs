@@ -1,7 +1,7 @@
 //! Reclaim's way of getting rid of an anonymous folio.
 //!
 //! Lock order, under the folio's lock: `-> swap_info->lock -> swap_cluster->lock` for a slot, `-> swap cache`; then
-//! `-> anon_vma->rwsem (read) -> pte_lock -> swap_cluster->lock`, `-> mmlist_lock` to leave the slot in the entries. The
+//! `-> anon_vma->rwsem (read) -> mmu_notifier_invalidate_range_start`, `-> pte_lock -> swap_cluster->lock`, `-> mmlist_lock` to leave the slot in the entries. The
 //! write ends in a soft interrupt, which takes `lruvec->lru_lock` to put the folio where it is freed next.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, Mm, PAGE_SIZE, Vma},
-    op::dirty,
+    op::{dirty, mmu_notifier},
     sched,
     sync::Irq,
 };
@@ -36,6 +36,7 @@ pub(crate) fn add_to_swap(m: &Machine, folio: &Arc<Folio>) -> bool {
 #[inline(never)]
 pub(crate) fn unmap_to_swap(m: &Machine, folio: &Arc<Folio>, slot: u64, place: (&Arc<Mm>, &Vma, Range<u64>)) {
     let (mm, vma, range) = place;
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
     mm.walk(m, vma, range, &mut |pte, addr, entry| {
         if entry.as_page() != Some(folio.pfn) {
             return;

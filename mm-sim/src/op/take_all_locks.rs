@@ -1,0 +1,61 @@
+//! `mm_take_all_locks`: keeps everybody away from the memory of a process.
+//!
+//! Lock order: `mmap_lock (write) -> mm_all_locks_mutex -> vma_lock (marks of all, from 6.4)`, `-> i_mmap_rwsem of all
+//! files`, `-> anon_vma->rwsem of all families`. Many locks of one class are held at once: whoever holds several of them
+//! holds this mmap lock (nest lock), and `mm_all_locks_mutex` keeps two processes from doing it at the same time. The VMAs
+//! come first, because that is the order of page faults (eeff9a5d47f8).
+
+use std::sync::Arc;
+
+use crate::{
+    machine::Machine,
+    mem::{AddressSpace, MmapWrite, Vma},
+    sched,
+    sync::{MutexGuard, WriteGuard},
+};
+
+/// Holds all locks of a process's memory. They are released in the reverse order.
+#[must_use]
+pub(crate) struct AllLocks {
+    _locks: Vec<WriteGuard>,
+    _mutex: MutexGuard,
+}
+
+/// Takes all locks of a process's memory. The caller has the mmap lock in write mode and keeps it until they are dropped.
+#[inline(never)]
+pub(crate) fn mm_take_all_locks(m: &Machine, mm: &MmapWrite) -> AllLocks {
+    let _scope = sched::scope("mm_take_all_locks");
+    let mutex = m.mm_all_locks_mutex.lock();
+    let vmas = mm.all();
+    vmas.iter().for_each(|vma| vma.vma_start_write(mm));
+    let mut locks = Vec::new();
+    vm_lock_mappings(mm, &vmas, &|_| true, &mut locks);
+    vm_lock_anon_vmas(mm, &vmas, &mut locks);
+    AllLocks { _locks: locks, _mutex: mutex }
+}
+
+/// Locks the files of some mappings, each once.
+#[inline(never)]
+fn vm_lock_mappings(
+    mm: &MmapWrite,
+    vmas: &[Arc<Vma>],
+    which: &dyn Fn(&AddressSpace) -> bool,
+    locks: &mut Vec<WriteGuard>,
+) {
+    for mapping in vmas.iter().filter_map(|vma| vma.file.as_ref()).map(|file| &file.mapping) {
+        if which(mapping) && !mapping.i_mmap_rwsem.is_mine_to_write() {
+            locks.push(mapping.i_mmap_rwsem.write_under(&mm.mmap_lock));
+        }
+    }
+}
+
+/// Locks the families of anonymous memory, each once.
+#[inline(never)]
+fn vm_lock_anon_vmas(mm: &MmapWrite, vmas: &[Arc<Vma>], locks: &mut Vec<WriteGuard>) {
+    for vma in vmas {
+        let chain = vma.anon_vma_chain.lock().clone();
+        for anon_vma in chain.iter().filter(|anon_vma| !anon_vma.rwsem().is_mine_to_write()) {
+            locks.push(anon_vma.rwsem().write_under(&mm.mmap_lock));
+        }
+    }
+}
