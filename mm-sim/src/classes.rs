@@ -48,7 +48,7 @@ pub static SWAP_INFO_LOCK: LockClass = LockClass::new("swap_info->lock");
 /// The counts of the slots of one cluster.
 pub static SWAP_CLUSTER_LOCK: LockClass = LockClass::new("swap_cluster->lock");
 /// The tree of the folios that are in memory and have a slot of the swap device.
-pub static SWAP_CACHE: LockClass = LockClass::new("swap cache");
+pub static SWAP_CACHE: LockClass = LockClass::new("swap_cache");
 /// The list of the processes that have something swapped out.
 pub static MMLIST_LOCK: LockClass = LockClass::new("mmlist_lock");
 /// Turning swap on and off.

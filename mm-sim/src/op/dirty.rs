@@ -9,6 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, Inode, Place},
+    sched,
 };
 
 /// Marks a folio dirty, and its file too if it is one of the page cache.
@@ -96,5 +97,5 @@ pub(crate) fn end_writeback(m: &Machine, folio: &Arc<Folio>) {
 
 /// Waits until a locked folio is not under writeback.
 pub(crate) fn wait_on_writeback(folio: &Folio) {
-    while folio.writeback.load(Relaxed) && crate::sched::idle() {}
+    sched::idle_while(|| folio.writeback.load(Relaxed));
 }

@@ -3,7 +3,7 @@
 //! Lock order: `fs_reclaim -> lru_lock`, then per folio `-> folio_lock (trylock)`,
 //! `-> i_mmap_rwsem or anon_vma->rwsem (read, trylock) -> pte_lock` to see whether it is in use,
 //! `-> i_mmap_rwsem or anon_vma->rwsem (read, waits) -> pte_lock` to unmap it, `-> inode->i_lock -> i_pages` or
-//! `-> swap cache` to take it out. What is dirty is written first: it is freed in a later round. For swap see `swap`.
+//! `-> swap_cache` to take it out. What is dirty is written first: it is freed in a later round. For swap see `swap`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 

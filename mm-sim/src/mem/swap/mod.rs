@@ -4,7 +4,7 @@
 //! * `cache`: the folios that have a slot.
 //! * `mmlist`: the processes that have something swapped out.
 //!
-//! Lock order: `swap_info->lock -> swap_cluster->lock`, `-> swap cache`; each alone under a pte lock. Counting a user of a
+//! Lock order: `swap_info->lock -> swap_cluster->lock`, `-> swap_cache`; each alone under a pte lock. Counting a user of a
 //! slot takes the lock of its cluster only; giving the last one back takes the device's lock too.
 
 mod cache;

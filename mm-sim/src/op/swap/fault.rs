@@ -1,8 +1,8 @@
 //! A page fault on an entry whose page is on the swap device.
 //!
 //! Lock order: under the VMA lock (from 6.6 on) or the mmap lock `-> fs_reclaim`, `-> swap_cluster->lock`,
-//! `-> swap cache` to read it, `-> folio_lock` (under the VMA lock only tried: who has to wait lets go of that first), then
-//! `-> pte_lock -> swap_cluster->lock`, `-> swap cache` to map it and to give the slot back.
+//! `-> swap_cache` to read it, `-> folio_lock` (under the VMA lock only tried: who has to wait lets go of that first), then
+//! `-> pte_lock -> swap_cluster->lock`, `-> swap_cache` to map it and to give the slot back.
 
 use std::sync::{
     Arc,
@@ -82,7 +82,7 @@ fn read_into_cache(m: &Machine, slot: u64, folio: &Arc<Folio>) {
         done.store(true, Relaxed);
     };
     sched::raise(Irq::Soft, DEVICE_STEPS, Box::new(end_io));
-    while !arrived.load(Relaxed) && sched::idle() {}
+    sched::idle_while(|| !arrived.load(Relaxed));
     m.stats.swapped_in.add(1);
 }
 

@@ -1,6 +1,6 @@
 //! Reclaim's way of getting rid of an anonymous folio.
 //!
-//! Lock order, under the folio's lock: `-> swap_info->lock -> swap_cluster->lock` for a slot, `-> swap cache`; then
+//! Lock order, under the folio's lock: `-> swap_info->lock -> swap_cluster->lock` for a slot, `-> swap_cache`; then
 //! `-> anon_vma->rwsem (read) -> mmu_notifier_invalidate_range_start`, `-> pte_lock -> swap_cluster->lock`, `-> mmlist_lock` to leave the slot in the entries. The
 //! write ends in a soft interrupt, which takes `lruvec->lru_lock` to put the folio where it is freed next.
 

@@ -1,7 +1,7 @@
 //! `swapoff`: brings everything back from the swap device.
 //!
 //! Lock order: `swapon_mutex -> swap_info->lock` to stop it; `-> mmlist_lock` to find a process, alone; per process
-//! `-> mmap_lock (read) -> folio_lock -> pte_lock -> swap_cluster->lock`, `-> swap cache`; at last
+//! `-> mmap_lock (read) -> folio_lock -> pte_lock -> swap_cluster->lock`, `-> swap_cache`; at last
 //! `-> swap_info->lock -> mmlist_lock`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
