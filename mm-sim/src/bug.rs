@@ -19,6 +19,18 @@ macro_rules! bugs {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
+            /// Returns the name on the command line, such as `mincore-under-lock`.
+            pub fn name(self) -> String {
+                let name = match self {
+                    $(Self::$name => stringify!($name),)*
+                };
+                let lower = |(at, letter): (usize, char)| {
+                    let dash = (at > 0 && letter.is_uppercase()).then_some('-');
+                    dash.into_iter().chain(letter.to_lowercase())
+                };
+                name.chars().enumerate().flat_map(lower).collect()
+            }
+
             /// Returns what goes wrong, in a few words.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -40,6 +52,8 @@ bugs! {
     MovedPmdNotCheckedAgain = "mremap does not check the PMD entry again under its lock",
     /// `mremap` flushes the TLBs only after it has dropped the pte locks.
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
+    /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
+    DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
 }

@@ -291,6 +291,11 @@ impl Model {
         if is_right { Ok(()) } else { Err(format!("an access to page {page:#x} gets {signal:?}")) }
     }
 
+    /// Returns whether nothing is mapped in a range.
+    pub(crate) fn is_free(&self, mm: u64, pages: Range<u64>) -> bool {
+        !self.is_off() && self.0.lock().mms.get(&mm).is_none_or(|mapped| mapped.range(pages).next().is_none())
+    }
+
     /// Returns the size of a file, in pages.
     #[cfg(test)]
     pub(crate) fn size(&self, file: u64) -> u64 {

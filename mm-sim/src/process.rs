@@ -109,6 +109,17 @@ impl Process {
         self.map(Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) })
     }
 
+    /// Maps `pages` pages of anonymous memory at an address. Returns whether nothing was mapped there.
+    pub fn map_anon_at(&self, addr: u64, pages: u64) -> bool {
+        let request = Request { addr: Some(addr), pages, flags: VmFlags::READ_WRITE, file: None };
+        op::mmap::mmap(&self.machine, &self.mm, request).is_some()
+    }
+
+    /// Makes a stack of `pages` pages, which grows down when a page below it is touched. Returns its lowest address.
+    pub fn map_stack(&self, pages: u64) -> u64 {
+        op::stack::map_stack(&self.machine, &self.mm, pages)
+    }
+
     fn map(&self, request: Request) -> u64 {
         op::mmap::mmap(&self.machine, &self.mm, request).expect("a free place is free: one thread maps at a time")
     }

@@ -44,6 +44,16 @@ pub enum MmapMark {
     UnderImap,
 }
 
+/// Under which lock a stack grows when a page below it is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StackGrowth {
+    /// The mmap lock for reading, which the page fault has already (up to 6.4.0).
+    MmapReadLock,
+    /// The mmap lock for writing, and the VMA is write-locked (6.4.1).
+    MmapWriteLock,
+}
+
 /// What lockdep is told of a write-locked VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -83,7 +93,7 @@ impl Exclusion {
     }
 }
 
-/// The rules of one kernel.
+/// The rules of one kernel. Each decision is a switch of the command line too: see `what_if`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Protocol {
     /// What the command line calls it.
@@ -106,6 +116,8 @@ pub struct Protocol {
     pub anon_vma_under_vma_lock: bool,
     /// Whether a fault on what is swapped out runs under the VMA lock (6.6).
     pub swap_under_vma_lock: bool,
+    /// Under which lock a stack grows.
+    pub stack_growth: StackGrowth,
     /// What lockdep is told of write-locked VMAs.
     pub view: View,
     /// What `retract_page_tables` forgets: none in any real kernel.
@@ -127,6 +139,7 @@ impl Protocol {
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
         swap_under_vma_lock: false,
+        stack_growth: StackGrowth::MmapReadLock,
         view: View::Kernel,
         forgets: None,
         bug: None,
@@ -155,6 +168,7 @@ impl Protocol {
         title: "Linux 6.4.0: as 6.4, but a fork does not lock the VMAs of the parent",
         mmap_mark: MmapMark::Never,
         fork_mark: false,
+        stack_growth: StackGrowth::MmapReadLock,
         ..Self::V6_4
     };
 
@@ -165,6 +179,7 @@ impl Protocol {
         retract: Retract::TryVmaLock,
         mmap_mark: MmapMark::BeforeImap,
         fork_mark: true,
+        stack_growth: StackGrowth::MmapWriteLock,
         ..Self::JAN_2023
     };
 
@@ -199,6 +214,11 @@ impl Protocol {
     /// All of them, by age.
     pub const ALL: [Self; 7] =
         [Self::V6_1, Self::JAN_2023, Self::JAN_2023_FILE, Self::V6_4, Self::V6_5_RC0, Self::V6_6, Self::V6_12];
+
+    /// Returns whether a stack may grow while page faults hold the lock of its VMA, which no kernel got away with for long.
+    pub const fn grows_stacks_under_faults(&self) -> bool {
+        self.vma_lock && matches!(self.stack_growth, StackGrowth::MmapReadLock)
+    }
 
     /// Returns whether something waits for a VMA lock under i_mmap.
     pub const fn waits_under_imap(&self) -> bool {

@@ -56,6 +56,8 @@ stats! {
     tables_retracted,
     /// Page tables that retract_page_tables left because it could not have a lock.
     retracts_skipped,
+    /// Times that a stack grew.
+    stacks_grown,
     /// Folios unmapped by reclaim.
     unmapped,
     /// Folios freed by reclaim.

@@ -95,6 +95,11 @@ impl Mm {
         vma.range().contains(&addr).then(|| vma.clone())
     }
 
+    /// Returns the VMA that has the address, or the first one above it.
+    pub(crate) fn find_from(&self, addr: u64) -> Option<Arc<Vma>> {
+        self.find(addr).or_else(|| self.vmas.lock().range(addr..).next().map(|(_, vma)| vma.clone()))
+    }
+
     /// Returns the VMAs that overlap the range, in order.
     pub(crate) fn find_all(&self, range: &Range<u64>) -> Vec<Arc<Vma>> {
         self.check_tree(self.mmap_lock.is_mine(), "read");
@@ -113,6 +118,14 @@ impl Mm {
     pub(crate) fn insert(&self, vma: &Arc<Vma>) {
         self.check_tree(self.mmap_lock.is_mine_to_write(), "changed");
         self.vmas.lock().insert(vma.range().start, vma.clone());
+    }
+
+    /// Lets a VMA of the tree start lower.
+    pub(crate) fn grow_down(&self, vma: &Arc<Vma>, start: u64) {
+        let mut vmas = self.vmas.lock();
+        vmas.remove(&vma.range().start);
+        vma.grow_down(start);
+        vmas.insert(start, vma.clone());
     }
 
     /// Takes a VMA out of the tree.

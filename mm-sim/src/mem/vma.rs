@@ -20,7 +20,7 @@ use super::{AnonVma, Inode, Mm, PAGE_SIZE, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
-    protocol::View,
+    protocol::{StackGrowth, View},
     sched,
     sync::{Look, ReadGuard, RwSem},
 };
@@ -116,6 +116,27 @@ impl Vma {
         self.start.store(range.start, Relaxed);
         self.end.store(range.end, Relaxed);
         self.pgoff.store(pgoff, Relaxed);
+    }
+
+    /// Moves the start down. Where a stack grows under the mmap lock in read mode, anon_vma and the page_table_lock keep others
+    /// that grow it away, and those who walk the reverse map; who holds its VMA lock would not be kept away.
+    pub(crate) fn grow_down(&self, start: u64) {
+        let Some(mm) = self.mm.upgrade() else { return };
+        match mm.protocol.stack_growth {
+            StackGrowth::MmapWriteLock => self.check_write_locked("grows"),
+            StackGrowth::MmapReadLock => self.check_grows_under_read_lock(&mm),
+        }
+        let pages = (self.range().start - start) / PAGE_SIZE;
+        self.start.store(start, Relaxed);
+        self.pgoff.fetch_sub(pages, Relaxed);
+    }
+
+    fn check_grows_under_read_lock(&self, mm: &Mm) {
+        let by_anon = self.anon_vma.lock().as_ref().is_some_and(|anon_vma| anon_vma.rwsem().is_mine_to_write());
+        if !(mm.mmap_lock.is_mine() && by_anon && mm.page_table_lock.is_mine()) || mm.protocol.vma_lock {
+            let text = format!("vma {} grows, and page faults that hold it are not kept away", self.id);
+            sched::finding(Invariant::VmaChangedUnprotected, text);
+        }
     }
 
     /// Checks that this actor has write-locked it, and that no reader is left.

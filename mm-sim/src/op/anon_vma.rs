@@ -30,8 +30,9 @@ pub(crate) fn vmf_anon_prepare(m: &Machine, fault: &VmFault<'_>) -> Result<(), O
     Ok(())
 }
 
+/// Gives the VMA an anon_vma, under the mmap lock.
 #[inline(never)]
-fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
+pub(crate) fn anon_vma_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>) {
     if !mm.mmap_lock.is_mine() {
         let text = format!("vma {} gets an anon_vma without the mmap lock", vma.id);
         sched::finding(Invariant::AnonVmaUnprotected, text);

@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, write_fault};
+use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, stack, write_fault};
 use crate::{
     Bug,
     machine::Machine,
@@ -90,11 +90,11 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
 
 #[inline(never)]
 fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> Result<(), Signal> {
-    let _mmap = mm.mmap_lock.read();
     m.stats.faults_under_mmap_lock.add(1);
-    let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(write)) else {
+    let (_mmap, vma) = stack::lock_mm_and_find_vma(m, mm, addr, write)?;
+    if !vma.flags().allows(write) {
         return Err(access::signal(m, mm, addr, write, Signal::Segv));
-    };
+    }
     to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
 }
 

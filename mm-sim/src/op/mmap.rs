@@ -36,6 +36,13 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     let _scope = sched::scope("mmap");
     let locked = mm.mmap_write_lock();
     let addr = request.addr.unwrap_or_else(|| get_unmapped_area(mm));
+    let mapped = do_mmap(m, mm, addr, request);
+    drop(locked);
+    mapped
+}
+
+/// Maps at a fixed address, for a caller who has the mmap lock in write mode.
+pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) -> Option<u64> {
     let range = addr..addr + request.pages * PAGE_SIZE;
     if !mm.find_all(&range).is_empty() {
         return None;
@@ -44,7 +51,6 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     m.model.map(mm.id, pages.clone(), backing(&request), access_of(request.flags));
     mmap_region(m, mm, &range, request);
     m.model.settle(mm.id, pages);
-    drop(locked);
     Some(addr)
 }
 

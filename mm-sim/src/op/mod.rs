@@ -2,7 +2,7 @@
 //!
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
-//!   `absent_fault`: what happens when it cannot.
+//!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `dirty`, `writeback`: files.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
@@ -36,6 +36,7 @@ pub(crate) mod munmap;
 pub(crate) mod pgtables;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
+pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;

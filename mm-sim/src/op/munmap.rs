@@ -1,15 +1,17 @@
 //! `munmap`: takes a range out of the address space.
 //!
 //! Lock order: `mmap_lock (write) -> vma_lock (marks) -> i_mmap_rwsem -> anon_vma->rwsem` for the splits at the borders;
-//! then the VMAs leave the tree, the mmap lock is downgraded, and under it the range is zapped (`-> pte_lock`), the VMAs
+//! then the VMAs leave the tree, the mmap lock is downgraded (unless a stack may grow into the gap; CVE-2020-29369), and under it the range is zapped (`-> pte_lock`), the VMAs
 //! leave the reverse maps (`-> anon_vma->rwsem`, `-> i_mmap_rwsem`, one after the other), and the tables are freed.
 
 use std::{ops::Range, sync::Arc};
 
 use super::{pgtables, vma::split::split_at};
 use crate::{
+    Bug,
     machine::Machine,
     mem::{Gather, Mm, PAGE_SIZE, Vma},
+    protocol::StackGrowth,
     sched,
 };
 
@@ -19,8 +21,18 @@ pub(crate) fn munmap(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) {
     let _scope = sched::scope("munmap");
     let locked = mm.mmap_write_lock();
     let Some(taken) = take_out(m, mm, &range) else { return };
-    let _read = locked.downgrade();
-    taken.unmap(m, mm);
+    if may_downgrade(m, mm, &taken) {
+        let _read = locked.downgrade();
+        taken.unmap(m, mm);
+    } else {
+        taken.unmap(m, mm);
+    }
+}
+
+/// Returns whether the gap will stay a gap under the mmap lock in read mode: not if a stack above it may grow into it.
+fn may_downgrade(m: &Machine, mm: &Mm, taken: &TakenOut) -> bool {
+    let grows = || mm.find_from(taken.range.end).is_some_and(|next| next.flags().growsdown);
+    m.protocol.stack_growth == StackGrowth::MmapWriteLock || m.protocol.has(Bug::DowngradeBesideStack) || !grows()
 }
 
 /// Unmaps a range for a caller who has the mmap lock in write mode and keeps it.

@@ -68,8 +68,17 @@ fn free_range(
             free_range(m, mm, &below, start, range, gap, gather);
         }
         if gap.start <= start && end <= gap.end {
+            check_unused(mm, start..end);
             take_table(m, mm, &Slot { table: table.clone(), index }, gather);
         }
+    }
+}
+
+/// Checks that no VMA of the tree has addresses under a table that is about to go.
+fn check_unused(mm: &Mm, covered: Range<u64>) {
+    if let Some(vma) = mm.find_all(&covered).iter().find(|vma| !vma.detached.load(Relaxed)) {
+        let text = format!("page tables at {:#x} are freed, and vma {} has addresses there", covered.start, vma.id);
+        sched::finding(Invariant::TableFreedUnderWalkers, text);
     }
 }
 

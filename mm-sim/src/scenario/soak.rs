@@ -45,9 +45,11 @@ fn build(world: &World) -> Plan {
     for number in 0..3 {
         let Some(process) = world.spawn() else { continue };
         let mappings = Mappings::default();
+        // Before 6.4.1 a stack grew under the page faults that hold its VMA lock (V5 of the catalogue).
+        let stack = (!world.protocol().grows_stacks_under_faults()).then(|| process.map_stack(2));
         for thread in 0..threads {
             let (process, files, mappings) = (process.clone(), files.clone(), mappings.clone());
-            let user = User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings };
+            let user = User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings, stack };
             plan.actor(&format!("process-{number}.{thread}"), move || user.act());
         }
         plan.processes.push(process);
@@ -84,6 +86,8 @@ struct User {
     files: [File; 3],
     rng: Rng,
     mappings: Mappings,
+    /// The first bottom of the process's stack.
+    stack: Option<u64>,
 }
 
 impl User {
@@ -93,12 +97,13 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(17) {
+            match self.rng.below(18) {
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
                 4 => self.remap(),
                 16 => self.protect(),
+                17 => self.use_stack(word),
                 5..=9 => self.load(),
                 _ => self.store(word),
             }
@@ -140,6 +145,14 @@ impl User {
         let count = 1 + self.rng.below(pages - first);
         let access = [Access::READ_WRITE, Access::READ_WRITE, Access::READ, Access::NONE][self.rng.below(4) as usize];
         self.process.protect(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE, access);
+    }
+
+    /// Touches a page of the stack or below it, maybe too far below.
+    fn use_stack(&mut self, word: u64) {
+        let Some(stack) = self.stack else { return };
+        let addr = stack + PAGE_SIZE - self.rng.below(70) * PAGE_SIZE;
+        checked(self.process.store(addr, word << 4));
+        checked(self.process.load(addr));
     }
 
     fn fork(&mut self, word: u64) {
