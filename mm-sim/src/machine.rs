@@ -23,7 +23,7 @@ use crate::{
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{Look, Rcu, SleepMutex},
+    sync::{LocklessWalks, Look, Rcu, SleepMutex},
 };
 
 /// One simulated machine.
@@ -34,6 +34,7 @@ pub(crate) struct Machine {
     pub(crate) swap: Swap,
     pub(crate) wb: Wb,
     pub(crate) rcu: Rcu,
+    pub(crate) walks: LocklessWalks,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -57,6 +58,7 @@ impl Machine {
             swap: Swap::new(),
             wb: Wb::new(),
             rcu: Rcu::default(),
+            walks: LocklessWalks::new(),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),

@@ -70,6 +70,12 @@ stats! {
     swapped_out,
     /// Folios read from the swap device.
     swapped_in,
+    /// Pages found by GUP-fast.
+    gup_fast,
+    /// Page faults that had to wait for user code.
+    userfaults,
+    /// Pages moved by userfaultfd.
+    pages_moved,
     /// Mappings moved by mremap.
     moves,
     /// Forks.

@@ -7,6 +7,7 @@
 //! * [`Swap`]: the swap device and the swap cache.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
+//! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * [`Wb`]: which files have something to be written.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
@@ -26,6 +27,7 @@ mod secondary_mmu;
 pub(crate) mod swap;
 mod table;
 mod tlb;
+mod userfaultfd;
 mod vm_flags;
 mod vma;
 mod walk;
@@ -46,6 +48,8 @@ pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use swap::Swap;
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
+pub use userfaultfd::Message;
+pub(crate) use userfaultfd::{MapChange, Userfaultfd};
 pub(crate) use vm_flags::VmFlags;
 pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};

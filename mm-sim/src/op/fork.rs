@@ -14,7 +14,8 @@ use super::{anon_vma, mmu_notifier};
 use crate::{
     machine::Machine,
     mem::{
-        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot,
+        VmFlags, Vma,
     },
     sched,
 };
@@ -35,7 +36,9 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     let copied = {
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         flush_tlb_mm(m, parent, &child);
         copied
     };
@@ -61,7 +64,9 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
+    // The child has no userfaultfd.
+    let flags = VmFlags { uffd_missing: false, uffd_wp: false, uffd_minor: false, ..vma.flags() };
+    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, flags, vma.file.clone());
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -158,7 +163,7 @@ fn copy_present_pte(
     } else {
         folio.map();
         slot.update(|entry| entry.writable(false));
-        dst.slot(addr).store(entry.writable(false).clean());
+        dst.slot(addr).store(entry.writable(false).clean().uffd_wp(false));
     }
     child.rss.fetch_add(1, Relaxed);
     true

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, access, fault};
+use super::{Signal, access, dirty, fault};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -37,22 +37,16 @@ pub(crate) struct UserPage {
 #[inline(never)]
 pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) -> Result<UserPage, Signal> {
     let _scope = sched::scope("get_user_pages");
-    let _mmap = mm.mmap_lock.read();
-    get_user_page_locked(m, mm, addr, foll)
-}
-
-/// The same for a caller who has the mmap lock.
-#[inline(never)]
-pub(crate) fn get_user_page_locked(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) -> Result<UserPage, Signal> {
     let addr = addr / PAGE_SIZE * PAGE_SIZE;
     for _ in 0..MAX_FAULTS {
+        let mmap = mm.mmap_lock.read();
         let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(foll.write)) else {
             return Err(access::signal(m, mm, addr, foll.write, Signal::Segv));
         };
         if let Some(page) = follow_page(m, mm, &vma, addr, foll) {
             return Ok(page);
         }
-        fault::fixup_user_fault(m, mm, &vma, addr, foll.write)?;
+        fault::fixup_user_fault(m, mm, (mmap, &vma), addr, foll.write)?;
     }
     sched::finding(Invariant::NoProgress, format!("{MAX_FAULTS} faults at {addr:#x} have mapped nothing"));
     Err(Signal::OutOfMemory)
@@ -98,7 +92,7 @@ pub(super) fn grab(folio: Arc<Folio>, pfn: u64, foll: Foll) -> UserPage {
 /// Gives a page back.
 pub(crate) fn put_user_page(m: &Machine, page: UserPage) {
     if page.foll.write {
-        page.folio.dirty.store(true, Relaxed);
+        dirty::folio_mark_dirty(m, &page.folio);
     }
     if page.foll.pin {
         page.folio.pins.fetch_sub(1, Relaxed);
@@ -113,7 +107,9 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
     let _access = m.tlb.access();
     let slot = mm.hardware_slot(m, addr);
     let is_mapped = slot.is_some_and(|slot| page_of(slot.load(), &slot, addr, false) == Some(page.pfn));
-    page.folio.dirty.store(true, Relaxed);
+    if page.folio.kind == FolioKind::Anon {
+        page.folio.dirty.store(true, Relaxed);
+    }
     if is_mapped {
         access::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
     } else if page.folio.kind == FolioKind::Anon {

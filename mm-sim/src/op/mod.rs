@@ -5,11 +5,12 @@
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `dirty`, `writeback`: files.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
-//! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
+//! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `reclaim`: gets memory back.
-//! * `gup`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
+//! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `userfaultfd`: user code brings pages in.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod absent_fault;
@@ -17,6 +18,7 @@ pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod collapse;
+pub(crate) mod collapse_pte_mapped;
 pub(crate) mod dirty;
 pub(crate) mod exit;
 pub(crate) mod fault;
@@ -25,6 +27,7 @@ pub(crate) mod filemap;
 pub(crate) mod fork;
 pub(crate) mod guest;
 pub(crate) mod gup;
+pub(crate) mod gup_fast;
 pub(crate) mod huge_pmd;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
@@ -40,6 +43,7 @@ pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
+pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;
