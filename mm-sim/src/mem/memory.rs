@@ -100,15 +100,26 @@ impl Memory {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
+        if self.forget_folio(folio) {
+            self.give(folio.pages());
+        }
+    }
+
+    /// Forgets a huge page that goes back to the pool. Returns whether it was there.
+    pub(crate) fn forget_folio(&self, folio: &Folio) -> bool {
         if folio.maps() != 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
         }
         if folio.is_pinned() {
             sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
         }
-        if self.folios.remove(&folio.pfn).is_some() {
-            self.zone.give(folio.pages());
-        }
+        self.folios.remove(&folio.pfn).is_some()
+    }
+
+    /// Gives back pages that were taken.
+    #[track_caller]
+    pub(crate) fn give(&self, pages: u64) {
+        self.zone.give(pages);
     }
 
     /// Frees a table; `by` is the operation that does it.

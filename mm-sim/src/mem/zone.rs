@@ -71,7 +71,7 @@ impl Zone {
     /// Gives pages back.
     #[track_caller]
     pub(super) fn give(&self, pages: u64) {
-        if pages > 1 || !self.give_to_list() {
+        if pages != 1 || !self.give_to_list() {
             let _zone_lock = self.free.lock.lock_irq();
             self.free.add(pages as i64);
         }

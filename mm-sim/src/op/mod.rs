@@ -7,6 +7,7 @@
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
+//! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
@@ -29,6 +30,7 @@ pub(crate) mod guest;
 pub(crate) mod gup;
 pub(crate) mod gup_fast;
 pub(crate) mod huge_pmd;
+pub(crate) mod hugetlb;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
 pub(crate) mod mmu_notifier;
@@ -37,6 +39,7 @@ pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
+pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
 pub(crate) mod stack;
