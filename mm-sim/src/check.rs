@@ -80,7 +80,11 @@ fn count(
             count(m, &below, tables, shared, page);
         } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
             page(Some(&folio), size);
-        } else if let Some(Absent::Migration(_)) = entry.as_absent() {
+        } else if let Some(Absent::Migration(pfn)) = entry.as_absent() {
+            sched::finding(
+                Invariant::RmapMismatch,
+                format!("page {pfn} has been moved, but an entry waits for it still"),
+            );
             page(None, size);
         }
     }
@@ -181,6 +185,7 @@ pub(crate) fn at_end(m: &Machine) {
     if m.swap.in_use() > 0 {
         sched::finding(Invariant::Leak, format!("{} slots of the swap device are still taken", m.swap.in_use()));
     }
+    m.ksm.forget();
     hugetlb::check_at_end(m);
     let used = m.memory.used_pages();
     if used != 0 {

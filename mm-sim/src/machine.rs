@@ -19,8 +19,8 @@ use crate::{
     classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
     mem::{
-        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Swap, Tlb,
-        Vma, Wb,
+        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Swap,
+        Tlb, Vma, Wb,
     },
     model::Model,
     op::{mmu_notifier, reclaim},
@@ -39,6 +39,7 @@ pub(crate) struct Machine {
     pub(crate) wb: Wb,
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
+    pub(crate) ksm: Ksm,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -65,6 +66,7 @@ impl Machine {
             wb: Wb::new(),
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
+            ksm: Ksm::new(),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),
@@ -95,6 +97,12 @@ impl Machine {
     pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
         self.alloc_pages(pages)?;
         Ok(self.memory.make_folio(kind, pages))
+    }
+
+    /// Allocates a folio if that needs no reclaim.
+    #[inline(never)]
+    pub(crate) fn alloc_folio_nowait(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        if self.memory.take(pages) { Ok(self.memory.make_folio(kind, pages)) } else { Err(OutOfMemory) }
     }
 
     /// Allocates an empty page table.

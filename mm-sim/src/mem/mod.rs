@@ -8,6 +8,7 @@
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Userfaultfd`]: user code that brings pages in.
+//! * [`Ksm`]: anonymous pages that are alike and shared.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * [`Wb`]: which files have something to be written.
 //! * `hugetlb`: the pool of huge pages and the files made of them.
@@ -20,6 +21,7 @@ mod gather;
 mod hugetlb;
 mod inode;
 mod intervals;
+mod ksm;
 mod lru;
 mod mapping;
 mod memory;
@@ -43,6 +45,7 @@ pub(crate) use gather::Gather;
 pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};
 pub(crate) use inode::Inode;
 pub(crate) use intervals::Intervals;
+pub(crate) use ksm::{Candidate, Ksm, KsmStable};
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};

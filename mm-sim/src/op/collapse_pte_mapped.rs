@@ -31,7 +31,7 @@ pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64) -> 
     with_folio(m, mm, start, &|vma, file, folio| collapse_at_once(m, mm, vma, (file, folio), start))
 }
 
-/// What is done to a locked huge folio of a file that a VMA maps.
+/// What is done to a VMA, its file, and the locked folio.
 type Collapse<'a> = &'a dyn Fn(&Arc<Vma>, &Arc<Inode>, &Arc<Folio>) -> bool;
 
 /// Finds the VMA and locks the huge folio that it maps there.

@@ -97,6 +97,8 @@ fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
     match folio.place() {
         Some(Place::File(mapping, index)) => shrink_cached(m, folio, &mapping, index),
         Some(Place::Anon(..)) => shrink_anon(m, folio),
+        // Pages that KSM shares stay.
+        Some(Place::Ksm(_)) => false,
         // Read from the swap device, and nobody has mapped it.
         None => folio.swap().is_some() && shrink_anon(m, folio),
     }
