@@ -46,6 +46,8 @@ pub(crate) struct Folio {
     pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
+    /// The hardware has reported it broken.
+    pub(crate) is_broken: AtomicBool,
     /// Who writes to it past all page tables; each has a reference too.
     pub(crate) pins: AtomicI64,
     words: Box<[AtomicU64]>,
@@ -70,6 +72,7 @@ impl Folio {
             uptodate: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
             pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             refs: AtomicI64::new(1),

@@ -20,6 +20,8 @@ pub(crate) struct OutOfMemory;
 pub(crate) struct Memory {
     total: i64,
     free: AtomicI64,
+    /// Pages that are never used again.
+    broken: AtomicI64,
     next_pfn: AtomicU64,
     next_table: AtomicU64,
     folios: DashMap<u64, Arc<Folio>>,
@@ -33,7 +35,7 @@ impl Memory {
         let (folios, tables, graves) = Default::default();
         let (next_pfn, next_table) = (AtomicU64::new(HUGE_PAGES), AtomicU64::new(1));
         let free = AtomicI64::new(pages as i64);
-        Self { total: pages as i64, free, next_pfn, next_table, folios, tables, graves }
+        Self { total: pages as i64, free, broken: AtomicI64::new(0), next_pfn, next_table, folios, tables, graves }
     }
 
     /// Returns how many pages are free.
@@ -43,7 +45,7 @@ impl Memory {
 
     /// Returns how many pages are in use.
     pub(crate) fn used_pages(&self) -> i64 {
-        self.total - self.free_pages()
+        self.total - self.free_pages() - self.broken.load(Relaxed)
     }
 
     /// Takes `pages` free pages if there are as many.
@@ -96,7 +98,12 @@ impl Memory {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
-        if self.forget_folio(folio) {
+        if !self.forget_folio(folio) {
+            return;
+        }
+        if folio.is_broken.load(Relaxed) {
+            self.broken.fetch_add(folio.pages() as i64, Relaxed);
+        } else {
             self.give(folio.pages());
         }
     }

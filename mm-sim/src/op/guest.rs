@@ -30,6 +30,9 @@ pub(crate) fn access(
 ) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();
+        if mm.is_killed.load(Relaxed) {
+            return Err(Signal::Kill);
+        }
         if let Some(value) = try_access(m, mm, guest, addr, word) {
             return Ok(value);
         }
