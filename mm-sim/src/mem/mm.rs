@@ -31,6 +31,8 @@ pub(crate) struct Mm {
     pub(crate) users: AtomicI64,
     /// Pages mapped.
     pub(crate) rss: AtomicI64,
+    /// Pages on the swap device.
+    pub(crate) swaps: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
     /// It never runs again.
@@ -57,6 +59,7 @@ impl Mm {
             vmas: Mutex::default(),
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
+            swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
             is_killed: AtomicBool::new(false),
             skip_oom: AtomicBool::new(false),

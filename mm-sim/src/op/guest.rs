@@ -55,9 +55,6 @@ fn map_page(m: &Machine, mm: &Arc<Mm>, guest: &SecondaryMmu, addr: u64, write: b
     let _scope = sched::scope("kvm_page_fault");
     let seq = guest.seq();
     let page = gup_fast::get_user_page_fast(m, mm, addr, Foll { write, pin: false })?;
-    if write {
-        page.folio.dirty.store(true, Relaxed);
-    }
     guest.map(addr / PAGE_SIZE, Shadow { pfn: page.pfn, write }, seq);
     gup::put_user_page(m, page);
     Ok(())

@@ -3,12 +3,12 @@
 //! Lock order: `mf_mutex -> lru_lock` to isolate the folio, `-> folio_lock -> i_mmap_rwsem or anon_vma->rwsem (read)` twice:
 //! to find the processes that have it, with `-> tasklist_lock (read)` up to 6.6 and under RCU from 6.7 on (d256d1cd8da1: many
 //! processes made that a long time to spin for), and to take it out of their page tables,
-//! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock`; then `-> i_pages` to drop it from the page cache. What was lost is
+//! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock`; then `-> inode->i_lock -> i_pages` to drop it from the page cache. What was lost is
 //! marked in the page tables: whoever touches it gets a signal. A clean page of a file is not lost, it is read again.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::mmu_notifier;
+use super::{mmu_notifier, writeback};
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, Inode, PAGE_SIZE, Place, rmap},
@@ -23,9 +23,6 @@ pub(crate) enum Handled {
     /// Somebody else is doing something with it.
     Ignored,
 }
-
-/// References of an isolated folio that is in no cache.
-const OURS: u64 = 1;
 
 /// Handles the failure of a frame.
 #[inline(never)]
@@ -57,7 +54,8 @@ pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
 }
 
 fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
-    let Some(place) = folio.place() else { return Handled::Ignored };
+    let is_on_its_way = folio.swap().is_some() || writeback::is_under_writeback(folio);
+    let Some(place) = folio.place().filter(|_| !is_on_its_way) else { return Handled::Ignored };
     let file = match &place {
         Place::File(mapping, _) => m.files.lock().iter().find(|file| file.id == mapping.file).cloned(),
         Place::Anon(..) | Place::Ksm(_) => None,
@@ -113,16 +111,18 @@ fn hwpoison_unmap(m: &Machine, folio: &Arc<Folio>, is_lost: bool) {
 
 /// Drops the folio from the page cache. What was not on disk yet is lost.
 fn me_pagecache(m: &Machine, folio: &Arc<Folio>, file: &Inode, index: u64) {
-    let _i_pages = file.mapping.i_pages.lock();
-    if !folio.freeze(folio.pages() + OURS) {
-        // Somebody has a reference, a pin perhaps: it stays where it is, for him alone.
-        folio.drop_refs(folio.pages());
-    } else {
-        folio.unfreeze(OURS);
+    let was_dirty = folio.dirty.swap(false, Relaxed);
+    {
+        let _i_lock = file.mapping.i_lock.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
+        if was_dirty {
+            file.mapping.untag(index, folio);
+        }
+        file.mapping.remove(index);
+        folio.set_place(None);
     }
-    file.mapping.remove(index);
-    folio.set_place(None);
-    if folio.dirty.swap(false, Relaxed) {
+    m.put_folio(folio, folio.pages());
+    if was_dirty {
         m.model.lose_file(file.id, index, file.read_disk(index));
     }
 }
