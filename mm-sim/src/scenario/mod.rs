@@ -74,6 +74,7 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
     tour_rmap::MOVERS,
+    tour_rmap::MEMORY,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];

@@ -4,6 +4,7 @@
 //! * [`RwSem`]: a sleeping reader-writer lock with downgrade, the kernel's rwsem.
 //! * [`SpinLock`]: spins; who holds one must not sleep. [`Irq`]: the interrupts that it may have to keep out.
 //! * [`SleepMutex`]: sleeps; one holder.
+//! * [`RwSpinLock`]: spins; readers and a writer.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
 //! * [`LocklessWalks`]: walks of page tables with interrupts off, and waiting for them.
@@ -20,6 +21,7 @@ mod lockless;
 mod mutation;
 mod mutex;
 mod rcu;
+mod rwlock;
 mod rwsem;
 mod spin;
 mod wait_queue;
@@ -33,6 +35,7 @@ pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
 pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
+pub(crate) use rwlock::RwSpinLock;
 pub(crate) use rwsem::{Held, ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
 pub(crate) use wait_queue::WaitQueue;
