@@ -6,7 +6,7 @@
 //! * [`SleepMutex`]: sleeps; one holder.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
-//! * [`Mutation`]: deliberate bugs at run time.
+//! * [`Mutation`]: deliberate bugs at run time; [`Survey`]: what there is to mutate.
 //!
 //! The data that a lock protects live elsewhere, unprotected by types: a protocol that forgets a lock must be able to
 //! run, and be caught by what it breaks.
@@ -19,14 +19,15 @@ mod mutex;
 mod rcu;
 mod rwsem;
 mod spin;
+mod survey;
 
 pub(crate) use folio_lock::{FolioGuard, FolioLock};
 #[allow(unused_imports)]
 pub(crate) use irq::{Irq, IrqOff, in_irq, watch_irqs};
-pub(crate) use mutation::Acquired;
 pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
 pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
+pub(crate) use survey::{Note, Side, Survey};
