@@ -13,8 +13,8 @@
 //!
 //! 1. An acquisition that is left out excluded nobody: whenever another actor took the same lock, both held yet another
 //!    one in conflicting modes, and that one stays (a survey notes all locks that are held around all others).
-//! 2. An acquisition that waits instead of trying adds no order: whatever is held around it is, in the workload without
-//!    mutations, waited-for before that lock already, directly or by way of others.
+//! 2. An acquisition that waits instead of trying adds no order: all dependencies that lockdep learns with the mutant are
+//!    there without it, directly or by way of other locks.
 //!
 //! What is left *survives*.
 
@@ -111,7 +111,7 @@ pub fn campaign(protocol: Protocol, effort: Effort, only: Option<&str>) -> Resul
     let reasons = Reasons::read().map_err(|error| error.to_string())?;
     let wanted = |mutant: &Mutant| only.is_none_or(|only| mutant.to_string().contains(only));
     let mutants: Vec<Mutant> = mutant::all(&workload).into_iter().filter(wanted).collect();
-    let court = Court::new(&workload, &reasons)?;
+    let court = Court::new(&workload, &reasons);
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((at, mutant)) = Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, mutants.get(at)?))) {

@@ -1,48 +1,63 @@
-//! The order of locks: what waits for what in the workload without mutations, and what is declared.
+//! The order of locks: what is waited for under what, as lockdep has learnt it, and what is declared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockdep::Journal;
 use lockdep_audit::{Aliases, Document, Observation, Verdict, audit};
 
-use crate::sync::{Note, Side};
-
 const DECLARED: &str = include_str!("../../lockdep.order");
 const DECLARED_FILE: &str = "mm-sim/lockdep.order";
 
-/// What is held when something is waited for.
-pub(super) struct Order(BTreeMap<Side, BTreeSet<Side>>);
+/// How something was held (`E`, `S`) and how the next was waited for (`N`, `R`), as reports write it.
+type Kind = String;
+
+/// A dependency: what was held, what was waited for, and how.
+type Dependency = (String, String, Kind);
+
+/// Everything that is waited for while something is held, pseudo locks included. A trylock waits for nothing.
+#[derive(Default)]
+pub(super) struct Order(BTreeMap<String, BTreeSet<(String, Kind)>>);
 
 impl Order {
-    /// The order of all acquisitions that wait.
-    pub(super) fn of<'n>(notes: impl Iterator<Item = &'n Note>) -> Self {
-        let mut order: BTreeMap<Side, BTreeSet<Side>> = BTreeMap::new();
-        for note in notes.filter(|note| !note.tries) {
-            for outer in &note.outer {
-                order.entry(*outer).or_default().insert((note.class, note.is_exclusive));
-            }
+    /// Adds what a run has taught.
+    pub(super) fn learn(&mut self, journal: &Journal) {
+        for (outer, inner, kind) in dependencies(journal) {
+            self.0.entry(outer).or_default().insert((inner, kind));
         }
-        Self(order)
     }
 
-    /// Returns whether, with `outer` held, `inner` is waited for already: in a mode that waits for as much, by who holds
-    /// as much, directly or by way of other locks.
-    pub(super) fn has(&self, outer: Side, inner: Side) -> bool {
-        let as_much = |(class, exclusive): Side, than: Side| class == than.0 && exclusive >= than.1;
-        let mut seen: BTreeSet<Side> = self.0.keys().copied().filter(|&start| as_much(start, outer)).collect();
-        let mut queue: Vec<Side> = seen.iter().copied().collect();
-        while let Some(side) = queue.pop() {
-            for &next in self.0.get(&side).into_iter().flatten() {
-                if as_much(next, inner) {
-                    return true;
-                }
-                // Whoever holds what somebody waits for may hold more.
-                let holders = self.0.keys().copied().filter(|held| held.0 == next.0);
-                queue.extend(holders.filter(|holder| seen.insert(*holder)));
+    /// Returns a dependency that another order has and this one has not, not even by way of other locks.
+    pub(super) fn lacks<'o>(&self, other: &'o Self) -> Option<(&'o str, &'o str)> {
+        let all =
+            other.0.iter().flat_map(|(outer, inners)| inners.iter().map(move |(inner, kind)| (outer, inner, kind)));
+        all.into_iter()
+            .find(|(outer, inner, kind)| !self.has(outer, inner, kind))
+            .map(|(o, i, _)| (o.as_str(), i.as_str()))
+    }
+
+    /// Returns whether `outer`, held so, comes before `inner`, waited for so, along dependencies that can all block.
+    fn has(&self, outer: &str, inner: &str, kind: &str) -> bool {
+        let next = |outer: &str| self.0.get(outer).into_iter().flatten();
+        let mut seen: BTreeSet<&(String, Kind)> = BTreeSet::new();
+        let mut queue: Vec<&(String, Kind)> = next(outer).filter(|(_, first)| first[..1] == kind[..1]).collect();
+        while let Some(step) = queue.pop() {
+            let (class, last) = step;
+            if class == inner && last[1..] == kind[1..] {
+                return true;
+            }
+            if seen.insert(step) {
+                // A shared holder does not block a recursive reader.
+                queue.extend(next(class).filter(|(_, after)| after.starts_with('E') || !last.ends_with('R')));
             }
         }
         false
     }
+}
+
+fn dependencies(journal: &Journal) -> impl Iterator<Item = Dependency> {
+    let names: BTreeMap<u32, &str> = journal.classes.iter().map(|class| (class.id, class.name.as_str())).collect();
+    let name = move |id: u32| names.get(&id).map_or_else(|| id.to_string(), |name| (*name).to_owned());
+    journal.dependencies.iter().map(move |record| (name(record.outer), name(record.inner), record.kind.to_string()))
 }
 
 /// Returns the declared rules that a journal contradicts.
@@ -58,22 +73,28 @@ pub(super) fn contradicted(journal: &Journal) -> Result<BTreeSet<String>, String
 mod tests {
     use super::*;
 
-    fn note(outer: Side, inner: Side, tries: bool) -> Note {
-        Note { class: inner.0, is_exclusive: inner.1, tries, outer: [outer].into(), ..Note::default() }
+    fn order(dependencies: &[(&str, &str, &str)]) -> Order {
+        let mut order = Order::default();
+        for &(outer, inner, kind) in dependencies {
+            order.0.entry(outer.to_owned()).or_default().insert((inner.to_owned(), kind.to_owned()));
+        }
+        order
     }
 
     #[test]
-    fn an_order_is_there_in_modes_that_wait_for_as_much() {
-        let notes = [
-            note(("a", true), ("b", false), false),
-            note(("b", true), ("c", true), false),
-            note(("c", true), ("d", true), true),
-        ];
-        let order = Order::of(notes.iter());
-        assert!(order.has(("a", true), ("b", false)) && order.has(("a", false), ("b", false)));
-        assert!(!order.has(("a", true), ("b", true)), "a writer waits for more");
-        assert!(order.has(("a", true), ("c", true)), "by way of b");
-        assert!(!order.has(("c", true), ("d", true)), "who tries does not wait");
-        assert!(!order.has(("b", true), ("a", true)));
+    fn an_order_is_there_directly_or_along_what_can_block() {
+        let known = order(&[("a", "b", "EN"), ("b", "c", "SN"), ("c", "d", "SR"), ("d", "e", "SN")]);
+        assert_eq!(known.lacks(&order(&[("a", "c", "EN"), ("c", "d", "SR")])), None);
+        assert_eq!(
+            known.lacks(&order(&[("a", "c", "SN")])),
+            Some(("a", "c")),
+            "the first is only ever held exclusively"
+        );
+        assert_eq!(
+            known.lacks(&order(&[("c", "e", "SN")])),
+            Some(("c", "e")),
+            "a shared holder does not block a reader"
+        );
+        assert_eq!(known.lacks(&order(&[("b", "a", "EN")])), Some(("b", "a")));
     }
 }

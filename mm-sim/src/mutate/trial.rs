@@ -46,66 +46,58 @@ pub struct Trial {
     pub seconds: f64,
 }
 
+/// What the runs with a mutation have come to.
+struct Verdict {
+    /// What was found first.
+    found: Option<String>,
+    /// The order that was learnt, if nothing was found.
+    order: Order,
+    /// The declared rules that it contradicts.
+    contradicted: BTreeSet<String>,
+}
+
 /// What all trials share.
 pub(super) struct Court<'w> {
     workload: &'w Workload,
     reasons: &'w Reasons,
-    order: Order,
-    /// Declared rules that the workload contradicts by itself.
-    contradicted: BTreeSet<String>,
 }
 
 impl<'w> Court<'w> {
-    /// Runs everything without a mutant, as one kernel.
-    pub(super) fn new(workload: &'w Workload, reasons: &'w Reasons) -> Result<Self, String> {
-        let order = Order::of(workload.notes.values());
-        let mut court = Self { workload, reasons, order, contradicted: BTreeSet::new() };
-        let (found, contradicted) = court.run(workload.turns.iter(), &Arc::default());
-        if let Some(found) = found {
-            return Err(format!("something is found without a mutant: {found}"));
-        }
-        court.contradicted = contradicted?;
-        Ok(court)
+    pub(super) const fn new(workload: &'w Workload, reasons: &'w Reasons) -> Self {
+        Self { workload, reasons }
     }
 
     pub(super) fn trial(&self, mutant: Mutant) -> Trial {
         let start = Instant::now();
         let name = mutant.to_string();
-        let detected = match &mutant {
-            Mutant::Lock { place, twist, .. } => self.detect(*place, *twist),
-            Mutant::Look(look) => self.detect_look(*look),
+        let fate = match &mutant {
+            Mutant::Lock { place, twist, .. } => self.try_lock(*place, *twist),
+            Mutant::Look(look) => self.detect_look(*look).map(Fate::Detected),
         };
-        let survives = || Fate::Survives(self.reasons.of(&name).to_owned());
-        let fate = match detected {
-            Some(how) => Fate::Detected(how),
-            None => self.equivalent(&mutant).map_or_else(survives, Fate::Equivalent),
-        };
+        let fate = fate.unwrap_or_else(|| Fate::Survives(self.reasons.of(&name).to_owned()));
         Trial { mutant, name, fate, seconds: start.elapsed().as_secs_f64() }
     }
 
-    fn detect(&self, place: Place, twist: Twist) -> Option<String> {
-        let (found, contradicted) = self.run(self.workload.reaching(place), &Arc::new(Mutation::Lock(place, twist)));
-        found.or_else(|| {
-            let contradicted = contradicted.ok()?;
-            contradicted.difference(&self.contradicted).next().map(|rule| format!("declared order: {rule}"))
-        })
-    }
-
-    /// Returns what is found first, or the declared rules that everything together contradicts.
-    fn run<'t>(
-        &self,
-        turns: impl Iterator<Item = &'t Turn>,
-        mutation: &Arc<Mutation>,
-    ) -> (Option<String>, Result<BTreeSet<String>, String>) {
-        let session = Session::new(Policy::Collect);
-        for turn in turns {
-            let shared = turn.shares_session.then(|| session.clone());
-            let outcome = turn.play(self.workload.protocol, mutation, shared);
-            if let Some(how) = found_by(&outcome) {
-                return (Some(format!("{how} in {} with seed {}", turn.id(), turn.seed)), Ok(BTreeSet::new()));
-            }
+    fn try_lock(&self, place: Place, twist: Twist) -> Option<Fate> {
+        let mutation = Arc::new(Mutation::Lock(place, twist));
+        let verdict = run(self.workload, self.workload.reaching(place), &mutation).ok()?;
+        if let Some(found) = verdict.found {
+            return Some(Fate::Detected(found));
         }
-        (None, order::contradicted(&session.journal("mm-sim")))
+        if let Some(rule) = verdict.contradicted.difference(&self.workload.contradicted).next() {
+            return Some(Fate::Detected(format!("declared order: {rule}")));
+        }
+        let note = self.workload.notes.get(&place)?;
+        match twist {
+            Twist::Skip if note.meets && !note.excludes => {
+                let gates: Vec<_> = note.gates.iter().copied().collect();
+                Some(Fate::Equivalent(format!("whom it would exclude, {} does exclude", gates.join(" or "))))
+            }
+            Twist::Wait if self.workload.order.lacks(&verdict.order).is_none() => {
+                Some(Fate::Equivalent("it is waited for in that order elsewhere, or under nothing".to_owned()))
+            }
+            Twist::Skip | Twist::Swap | Twist::Wait => None,
+        }
     }
 
     /// A look matters only in a few schedules: they are looked for one by one.
@@ -121,25 +113,30 @@ impl<'w> Court<'w> {
         let (schedule, outcome) = explore_as(scenario, self.workload.protocol, preemptions, RUNS, &mutation).found?;
         found_by(&outcome).map(|how| format!("{how} in {} with schedule {schedule}", scenario.id))
     }
+}
 
-    /// Returns why a mutant that nothing has found changes nothing, if that can be proved.
-    fn equivalent(&self, mutant: &Mutant) -> Option<String> {
-        let Mutant::Lock { place, twist, .. } = mutant else { return None };
-        let note = self.workload.notes.get(place)?;
-        match twist {
-            Twist::Skip if note.meets && !note.excludes => {
-                let gates: Vec<_> = note.gates.iter().copied().collect();
-                Some(format!("whom it would exclude, {} does exclude", gates.join(" or ")))
-            }
-            Twist::Wait if note.outer.is_empty() => Some("nothing is held around it".to_owned()),
-            Twist::Wait => {
-                let inner = (note.class, note.is_exclusive);
-                let all = note.outer.iter().all(|&outer| self.order.has(outer, inner));
-                all.then(|| "what is held around it is waited-for before it elsewhere".to_owned())
-            }
-            Twist::Skip | Twist::Swap => None,
+/// Plays runs until something is found.
+fn run<'t>(
+    workload: &Workload,
+    turns: impl Iterator<Item = &'t Turn>,
+    mutation: &Arc<Mutation>,
+) -> Result<Verdict, String> {
+    let session = Session::new(Policy::Collect);
+    let mut order = Order::default();
+    for turn in turns {
+        let shared = turn.shares_session.then(|| session.clone());
+        let outcome = turn.play(workload.protocol, mutation, shared);
+        if let Some(how) = found_by(&outcome) {
+            let found = Some(format!("{how} in {} with seed {}", turn.id(), turn.seed));
+            return Ok(Verdict { found, order, contradicted: BTreeSet::new() });
+        }
+        if !turn.shares_session {
+            order.learn(&outcome.journal);
         }
     }
+    let journal = session.journal("mm-sim");
+    order.learn(&journal);
+    Ok(Verdict { found: None, order, contradicted: order::contradicted(&journal)? })
 }
 
 /// Returns what has found something.

@@ -5,9 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use lockdep::Session;
+use lockdep::{Policy, Session};
 
-use super::Effort;
+use super::{
+    Effort,
+    order::{self, Order},
+};
 use crate::{
     catalogue::{self, Pair},
     protocol::Protocol,
@@ -53,15 +56,21 @@ pub(super) struct Workload {
     pub(super) protocol: Protocol,
     pub(super) turns: Vec<Turn>,
     pub(super) notes: BTreeMap<Place, Note>,
+    /// What lockdep has learnt in all of them.
+    pub(super) order: Order,
+    /// The declared rules that they contradict.
+    pub(super) contradicted: BTreeSet<String>,
 }
 
 impl Workload {
     /// Runs everything once, to see that nothing is found and what there is to mutate.
     pub(super) fn survey(protocol: Protocol, effort: Effort) -> Result<Self, String> {
-        let mut workload = Self { protocol, turns: Vec::new(), notes: BTreeMap::new() };
+        let (turns, notes, order, contradicted) = Default::default();
+        let mut workload = Self { protocol, turns, notes, order, contradicted };
+        let kernel = Session::new(Policy::Collect);
         for (scenario, seed) in scenarios(protocol, effort) {
             let setup = Setup { id: scenario.id, memory: scenario.memory, build: scenario.build };
-            if let Some(found) = workload.add(setup, seed, true) {
+            if let Some(found) = workload.add(setup, seed, Some(&kernel)) {
                 return Err(format!(
                     "something is found without a mutant in {} with seed {seed}: {found}",
                     scenario.id
@@ -70,21 +79,28 @@ impl Workload {
         }
         for pair in catalogue::all().filter(|_| effort == Effort::Full) {
             // A pair that needs the rules of its own kernels is left out.
-            let _found = workload.add(pair_setup(pair), 1, false);
+            let _found = workload.add(pair_setup(pair), 1, None);
         }
+        let journal = kernel.journal("mm-sim");
+        workload.order.learn(&journal);
+        workload.contradicted = order::contradicted(&journal)?;
         workload.turns.sort_by_key(|turn| turn.steps);
         Ok(workload)
     }
 
     /// Adds a run if nothing is found in it. Returns what is.
-    fn add(&mut self, setup: Setup, seed: u64, shares_session: bool) -> Option<String> {
+    fn add(&mut self, setup: Setup, seed: u64, kernel: Option<&Session>) -> Option<String> {
         let survey = Arc::new(Mutation::Survey(Survey::default()));
-        let mut turn = Turn { setup, seed, shares_session, steps: 0, places: BTreeSet::new() };
-        let outcome = turn.play(self.protocol, &survey, None);
+        let mut turn =
+            Turn { setup, seed, shares_session: kernel.is_some(), steps: 0, places: BTreeSet::new() };
+        let outcome = turn.play(self.protocol, &survey, kernel.cloned());
         if outcome.has_findings() || outcome.failure.is_some() {
             return Some(outcome.verdict);
         }
         let notes = survey.survey().map(Survey::take).unwrap_or_default();
+        if kernel.is_none() {
+            self.order.learn(&outcome.journal);
+        }
         turn.steps = outcome.steps;
         turn.places = notes.keys().copied().collect();
         for (place, note) in notes {

@@ -9,9 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{
     anon_fault, anon_vma,
     fault::{Outcome, VmFault},
-    file_fault,
-    filemap::Cached,
-    mmu_notifier,
+    file_fault, mmu_notifier,
 };
 use crate::{
     finding::Invariant,
@@ -46,6 +44,7 @@ fn is_ours_alone(folio: &Folio) -> bool {
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
+    folio.check_locked("looked at, whether it is ours alone,");
     folio.maps() == 1 && folio.refs() == 1
 }
 
@@ -58,8 +57,7 @@ fn check_not_pinned(old: &Folio) {
 
 #[inline(never)]
 fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry) -> Outcome {
-    let locked = folio.lock.lock();
-    let Some(cached) = file_fault::do_page_mkwrite(fault, Cached { folio, locked, pfn }) else { return Outcome::Done };
+    let Some(cached) = file_fault::do_page_mkwrite(fault, folio, pfn) else { return Outcome::Done };
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {

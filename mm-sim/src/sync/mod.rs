@@ -30,4 +30,4 @@ pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
-pub(crate) use survey::{Note, Side, Survey};
+pub(crate) use survey::{Note, Survey};

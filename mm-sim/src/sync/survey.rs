@@ -1,6 +1,6 @@
 //! What a run without mutations teaches about its acquisitions: which of them a mutation could change anything at.
 //!
-//! For each place: the function, what is held there, whether another lock is taken before it is released, and whether it
+//! For each place: the function, whether another lock is taken before it is released, and whether it
 //! *excludes* anybody. It does if another actor of the same round of the scheduler acquires the same lock in a mode that
 //! conflicts, and no other lock (a *gate*) is held around both acquisitions, in modes that conflict too. If there is a
 //! gate whenever the two meet, leaving the lock out changes no exclusion.
@@ -18,23 +18,17 @@ use crate::sched::ActorId;
 /// A lock: its class and its owner.
 pub(super) type LockId = (&'static str, &'static str, u64);
 
-/// A class, and whether exclusively.
-pub(crate) type Side = (&'static str, bool);
-
 /// What is known of a place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
     /// The class of the lock.
     pub(crate) class: &'static str,
-    pub(crate) is_exclusive: bool,
     /// Whether it only tries.
     pub(crate) tries: bool,
     /// The name of the function.
     pub(crate) function: String,
     /// Whether another lock is acquired before this one is released.
     pub(crate) has_next: bool,
-    /// What is held around it.
-    pub(crate) outer: BTreeSet<Side>,
     /// Whether another actor wants the same lock at the same time.
     pub(crate) meets: bool,
     /// Whether it excludes somebody whom nothing else excludes.
@@ -49,7 +43,6 @@ impl Note {
         self.has_next |= other.has_next;
         self.meets |= other.meets;
         self.excludes |= other.excludes;
-        self.outer.extend(&other.outer);
         self.gates.extend(&other.gates);
     }
 }
@@ -107,11 +100,10 @@ impl Survey {
             notes.entry(before.place).or_default().has_next = true;
         }
         let is_exclusive = want == Want::Write;
-        let note = notes.entry(place).or_insert_with(|| {
+        notes.entry(place).or_insert_with(|| {
             let function = function_at(place).unwrap_or_default();
-            Note { class: id.0, is_exclusive, tries, function, ..Note::default() }
+            Note { class: id.0, tries, function, ..Note::default() }
         });
-        note.outer.extend(held.iter().map(|before| (before.id.0, before.is_exclusive)));
         held.push(Held { id, place, is_exclusive, was_exclusive: is_exclusive });
     }
 
