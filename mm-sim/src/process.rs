@@ -4,9 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     machine::Machine,
-    mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, VmFlags},
+    mem::Message,
+    mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, Userfaultfd, VmFlags},
     model::Access,
-    op::{self, Signal, mmap::Request},
+    op::{self, Signal, mmap::Request, userfaultfd::fill::Filled},
     protocol::Protocol,
 };
 
@@ -21,6 +22,23 @@ pub struct World {
 /// A file of the simulated machine.
 #[derive(Clone)]
 pub struct File(pub(crate) Arc<Inode>);
+
+/// A directory of the simulated machine.
+#[derive(Clone)]
+pub struct Directory(Arc<op::readdir::Directory>);
+
+/// How a file of hugetlbfs is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Huge {
+    /// Shared; its pages are promised.
+    Shared,
+    /// Shared; nothing is promised.
+    SharedNoreserve,
+    /// Private; its pages are promised.
+    Private,
+    /// Private; nothing is promised.
+    PrivateNoreserve,
+}
 
 impl World {
     /// A machine with `pages` pages of memory under these rules.
@@ -44,7 +62,37 @@ impl World {
         Some(Process { machine: self.machine.clone(), mm })
     }
 
-    /// Sets the size of a file, in pages.
+    /// Makes an empty file of hugetlbfs. It grows as it is mapped.
+    pub fn create_huge(&self) -> File {
+        File(self.machine.create_hugetlbfs())
+    }
+
+    /// Makes a directory of hugetlbfs.
+    pub fn make_directory(&self) -> Directory {
+        Directory(Arc::new(op::readdir::Directory::new(&self.machine)))
+    }
+
+    /// Makes the pool of huge pages this large, or as large as it can be. Returns its size.
+    pub fn set_huge_pages(&self, count: u64) -> u64 {
+        op::hugetlb::pool::set_max_huge_pages(&self.machine, count)
+    }
+
+    /// Makes a hole of the huge pages of a file of hugetlbfs that are within a range of pages.
+    pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
+        op::hugetlb::file::hugetlbfs_punch_hole(&self.machine, &file.0, pages);
+    }
+
+    /// Gives the huge pages of a range of a file of hugetlbfs memory now. Returns whether there was enough.
+    pub fn allocate(&self, file: &File, pages: Range<u64>) -> bool {
+        op::hugetlb::file::hugetlbfs_fallocate(&self.machine, &file.0, pages)
+    }
+
+    /// Moves a huge page of a file of hugetlbfs to another place of memory. Returns whether it could.
+    pub fn migrate_huge(&self, file: &File, huge_index: u64) -> bool {
+        op::hugetlb::migrate::migrate_hugetlb_folio(&self.machine, &file.0, huge_index)
+    }
+
+    /// Sets the size of a file, in pages. That of a file of hugetlbfs is a multiple of 512.
     pub fn truncate(&self, file: &File, pages: u64) {
         op::truncate::truncate(&self.machine, &file.0, pages);
     }
@@ -92,6 +140,32 @@ impl Process {
     pub fn map_file(&self, file: &File, offset: u64, pages: u64, shared: bool) -> u64 {
         let flags = VmFlags { shared, ..VmFlags::READ_WRITE };
         self.map(Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) })
+    }
+
+    /// Maps `pages` pages of a file of hugetlbfs from page `offset` on, writable; both are multiples of 512. A mapping of 1 GiB
+    /// or more begins at a multiple of that. Returns the address, or `None` if the pool cannot promise the pages.
+    ///
+    /// Of each huge page the memory model knows the first two pages: only those may be accessed.
+    pub fn map_huge(&self, file: &File, offset: u64, pages: u64, how: Huge) -> Option<u64> {
+        let shared = matches!(how, Huge::Shared | Huge::SharedNoreserve);
+        let noreserve = matches!(how, Huge::SharedNoreserve | Huge::PrivateNoreserve);
+        let flags = VmFlags { shared, noreserve, hugetlb: true, ..VmFlags::READ_WRITE };
+        let request = Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) };
+        op::mmap::mmap(&self.machine, &self.mm, request)
+    }
+
+    /// Gives up what is in memory of a range of hugetlbfs: private copies are gone (`MADV_DONTNEED`).
+    pub fn discard_huge(&self, range: Range<u64>) {
+        op::hugetlb::unmap::madvise_dontneed(&self.machine, &self.mm, range);
+    }
+
+    /// Stores a name of a directory at `answer`.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the store gets.
+    pub fn readdir(&self, directory: &Directory, name: u64, answer: u64) -> Result<(), Signal> {
+        op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
     }
 
     /// Maps `pages` pages of anonymous memory at an address. Returns whether nothing was mapped there.
@@ -185,8 +259,24 @@ impl Process {
     /// The signal that a store would get.
     pub fn pin(&self, addr: u64) -> Result<Pin, Signal> {
         let foll = op::gup::Foll { write: true, pin: true };
-        let page = op::gup::get_user_page(&self.machine, &self.mm, addr, foll)?;
+        let page = op::gup_fast::get_user_page_fast(&self.machine, &self.mm, addr, foll)?;
         Ok(Pin { process: self.clone(), addr, page: Some(page) })
+    }
+
+    /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
+    pub fn userfaultfd(&self) -> Userfault {
+        Userfault { process: self.clone(), ctx: Userfaultfd::new(self.machine.new_id()) }
+    }
+
+    /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.
+    pub fn peek(&self, addr: u64) -> bool {
+        op::gup_fast::get_user_page_fast_only(&self.machine, &self.mm, addr)
+    }
+
+    /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry
+    /// can map it. Returns whether it did.
+    pub fn collapse_pte_mapped(&self, addr: u64) -> bool {
+        op::collapse_pte_mapped::collapse_pte_mapped_thp(&self.machine, &self.mm, addr)
     }
 
     /// Ends the process.
@@ -248,5 +338,61 @@ impl Drop for Pin {
         if let Some(page) = self.page.take() {
             op::gup::put_user_page(&self.process.machine, page);
         }
+    }
+}
+
+/// A userfaultfd of a process.
+#[derive(Clone)]
+pub struct Userfault {
+    process: Process,
+    ctx: Arc<Userfaultfd>,
+}
+
+impl Userfault {
+    /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
+    /// whether there are such mappings.
+    pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {
+        let modes = op::userfaultfd::register::Modes { missing, wp: writes };
+        op::userfaultfd::register::register(&self.process.machine, &self.process.mm, &self.ctx, &range, modes)
+    }
+
+    /// Ends that for a range.
+    pub fn unregister(&self, range: Range<u64>) {
+        op::userfaultfd::register::unregister(&self.process.machine, &self.process.mm, &self.ctx, &range);
+    }
+
+    /// Returns who waits for a page, if anybody has come since.
+    pub fn read(&self) -> Option<Message> {
+        self.ctx.read()
+    }
+
+    /// Brings in a page with the word at `from`, which is an address of the process too.
+    pub fn copy(&self, addr: u64, from: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::User(from))
+    }
+
+    /// Brings in a page of zeros.
+    pub fn zeropage(&self, addr: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::Zeros)
+    }
+
+    fn fill(&self, addr: u64, source: op::userfaultfd::fill::Source) -> Filled {
+        op::userfaultfd::fill::mfill_atomic(&self.process.machine, &self.process.mm, &self.ctx, addr, source)
+    }
+
+    /// Brings in the page that is mapped at `from`, which is empty then.
+    pub fn move_page(&self, addr: u64, from: u64) -> Filled {
+        op::userfaultfd::move_pages::move_page(&self.process.machine, &self.process.mm, &self.ctx, addr, from)
+    }
+
+    /// Protects the pages of a range from writes, or lets them be written again.
+    pub fn protect(&self, range: Range<u64>, protect: bool) -> Filled {
+        let (machine, mm) = (&self.process.machine, &self.process.mm);
+        op::userfaultfd::protect::mwriteprotect_range(machine, mm, &self.ctx, &range, protect)
+    }
+
+    /// Closes it: pages that are missing are zeros again, and nobody waits any more.
+    pub fn close(self) {
+        op::userfaultfd::register::release(&self.process.machine, &self.process.mm, &self.ctx);
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
-use crate::{machine::Machine, op::mmu_notifier};
+use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
+use crate::{
+    machine::Machine,
+    op::{hugetlb::unmap, mmu_notifier},
+};
 
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
@@ -31,8 +34,11 @@ impl Gather {
         });
     }
 
-    /// Empties all entries of a range: of pages that are there, and of those that are elsewhere.
-    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
+    /// Empties all entries of a VMA that ends: of pages that are there, and of those that are elsewhere.
+    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
+        if vma.is_hugetlb() {
+            return unmap::zap_final(m, mm, vma, range, self);
+        }
         let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
@@ -56,6 +62,14 @@ impl Gather {
         self.folios.push((folio.clone(), old.is_dirty()));
     }
 
+    /// Empties one entry of hugetlbfs, under its lock. Its pages count as no process's own.
+    pub(crate) fn take_hugetlb(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
+        slot.store(Entry::NONE);
+        folio.unmap();
+        self.flush.push((mm.id, addr / PAGE_SIZE..(addr + PMD_SIZE) / PAGE_SIZE));
+        self.folios.push((folio.clone(), false));
+    }
+
     /// Flushes and frees.
     pub(crate) fn finish(self, m: &Machine) {
         self.flush.into_iter().for_each(|(mm, pages)| m.tlb.flush(mm, pages));
@@ -63,6 +77,10 @@ impl Gather {
             // Once more: a store past the entry may have come after somebody else had written the folio to disk.
             folio.dirty.fetch_or(*dirty, Relaxed);
             m.put_folio(folio, 1);
+        }
+        if !self.tables.is_empty() {
+            // The flush that precedes the freeing interrupts every processor that walks without a lock.
+            m.walks.send_interrupts();
         }
         self.tables.iter().for_each(|table| m.free_table(table));
     }

@@ -71,13 +71,17 @@ impl Memory {
 
     /// Returns the folio that has the page `pfn`.
     pub(crate) fn folio(&self, pfn: u64) -> Option<Arc<Folio>> {
-        let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
-        let found =
-            at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()));
+        let found = self.peek_folio(pfn);
         if found.is_none() {
             sched::finding(Invariant::FolioUsedAfterFree, format!("page {pfn} is used after it was freed"));
         }
         found
+    }
+
+    /// Returns the folio that has the page `pfn`, if it has not been freed: for who holds nothing that keeps it.
+    pub(crate) fn peek_folio(&self, pfn: u64) -> Option<Arc<Folio>> {
+        let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
+        at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()))
     }
 
     /// Returns the table with this number. After it has been freed that is a finding, and `None`.
@@ -92,15 +96,25 @@ impl Memory {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
+        if self.forget_folio(folio) {
+            self.give(folio.pages());
+        }
+    }
+
+    /// Forgets a huge page that goes back to the pool. Returns whether it was there.
+    pub(crate) fn forget_folio(&self, folio: &Folio) -> bool {
         if folio.maps() != 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
         }
         if folio.is_pinned() {
             sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
         }
-        if self.folios.remove(&folio.pfn).is_some() {
-            self.free.fetch_add(folio.pages() as i64, Relaxed);
-        }
+        self.folios.remove(&folio.pfn).is_some()
+    }
+
+    /// Gives back pages that were taken.
+    pub(crate) fn give(&self, pages: u64) {
+        self.free.fetch_add(pages as i64, Relaxed);
     }
 
     /// Frees a table; `by` is the operation that does it.

@@ -33,6 +33,8 @@ pub(crate) struct Mm {
     pub(crate) rss: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// Odd while a fork makes pages read-only.
+    pub(crate) write_protect_seq: AtomicU64,
     /// Who is told before entries change.
     pub(crate) notifiers: Mutex<Vec<Arc<SecondaryMmu>>>,
     seq: AtomicU64,
@@ -52,6 +54,7 @@ impl Mm {
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            write_protect_seq: AtomicU64::new(0),
             notifiers: Mutex::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),

@@ -6,13 +6,16 @@
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
+//! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * `hugetlb`: the pool of huge pages and the files made of them.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
 mod anon_vma;
 mod entry;
 mod folio;
 mod gather;
+mod hugetlb;
 mod inode;
 mod intervals;
 mod lru;
@@ -23,6 +26,7 @@ pub(crate) mod rmap;
 mod secondary_mmu;
 mod table;
 mod tlb;
+mod userfaultfd;
 mod vm_flags;
 mod vma;
 mod walk;
@@ -31,6 +35,7 @@ pub(crate) use anon_vma::AnonVma;
 pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
+pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};
 pub(crate) use inode::Inode;
 pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
@@ -40,6 +45,8 @@ pub(crate) use mm::{Mm, MmapWrite};
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
+pub use userfaultfd::Message;
+pub(crate) use userfaultfd::{MapChange, Userfaultfd};
 pub(crate) use vm_flags::VmFlags;
 pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
@@ -48,5 +55,7 @@ pub(crate) use walk::{PteMap, Slot};
 pub const PAGE_SIZE: u64 = 4096;
 /// What one entry of the PMD level covers, in bytes.
 pub const PMD_SIZE: u64 = PAGE_SIZE * ENTRIES as u64;
+/// What a table of the PMD level covers, in bytes: what processes share of the page tables of hugetlbfs.
+pub const PUD_SIZE: u64 = PMD_SIZE * ENTRIES as u64;
 /// Pages in a huge folio.
 pub(crate) const HUGE_PAGES: u64 = ENTRIES as u64;

@@ -16,7 +16,7 @@ use std::{
 use lockdep::Acquire;
 use parking_lot::Mutex;
 
-use super::{AnonVma, Inode, Mm, PAGE_SIZE, VmFlags};
+use super::{AnonVma, HugetlbVma, Inode, Mm, PAGE_SIZE, Userfaultfd, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
@@ -38,7 +38,11 @@ pub(crate) struct Vma {
     pub(crate) detached: AtomicBool,
     /// In the interval tree of its file.
     pub(crate) is_file_linked: AtomicBool,
+    /// What it has besides if it is one of hugetlbfs.
+    pub(crate) hugetlb: HugetlbVma,
+    is_freed: AtomicBool,
     flags: Mutex<VmFlags>,
+    uffd: Mutex<Option<Arc<Userfaultfd>>>,
     start: AtomicU64,
     end: AtomicU64,
     pgoff: AtomicU64,
@@ -64,7 +68,10 @@ impl Vma {
             lock: RwSem::new(&VM_LOCK, ("vma", id)),
             detached: AtomicBool::new(false),
             is_file_linked: AtomicBool::new(false),
+            hugetlb: HugetlbVma::default(),
+            is_freed: AtomicBool::new(false),
             flags: Mutex::new(flags),
+            uffd: Mutex::default(),
             start: AtomicU64::new(range.start),
             end: AtomicU64::new(range.end),
             pgoff: AtomicU64::new(pgoff),
@@ -74,7 +81,26 @@ impl Vma {
 
     /// A VMA of the same sort for another range, in no tree yet.
     pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
-        Self::new(id, mm, range, pgoff, self.flags(), self.file.clone())
+        let alike = Self::new(id, mm, range, pgoff, self.flags(), self.file.clone());
+        *alike.uffd.lock() = self.uffd();
+        alike
+    }
+
+    /// Returns whether its pages are huge ones of hugetlbfs.
+    pub(crate) fn is_hugetlb(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.hugetlb.is_some())
+    }
+
+    /// It is freed now.
+    pub(crate) fn free(&self) {
+        self.is_freed.store(true, Relaxed);
+    }
+
+    /// Checks that it has not been freed.
+    pub(crate) fn check_not_freed(&self, what: &str) {
+        if self.is_freed.load(Relaxed) {
+            sched::finding(Invariant::VmaUsedAfterFree, format!("vma {} {what} after it was freed", self.id));
+        }
     }
 
     pub(crate) fn flags(&self) -> VmFlags {
@@ -85,6 +111,17 @@ impl Vma {
     pub(crate) fn set_flags(&self, flags: VmFlags) {
         self.check_write_locked("gets new flags");
         *self.flags.lock() = flags;
+    }
+
+    /// Returns who brings its pages in.
+    pub(crate) fn uffd(&self) -> Option<Arc<Userfaultfd>> {
+        self.uffd.lock().clone()
+    }
+
+    /// Changes who brings its pages in. The VMA is write-locked, or in no tree yet.
+    pub(crate) fn set_uffd(&self, ctx: Option<Arc<Userfaultfd>>) {
+        self.check_write_locked("gets another userfaultfd");
+        *self.uffd.lock() = ctx;
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -161,6 +198,15 @@ impl Vma {
         // A writer that came between the two looks has marked it without our noticing.
         (!self.is_marked(mm) || sched::forgets(Look::VmaSequenceAgain))
             .then(|| VmaReadGuard { vma: self.clone(), _guard: guard })
+    }
+
+    /// Read-locks it for a caller who has the mmap lock, so that no writer comes in between. `level` is 1 for the second one.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn start_read_locked(self: &Arc<Self>, mm: &Mm, level: u8) -> VmaReadGuard {
+        let holds = mm.mmap_lock.is_mine();
+        sched::must_hold(holds, || format!("vma {} is waited for without the mmap lock", self.id));
+        VmaReadGuard { vma: self.clone(), _guard: self.lock.read_nested(level) }
     }
 
     /// Returns whether a writer has marked it.

@@ -91,8 +91,7 @@ impl Workload {
     /// Adds a run if nothing is found in it. Returns what is.
     fn add(&mut self, setup: Setup, seed: u64, kernel: Option<&Session>) -> Option<String> {
         let survey = Arc::new(Mutation::Survey(Survey::default()));
-        let mut turn =
-            Turn { setup, seed, shares_session: kernel.is_some(), steps: 0, places: BTreeSet::new() };
+        let mut turn = Turn { setup, seed, shares_session: kernel.is_some(), steps: 0, places: BTreeSet::new() };
         let outcome = turn.play(self.protocol, &survey, kernel.cloned());
         if outcome.has_findings() || outcome.failure.is_some() {
             return Some(outcome.verdict);

@@ -10,11 +10,13 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, mmu_notifier};
+use super::{anon_vma, hugetlb, mmu_notifier};
 use crate::{
+    Bug,
     machine::Machine,
     mem::{
-        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot,
+        VmFlags, Vma,
     },
     sched,
 };
@@ -35,7 +37,9 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     let copied = {
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         flush_tlb_mm(m, parent, &child);
         copied
     };
@@ -61,7 +65,13 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
+    // The child has no userfaultfd.
+    let flags = VmFlags { uffd_missing: false, uffd_wp: false, uffd_minor: false, ..vma.flags() };
+    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, flags, vma.file.clone());
+    let is_late = m.protocol.has(Bug::HugetlbLockAfterImap);
+    if !is_late {
+        hugetlb::mmap::hugetlb_dup_vma_private(m, vma, &copy);
+    }
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -69,15 +79,22 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         file.mapping.i_mmap.lock().insert(&copy);
         copy.is_file_linked.store(true, Relaxed);
     }
-    copy_page_range(m, parent, child, vma, &copy)
+    let copied = copy_page_range(m, parent, child, vma, &copy);
+    if is_late {
+        hugetlb::mmap::hugetlb_dup_vma_private(m, vma, &copy);
+    }
+    copied
 }
 
 #[inline(never)]
-fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), OutOfMemory> {
+fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Arc<Vma>, copy: &Vma) -> Result<(), OutOfMemory> {
     let range = vma.range();
     if vma.anon_vma.lock().is_none() {
         // Nothing private in it: the child faults it in from the file, or as zeros.
         return Ok(());
+    }
+    if vma.is_hugetlb() {
+        return hugetlb::copy::copy_hugetlb_page_range(m, (parent, vma), child);
     }
     let _told = mmu_notifier::invalidate_range_start(m, parent, &range);
     let mut addr = range.start;
@@ -158,7 +175,7 @@ fn copy_present_pte(
     } else {
         folio.map();
         slot.update(|entry| entry.writable(false));
-        dst.slot(addr).store(entry.writable(false).clean());
+        dst.slot(addr).store(entry.writable(false).clean().uffd_wp(false));
     }
     child.rss.fetch_add(1, Relaxed);
     true

@@ -42,7 +42,7 @@ pub(crate) fn vma_expand(
     flags: VmFlags,
     file: Option<&Arc<Inode>>,
 ) -> Option<Arc<Vma>> {
-    let is_alike = |vma: &Arc<Vma>| vma.flags() == flags && same_file(vma.file.as_ref(), file);
+    let is_alike = |vma: &Arc<Vma>| vma.flags() == flags && vma.uffd().is_none() && same_file(vma.file.as_ref(), file);
     let pages = (range.end - range.start) / PAGE_SIZE;
     let before = range.start.checked_sub(1).and_then(|addr| mm.find(addr));
     if let Some(before) = before.filter(|before| is_alike(before) && before.pgoffs().end == pgoff) {
@@ -89,11 +89,21 @@ fn swallow(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, gone: &Arc<Vma>) {
 /// Returns whether two neighbours, in this order, may become one.
 fn can_merge(vma: &Arc<Vma>, next: &Arc<Vma>) -> bool {
     vma.id != next.id
+        && !vma.is_hugetlb()
         && vma.range().end == next.range().start
         && vma.flags() == next.flags()
         && same_file(vma.file.as_ref(), next.file.as_ref())
         && vma.pgoffs().end == next.pgoffs().start
         && have_mergeable_anon_vmas(vma, next)
+        && same_uffd(vma, next)
+}
+
+fn same_uffd(vma: &Vma, next: &Vma) -> bool {
+    match (vma.uffd(), next.uffd()) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
+        _ => false,
+    }
 }
 
 fn same_file(one: Option<&Arc<Inode>>, other: Option<&Arc<Inode>>) -> bool {
