@@ -54,7 +54,8 @@ impl fmt::Display for Mutant {
 pub(super) fn all(workload: &Workload) -> Vec<Mutant> {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut mutants: Vec<Mutant> = Look::ALL.into_iter().map(Mutant::Look).collect();
-    for (&place, note) in &workload.notes {
+    // The catalogue models locks of other subsystems, with nothing that they protect.
+    for (&place, note) in workload.notes.iter().filter(|(place, _)| !in_crate(place.file).starts_with("catalogue/")) {
         let mut name = format!("{} in {} {}", note.class, in_crate(place.file), note.function);
         let number = seen.entry(name.clone()).or_default();
         *number += 1;
