@@ -77,7 +77,11 @@ fn count(
             count(m, &below, tables, shared, page);
         } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
             page(Some(&folio), size);
-        } else if let Some(Absent::Migration(_)) = entry.as_absent() {
+        } else if let Some(Absent::Migration(pfn)) = entry.as_absent() {
+            sched::finding(
+                Invariant::RmapMismatch,
+                format!("page {pfn} has been moved, but an entry waits for it still"),
+            );
             page(None, size);
         }
     }
@@ -111,6 +115,7 @@ pub(crate) fn at_end(m: &Machine) {
             sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
         }
     }
+    m.ksm.forget();
     hugetlb::check_at_end(m);
     let used = m.memory.used_pages();
     if used != 0 {

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, hugetlb, mmu_notifier};
+use super::{anon_vma, hugetlb, ksm, mmu_notifier};
 use crate::{
     Bug,
     machine::Machine,
@@ -33,6 +33,7 @@ pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
 pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMemory> {
     let _scope = sched::scope("dup_mmap");
     let child = new_mm(m)?;
+    ksm::advise::ksm_fork(m, parent, &child);
     m.stats.forks.add(1);
     let copied = {
         let _parent = parent.mmap_write_lock();
