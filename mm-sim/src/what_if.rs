@@ -175,6 +175,7 @@ switches! {
     hugetlb_locking = "what keeps page tables of hugetlbfs in place while they are used",
     hugetlb_under_vma_lock = "whether page faults on hugetlbfs run under the VMA lock",
     userfault = "what of a userfaultfd does without the mmap lock",
+    swap_under_vma_lock = "whether a fault on what is swapped out runs under the VMA lock",
     stack_growth = "under which lock a stack grows when a page below it is touched",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",
     forgets = "what retract_page_tables forgets to exclude",
