@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -16,17 +16,20 @@ use parking_lot::Mutex;
 
 use crate::{
     Bug,
-    classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
+    classes::{
+        FS_RECLAIM, MEM_HOTPLUG_LOCK, MEMORY_CHAIN_RWSEM, MF_MUTEX, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER, TASKLIST_LOCK,
+    },
     finding::Invariant,
     mem::{
-        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb, Vma,
+        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Swap,
+        Tlb, Vma, Wb,
     },
     model::Model,
     op::{mmu_notifier, reclaim},
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{LocklessWalks, Look, Rcu, SleepMutex},
+    sync::{LocklessWalks, Look, Rcu, RwSem, RwSpinLock, SleepMutex},
 };
 
 /// One simulated machine.
@@ -34,8 +37,15 @@ pub(crate) struct Machine {
     pub(crate) protocol: Protocol,
     pub(crate) memory: Arc<Memory>,
     pub(crate) lru: Lru,
+    pub(crate) swap: Swap,
+    pub(crate) wb: Wb,
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
+    pub(crate) ksm: Ksm,
+    pub(crate) mf_mutex: SleepMutex,
+    pub(crate) tasklist_lock: RwSpinLock,
+    pub(crate) mem_hotplug_lock: RwSem,
+    pub(crate) memory_chain_rwsem: RwSem,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -47,17 +57,26 @@ pub(crate) struct Machine {
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
+    this: Weak<Self>,
 }
 
 impl Machine {
     /// A machine with `pages` pages of memory.
     pub(crate) fn new(protocol: Protocol, pages: u64) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             protocol,
             memory: Arc::new(Memory::new(pages)),
             lru: Lru::new(),
+            swap: Swap::new(),
+            wb: Wb::new(),
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
+            ksm: Ksm::new(),
+            mf_mutex: SleepMutex::new(&MF_MUTEX, ("machine", 0)),
+            tasklist_lock: RwSpinLock::new(&TASKLIST_LOCK, ("machine", 0)),
+            mem_hotplug_lock: RwSem::new(&MEM_HOTPLUG_LOCK, ("machine", 0)),
+            memory_chain_rwsem: RwSem::new(&MEMORY_CHAIN_RWSEM, ("machine", 0)),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),
@@ -72,6 +91,11 @@ impl Machine {
         })
     }
 
+    /// Returns the machine for whoever outlives the operation: an interrupt.
+    pub(crate) fn arc(&self) -> Arc<Self> {
+        self.this.upgrade().expect("who has a reference keeps the machine alive")
+    }
+
     /// Returns a number that nothing else of this machine has.
     pub(crate) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Relaxed)
@@ -83,6 +107,12 @@ impl Machine {
     pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
         self.alloc_pages(pages)?;
         Ok(self.memory.make_folio(kind, pages))
+    }
+
+    /// Allocates a folio if that needs no reclaim.
+    #[inline(never)]
+    pub(crate) fn alloc_folio_nowait(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        if self.memory.take(pages) { Ok(self.memory.make_folio(kind, pages)) } else { Err(OutOfMemory) }
     }
 
     /// Allocates an empty page table.
@@ -123,6 +153,7 @@ impl Machine {
     fn alloc_pages_slowpath(&self, pages: u64) -> Result<(), OutOfMemory> {
         for _ in 0..reclaim::RETRIES {
             reclaim::try_to_free_pages(self, pages);
+            self.memory.drain_all_pages();
             if self.memory.take(pages) {
                 return Ok(());
             }
@@ -149,7 +180,7 @@ impl Machine {
             folio.set_place(None);
             return self.hugetlb.enqueue(&self.memory, folio);
         }
-        self.lru.remove(folio);
+        self.lru.forget(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);
     }

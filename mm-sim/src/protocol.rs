@@ -138,12 +138,18 @@ pub struct Protocol {
     pub pte_map_under_rcu: bool,
     /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
     pub anon_vma_under_vma_lock: bool,
+    /// Whether a fault on what is swapped out runs under the VMA lock (6.6).
+    pub swap_under_vma_lock: bool,
     /// What keeps page tables of hugetlbfs in place.
     pub hugetlb_locking: HugetlbLocking,
     /// Whether page faults on hugetlbfs run under the VMA lock (6.10).
     pub hugetlb_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
+    /// Whether memory failure finds processes under RCU instead of `tasklist_lock` (6.7).
+    pub memory_failure_rcu: bool,
+    /// Whether `/proc/PID/maps` is read under one VMA lock after the other (6.17).
+    pub maps_under_vma_lock: bool,
     /// What a userfaultfd needs the mmap lock for.
     pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
@@ -166,9 +172,12 @@ impl Protocol {
         fork_mark: false,
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
+        swap_under_vma_lock: false,
         hugetlb_locking: HugetlbLocking::SharedVma,
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
+        memory_failure_rcu: false,
+        maps_under_vma_lock: false,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
@@ -237,6 +246,7 @@ impl Protocol {
         file_faults: FileFaults::FaultAround,
         userfault: UserfaultLocks::Faults,
         pte_map_under_rcu: true,
+        swap_under_vma_lock: true,
         ..Self::V6_4
     };
 
@@ -245,6 +255,7 @@ impl Protocol {
         name: "6.12",
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
+        memory_failure_rcu: true,
         userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         hugetlb_locking: HugetlbLocking::EveryVma,

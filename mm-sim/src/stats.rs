@@ -64,10 +64,28 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Folios whose writing to disk has begun.
+    writebacks,
+    /// Folios that got a slot of the swap device.
+    swapped_out,
+    /// Folios read from the swap device.
+    swapped_in,
     /// Pages found by GUP-fast.
     gup_fast,
     /// Page faults that had to wait for user code.
     userfaults,
+    /// Broken pages that were handled.
+    memory_failures,
+    /// Processes that had one of them.
+    processes_hit,
+    /// VMAs of killed processes that were zapped.
+    reaped,
+    /// Pages merged by KSM.
+    ksm_merged,
+    /// Folios migrated.
+    migrated,
+    /// Those of them that moved in a page fault.
+    numa_migrated,
     /// Pages moved by userfaultfd.
     pages_moved,
     /// Mappings moved by mremap.

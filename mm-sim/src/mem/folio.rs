@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{AddressSpace, AnonVma, HUGE_PAGES};
+use super::{AddressSpace, AnonVma, HUGE_PAGES, KsmStable};
 use crate::{
     classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB},
     finding::Invariant,
@@ -31,6 +31,8 @@ pub(crate) enum Place {
     File(Arc<AddressSpace>, u64),
     /// Anonymous memory, at this page offset of the VMAs of this anon_vma.
     Anon(Arc<AnonVma>, u64),
+    /// Anonymous memory that several places share because it is alike.
+    Ksm(Arc<KsmStable>),
 }
 
 /// A folio. A page holds one word of data, which is all that telling pages apart takes.
@@ -44,6 +46,14 @@ pub(crate) struct Folio {
     pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
+    /// The hardware has reported it broken.
+    pub(crate) is_broken: AtomicBool,
+    /// On its way to disk or to the swap device.
+    pub(crate) writeback: AtomicBool,
+    /// Reclaim wants it as soon as it is clean.
+    pub(crate) reclaim: AtomicBool,
+    /// Its slot of the swap device and 1; 0 if it is not in the swap cache.
+    swap: AtomicU64,
     /// Who writes to it past all page tables; each has a reference too.
     pub(crate) pins: AtomicI64,
     words: Box<[AtomicU64]>,
@@ -68,6 +78,10 @@ impl Folio {
             uptodate: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
+            writeback: AtomicBool::new(false),
+            reclaim: AtomicBool::new(false),
+            swap: AtomicU64::new(0),
             pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             refs: AtomicI64::new(1),
@@ -102,9 +116,29 @@ impl Folio {
         *self.place.lock() = place;
     }
 
+    /// Returns its slot of the swap device, if it is in the swap cache.
+    pub(crate) fn swap(&self) -> Option<u64> {
+        self.swap.load(Relaxed).checked_sub(1)
+    }
+
+    /// Sets its slot.
+    pub(crate) fn set_swap(&self, slot: Option<u64>) {
+        self.swap.store(slot.map_or(0, |slot| slot + 1), Relaxed);
+    }
+
     /// Checks that this actor has locked it.
     pub(crate) fn check_locked(&self, what: &str) {
         sched::must_hold(self.lock.is_mine(), || format!("folio {} is {what} without being locked", self.pfn));
+    }
+
+    /// Returns whether it has the page `pfn`.
+    pub(crate) fn has_page(&self, pfn: u64) -> bool {
+        (self.pfn..self.pfn + self.pages()).contains(&pfn)
+    }
+
+    /// Returns whether several places share it because it is alike.
+    pub(crate) fn is_ksm(&self) -> bool {
+        matches!(&*self.place.lock(), Some(Place::Ksm(_)))
     }
 
     /// Returns whether it caches a page of this mapping.

@@ -9,7 +9,7 @@ use std::sync::{
 
 use dashmap::DashMap;
 
-use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable};
+use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable, zone::Zone};
 use crate::{finding::Invariant, sched};
 
 /// No page is free and nothing can be reclaimed.
@@ -19,7 +19,9 @@ pub(crate) struct OutOfMemory;
 /// Physical memory.
 pub(crate) struct Memory {
     total: i64,
-    free: AtomicI64,
+    zone: Zone,
+    /// Pages that are never used again.
+    broken: AtomicI64,
     next_pfn: AtomicU64,
     next_table: AtomicU64,
     folios: DashMap<u64, Arc<Folio>>,
@@ -32,24 +34,29 @@ impl Memory {
     pub(crate) fn new(pages: u64) -> Self {
         let (folios, tables, graves) = Default::default();
         let (next_pfn, next_table) = (AtomicU64::new(HUGE_PAGES), AtomicU64::new(1));
-        let free = AtomicI64::new(pages as i64);
-        Self { total: pages as i64, free, next_pfn, next_table, folios, tables, graves }
+        let broken = AtomicI64::new(0);
+        Self { total: pages as i64, zone: Zone::new(pages), broken, next_pfn, next_table, folios, tables, graves }
     }
 
     /// Returns how many pages are free.
     pub(crate) fn free_pages(&self) -> i64 {
-        self.free.load(Relaxed)
+        self.zone.free_pages()
     }
 
     /// Returns how many pages are in use.
     pub(crate) fn used_pages(&self) -> i64 {
-        self.total - self.free_pages()
+        self.total - self.free_pages() - self.broken.load(Relaxed)
     }
 
     /// Takes `pages` free pages if there are as many.
+    #[track_caller]
     pub(crate) fn take(&self, pages: u64) -> bool {
-        let pages = pages as i64;
-        self.free.fetch_update(Relaxed, Relaxed, |free| (free >= pages).then_some(free - pages)).is_ok()
+        self.zone.take(pages)
+    }
+
+    /// Takes back what the processors keep at hand, for who needs many pages or has found none.
+    pub(crate) fn drain_all_pages(&self) {
+        self.zone.drain();
     }
 
     /// Makes a folio of pages that were taken.
@@ -96,7 +103,12 @@ impl Memory {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
-        if self.forget_folio(folio) {
+        if !self.forget_folio(folio) {
+            return;
+        }
+        if folio.is_broken.load(Relaxed) {
+            self.broken.fetch_add(folio.pages() as i64, Relaxed);
+        } else {
             self.give(folio.pages());
         }
     }
@@ -113,8 +125,9 @@ impl Memory {
     }
 
     /// Gives back pages that were taken.
+    #[track_caller]
     pub(crate) fn give(&self, pages: u64) {
-        self.free.fetch_add(pages as i64, Relaxed);
+        self.zone.give(pages);
     }
 
     /// Frees a table; `by` is the operation that does it.
@@ -127,7 +140,7 @@ impl Memory {
         table.poison(by.clone());
         if self.tables.remove(&table.id).is_some() {
             self.graves.insert(table.id, by);
-            self.free.fetch_add(1, Relaxed);
+            self.zone.give(1);
         }
     }
 }

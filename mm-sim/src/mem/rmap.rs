@@ -3,21 +3,18 @@
 //! Lock order: `folio_lock -> i_mmap_rwsem (read) or anon_vma->rwsem (read) -> pte_lock`. Looking at references only
 //! tries the second lock; unmapping waits for it.
 
-use std::{
-    ops::Range,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{ops::Range, sync::Arc};
 
 use super::{Folio, Gather, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
-    op::mmu_notifier,
+    op::{dirty, mmu_notifier, swap},
     sched,
     sync::{ReadGuard, RwSem},
 };
 
 /// Calls `visit` for each VMA that may map the folio, with the addresses. `None` if the lock was not to be had.
-fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
+pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
     let take = |rwsem: &RwSem| -> Option<ReadGuard> { if wait { Some(rwsem.read()) } else { rwsem.try_read() } };
     let place = folio.place()?;
     let (_guard, index, vmas) = match &place {
@@ -28,6 +25,14 @@ fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u
         Place::Anon(anon_vma, index) => {
             let guard = take(anon_vma.rwsem())?;
             (guard, *index, anon_vma.vmas.lock().overlapping(*index..*index + folio.pages()))
+        }
+        Place::Ksm(stable) => {
+            for (anon_vma, index) in stable.places() {
+                let _guard = take(anon_vma.rwsem())?;
+                let vmas = anon_vma.vmas.lock().overlapping(index..index + 1);
+                vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(&(index..index + 1))));
+            }
+            return Some(());
         }
     };
     for vma in vmas {
@@ -55,15 +60,18 @@ pub(crate) fn folio_referenced(m: &Machine, folio: &Folio) -> Option<u32> {
 
 /// Takes a locked folio out of all page tables.
 #[inline(never)]
-pub(crate) fn try_to_unmap(m: &Machine, folio: &Folio) {
+pub(crate) fn try_to_unmap(m: &Machine, folio: &Arc<Folio>) {
     let _scope = sched::scope("try_to_unmap");
     folio.check_locked("unmapped");
     rmap_walk(folio, true, &mut |vma, range| try_to_unmap_one(m, folio, vma, range));
 }
 
 #[inline(never)]
-fn try_to_unmap_one(m: &Machine, folio: &Folio, vma: &Vma, range: Range<u64>) {
+fn try_to_unmap_one(m: &Machine, folio: &Arc<Folio>, vma: &Vma, range: Range<u64>) {
     let Some(mm) = vma.mm.upgrade() else { return };
+    if let Some(slot) = folio.swap() {
+        return swap::unmap_to_swap(m, folio, slot, (&mm, vma, range));
+    }
     let mut gather = Gather::default();
     gather.zap(m, &mm, vma, range, &|other| other.pfn == folio.pfn);
     gather.finish(m);
@@ -86,7 +94,7 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
         });
     });
     if dirty {
-        folio.dirty.store(true, Relaxed);
+        dirty::folio_mark_dirty(m, folio);
     }
     dirty
 }
@@ -94,17 +102,24 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
 /// Counts the entries that the reverse map finds, without locks: for the invariants.
 pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
     let Some(place) = folio.place() else { return 0 };
-    let (index, vmas) = match &place {
-        Place::File(mapping, index) => (*index, mapping.i_mmap.lock().peek(*index..*index + folio.pages())),
-        Place::Anon(anon_vma, index) => (*index, anon_vma.vmas.lock().peek(*index..*index + folio.pages())),
-    };
     let mut found = std::collections::BTreeSet::new();
-    for vma in vmas {
-        let Some(mm) = vma.mm.upgrade() else { continue };
-        for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(PAGE_SIZE as usize) {
-            let Some(slot) = mm.hardware_slot(m, addr) else { continue };
-            if maps(folio, slot.load().as_page()) {
-                found.insert((slot.table.id, slot.index));
+    let mut look = |vmas: Vec<Arc<Vma>>, index: u64| {
+        for vma in vmas {
+            let Some(mm) = vma.mm.upgrade() else { continue };
+            for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(PAGE_SIZE as usize) {
+                let Some(slot) = mm.hardware_slot(m, addr) else { continue };
+                if maps(folio, slot.load().as_page()) {
+                    found.insert((slot.table.id, slot.index));
+                }
+            }
+        }
+    };
+    match &place {
+        Place::File(mapping, index) => look(mapping.i_mmap.lock().peek(*index..*index + folio.pages()), *index),
+        Place::Anon(anon_vma, index) => look(anon_vma.vmas.lock().peek(*index..*index + folio.pages()), *index),
+        Place::Ksm(stable) => {
+            for (anon_vma, index) in stable.places() {
+                look(anon_vma.vmas.lock().peek(index..index + 1), index);
             }
         }
     }
@@ -112,5 +127,5 @@ pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
 }
 
 fn maps(folio: &Folio, pfn: Option<u64>) -> bool {
-    pfn.is_some_and(|pfn| (folio.pfn..folio.pfn + folio.pages()).contains(&pfn))
+    pfn.is_some_and(|pfn| folio.has_page(pfn))
 }

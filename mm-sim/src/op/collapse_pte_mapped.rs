@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{filemap, mmu_notifier, pgtables};
+use super::{dirty, filemap, mmu_notifier, pgtables};
 use crate::{
     Bug,
     machine::Machine,
@@ -31,13 +31,11 @@ pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64) -> 
     with_folio(m, mm, start, &|vma, file, folio| collapse_at_once(m, mm, vma, (file, folio), start))
 }
 
+/// What is done to a VMA, its file, and the locked folio.
+type Collapse<'a> = &'a dyn Fn(&Arc<Vma>, &Arc<Inode>, &Arc<Folio>) -> bool;
+
 /// Finds the VMA and locks the huge folio that it maps there.
-fn with_folio(
-    m: &Machine,
-    mm: &Arc<Mm>,
-    start: u64,
-    collapse: &dyn Fn(&Arc<Vma>, &Arc<Inode>, &Arc<Folio>) -> bool,
-) -> bool {
+fn with_folio(m: &Machine, mm: &Arc<Mm>, start: u64, collapse: Collapse<'_>) -> bool {
     let whole = start..start + PMD_SIZE;
     let fits = |vma: &Arc<Vma>| vma.range().start <= whole.start && whole.end <= vma.range().end;
     let Some(vma) = mm.find(start).filter(|vma| start.is_multiple_of(PMD_SIZE) && fits(vma)) else { return false };
@@ -115,7 +113,7 @@ fn empty(m: &Machine, mm: &Mm, table: &Arc<PageTable>, folio: &Arc<Folio>, start
     let used: Vec<_> = table.used().map(|(index, _)| index).collect();
     for &index in &used {
         if (Slot { table: table.clone(), index }).store(Entry::NONE).is_dirty() {
-            folio.dirty.store(true, Relaxed);
+            dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
     }

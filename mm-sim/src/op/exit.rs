@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{mmu_notifier, munmap, pgtables};
+use super::{ksm, mmu_notifier, munmap, pgtables};
 use crate::{
+    Bug,
     finding::Invariant,
     machine::Machine,
     mem::{Gather, Mm},
@@ -19,14 +20,17 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     let _scope = sched::scope("exit_mmap");
     mm.users.fetch_sub(1, Relaxed);
     m.model.exit(mm.id);
+    ksm::advise::ksm_exit(m, mm);
     mmu_notifier::mmu_notifier_release(m, mm);
     let mut gather = Gather::default();
     {
         let _mmap = mm.mmap_lock.read();
         mm.all().iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     }
+    mm.skip_oom.store(true, Relaxed);
     let vmas = {
-        let locked = mm.mmap_write_lock();
+        // Who reaps a victim of the OOM killer has finished when the lock is to be had.
+        let locked = (!m.protocol.has(Bug::ExitFreesTablesUnlocked)).then(|| mm.mmap_write_lock());
         let vmas = mm.all();
         for vma in &vmas {
             vma.vma_start_write(mm);
@@ -38,16 +42,25 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
         vmas
     };
     gather.finish(m);
+    m.swap.mmlist_remove(mm);
     vmas.iter().for_each(|vma| munmap::remove_vma(m, vma));
     check_counts(mm);
     m.free_table(&mm.pgd);
+    let _list = m.tasklist_lock.write();
+    let holds = m.tasklist_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("process {} leaves the list without tasklist_lock", mm.id));
     m.mms.lock().remove(&mm.id);
 }
 
 fn check_counts(mm: &Mm) {
     let (rss, tables) = (mm.rss.load(Relaxed), mm.tables.load(Relaxed));
-    if (rss, tables) != (0, 1) {
-        let text = format!("process {} ends with an RSS of {rss} pages and {} tables", mm.id, tables - 1);
+    let swaps = mm.swaps.load(Relaxed);
+    if (rss, swaps, tables) != (0, 0, 1) {
+        let text = format!(
+            "process {} ends with an RSS of {rss} pages, {swaps} swapped out, and {} tables",
+            mm.id,
+            tables - 1
+        );
         sched::finding(Invariant::CountMismatch, text);
     }
 }

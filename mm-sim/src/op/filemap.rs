@@ -48,6 +48,9 @@ pub(crate) fn filemap_fault(
             m.put_folio(&folio, 1);
             continue;
         }
+        if !folio.uptodate.load(Relaxed) {
+            m.might_reclaim(); // bio_alloc()
+        }
         read_folio(file, &folio);
         if index >= file.size() {
             let signal = fail(Signal::Bus);
@@ -94,15 +97,5 @@ pub(crate) fn read_folio(file: &Inode, folio: &Folio) {
     {
         (0..folio.pages()).for_each(|i| folio.write(folio.pfn + i, file.read_disk(base + i)));
         folio.uptodate.store(true, Relaxed);
-    }
-}
-
-/// Writes a locked folio to disk if it is dirty.
-pub(crate) fn write_folio(file: &Inode, folio: &Folio) {
-    folio.check_locked("written to disk");
-    if let Some(Place::File(_, base)) = folio.place()
-        && folio.dirty.swap(false, Relaxed)
-    {
-        (0..folio.pages()).for_each(|i| file.write_disk(base + i, folio.read(folio.pfn + i)));
     }
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, hugetlb, mmu_notifier};
+use super::{anon_vma, hugetlb, ksm, mmu_notifier};
 use crate::{
     Bug,
     machine::Machine,
@@ -24,6 +24,9 @@ use crate::{
 /// Makes a new, empty address space.
 pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
     let mm = Mm::new(m.new_id(), m.protocol, m.alloc_table(Level::Pgd)?);
+    let _list = m.tasklist_lock.write();
+    let holds = m.tasklist_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("process {} enters the list without tasklist_lock", mm.id));
     m.mms.lock().insert(mm.id, mm.clone());
     Ok(mm)
 }
@@ -33,6 +36,7 @@ pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
 pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMemory> {
     let _scope = sched::scope("dup_mmap");
     let child = new_mm(m)?;
+    ksm::advise::ksm_fork(m, parent, &child);
     m.stats.forks.add(1);
     let copied = {
         let _parent = parent.mmap_write_lock();
@@ -87,7 +91,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
 }
 
 #[inline(never)]
-fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Arc<Vma>, copy: &Vma) -> Result<(), OutOfMemory> {
+fn copy_page_range(m: &Machine, parent: &Mm, child: &Arc<Mm>, vma: &Arc<Vma>, copy: &Vma) -> Result<(), OutOfMemory> {
     let range = vma.range();
     if vma.anon_vma.lock().is_none() {
         // Nothing private in it: the child faults it in from the file, or as zeros.
@@ -106,7 +110,7 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Arc<Vma>, copy: &
     Ok(())
 }
 
-fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
+fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Arc<Mm>, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
     let source = from.0.slot(m, start, Level::Pmd);
     if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
         let target = to.0.pmd_alloc(m, start)?;
@@ -125,7 +129,7 @@ fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u6
 fn copy_locked(
     m: &Machine,
     (from, source): ((&Mm, &Vma), &Slot),
-    (to, target): ((&Mm, &Vma), &Slot),
+    (to, target): ((&Arc<Mm>, &Vma), &Slot),
     range: Range<u64>,
     spare: &mut Option<Arc<Folio>>,
 ) -> Option<u64> {
@@ -138,7 +142,7 @@ fn copy_locked(
 fn copy_pte_range(
     m: &Machine,
     from: (&Mm, &PteMap<'_>),
-    to: ((&Mm, &Vma), &PteMap<'_>),
+    to: ((&Arc<Mm>, &Vma), &PteMap<'_>),
     range: Range<u64>,
     spare: &mut Option<Arc<Folio>>,
 ) -> Option<u64> {
@@ -150,14 +154,14 @@ fn copy_pte_range(
 fn copy_present_pte(
     m: &Machine,
     (parent, src): (&Mm, &PteMap<'_>),
-    ((child, vma), dst): ((&Mm, &Vma), &PteMap<'_>),
+    ((child, vma), dst): ((&Arc<Mm>, &Vma), &PteMap<'_>),
     addr: u64,
     spare: &mut Option<Arc<Folio>>,
 ) -> bool {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
     if entry.as_absent().is_some() {
-        copy_absent_pte(child, &slot, &dst.slot(addr), entry);
+        copy_absent_pte(m, child, &slot, &dst.slot(addr), entry);
         return true;
     }
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return true };
@@ -182,7 +186,7 @@ fn copy_present_pte(
 }
 
 /// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).
-fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
+fn copy_absent_pte(m: &Machine, child: &Arc<Mm>, src: &Slot, dst: &Slot, entry: Entry) {
     match entry.as_absent() {
         Some(Absent::Migration(_)) => {
             // Both share the page once it has arrived, so neither may write to it.
@@ -190,7 +194,13 @@ fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
             dst.store(entry.writable(false));
             child.rss.fetch_add(1, Relaxed);
         }
-        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) => {
+        Some(Absent::Swap(slot)) => {
+            m.swap.duplicate(slot);
+            m.swap.mmlist_add(child);
+            child.swaps.fetch_add(1, Relaxed);
+            dst.store(entry);
+        }
+        Some(Absent::Hwpoison(_) | Absent::Marker) => {
             dst.store(entry);
         }
         None => {}

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, access, fault};
+use super::{Signal, access, dirty, fault};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -40,6 +40,9 @@ pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) ->
     let addr = addr / PAGE_SIZE * PAGE_SIZE;
     for _ in 0..MAX_FAULTS {
         let mmap = mm.mmap_lock.read();
+        if mm.is_killed.load(Relaxed) {
+            return Err(Signal::Kill);
+        }
         let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(foll.write)) else {
             return Err(access::signal(m, mm, addr, foll.write, Signal::Segv));
         };
@@ -74,6 +77,13 @@ fn take_page(m: &Machine, slot: &Slot, addr: u64, foll: Foll) -> Option<UserPage
     Some(grab(folio, pfn, foll))
 }
 
+/// Returns the frame that a process has at an address, without locks: what an error report of the hardware says.
+pub(crate) fn frame_of(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
+    let _access = m.tlb.access();
+    let slot = mm.hardware_slot(m, addr)?;
+    page_of(slot.load(), &slot, addr, false)
+}
+
 /// Returns the page that an entry has for an address, if it allows a write or none is wanted.
 pub(super) fn page_of(entry: Entry, slot: &Slot, addr: u64, write: bool) -> Option<u64> {
     let allowed = entry.is_accessible() && (!write || entry.is_writable());
@@ -92,7 +102,7 @@ pub(super) fn grab(folio: Arc<Folio>, pfn: u64, foll: Foll) -> UserPage {
 /// Gives a page back.
 pub(crate) fn put_user_page(m: &Machine, page: UserPage) {
     if page.foll.write {
-        page.folio.dirty.store(true, Relaxed);
+        dirty::folio_mark_dirty(m, &page.folio);
     }
     if page.foll.pin {
         page.folio.pins.fetch_sub(1, Relaxed);
@@ -107,8 +117,10 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
     let _access = m.tlb.access();
     let slot = mm.hardware_slot(m, addr);
     let is_mapped = slot.is_some_and(|slot| page_of(slot.load(), &slot, addr, false) == Some(page.pfn));
-    page.folio.dirty.store(true, Relaxed);
-    if is_mapped {
+    if page.folio.kind == FolioKind::Anon {
+        page.folio.dirty.store(true, Relaxed);
+    }
+    if is_mapped && !mm.is_killed.load(Relaxed) {
         access::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
     } else if page.folio.kind == FolioKind::Anon {
         // The process has given it up; nobody sees it.

@@ -3,13 +3,18 @@
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `truncate`, `writeback`: files.
+//! * `filemap`, `truncate`, `dirty`, `writeback`: files.
+//! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
+//! * `proc`: what others see of a process.
+//! * `ksm`: pages that are alike become one.
+//! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
@@ -19,6 +24,7 @@ pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;
+pub(crate) mod dirty;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
@@ -29,6 +35,10 @@ pub(crate) mod gup;
 pub(crate) mod gup_fast;
 pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
+pub(crate) mod ksm;
+pub(crate) mod memory_failure;
+pub(crate) mod memory_hotplug;
+pub(crate) mod migrate;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
 pub(crate) mod mmu_notifier;
@@ -36,11 +46,14 @@ pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
+pub(crate) mod oom;
 pub(crate) mod pgtables;
+pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
 pub(crate) mod stack;
+pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
 pub(crate) mod userfaultfd;
@@ -57,4 +70,6 @@ pub enum Signal {
     Bus,
     /// No memory, even after reclaim.
     OutOfMemory,
+    /// The process has been killed.
+    Kill,
 }

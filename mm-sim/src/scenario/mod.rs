@@ -73,6 +73,8 @@ pub const ALL: &[Scenario] = &[
     soak::SOAK,
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
+    tour_rmap::MOVERS,
+    tour_rmap::MEMORY,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];
