@@ -88,4 +88,6 @@ bugs! {
     NbdSocketInCommonClass = "sockets of nbd share the class of the sockets of user code",
     /// `mm_take_all_locks` takes i_mmap of all files in the order of their mappings (up to 4.4).
     AllLocksInVmaOrder = "mm_take_all_locks takes i_mmap in the order of the mappings",
+    /// `write` copies from user memory, and may fault, while it has the folio locked.
+    WriteFaultsUnderFolioLock = "write takes page faults under the folio lock",
 }

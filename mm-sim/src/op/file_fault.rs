@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, anon_fault, anon_vma,
+    Signal, anon_fault, anon_vma, dirty,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
     userfaultfd,
@@ -88,6 +88,7 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
     match do_page_mkwrite(fault, cached) {
         Some(cached) => {
             let done = finish_fault(fault, &cached.folio, cached.pfn, true);
+            dirty::folio_mark_dirty(fault.m, &cached.folio);
             unlock(fault, cached);
             done
         }
@@ -101,6 +102,8 @@ pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, cached: Cached) -> Option<Cac
     let Cached { folio, locked, pfn } = cached;
     drop(locked);
     let mapping = &file(fault).mapping;
+    let _pagefault = fault.m.sb.start_pagefault();
+    dirty::mark_inode_dirty(fault.m, mapping); // file_update_time()
     let locked = {
         let _invalidate = mapping.invalidate_lock.read();
         folio.lock.lock()

@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    anon_fault, anon_vma,
+    anon_fault, anon_vma, dirty,
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
@@ -71,6 +71,7 @@ fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry
             slot.store(entry.writable(true).young(true));
         }
     }
+    dirty::folio_mark_dirty(fault.m, &cached.folio);
     drop(cached.locked);
     fault.m.put_folio(&cached.folio, 1);
     Outcome::Done

@@ -97,7 +97,9 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(18) {
+            match self.rng.below(20) {
+                18 => self.write(word),
+                19 => self.read(),
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
@@ -178,6 +180,20 @@ impl User {
         if let Some(addr) = self.address() {
             checked(self.process.store(addr, word << 8 | self.rng.below(256)));
         }
+    }
+
+    /// Writes a word of this process to a file.
+    fn write(&mut self, word: u64) {
+        let Some(from) = self.address() else { return };
+        let file = self.files[self.rng.below(3) as usize].clone();
+        checked(self.process.store(from, word << 12));
+        checked(self.process.write(&file, self.rng.below(SMALL), from));
+    }
+
+    fn read(&mut self) {
+        let Some(to) = self.address() else { return };
+        let file = self.files[self.rng.below(3) as usize].clone();
+        checked(self.process.read(&file, self.rng.below(SMALL), to));
     }
 
     fn pick(&mut self) -> Option<(u64, u64)> {
