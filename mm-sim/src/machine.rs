@@ -16,7 +16,9 @@ use parking_lot::Mutex;
 
 use crate::{
     Bug,
-    classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
+    classes::{
+        FS_RECLAIM, MEM_HOTPLUG_LOCK, MEMORY_CHAIN_RWSEM, MF_MUTEX, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER, TASKLIST_LOCK,
+    },
     finding::Invariant,
     mem::{
         FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable,
@@ -27,7 +29,7 @@ use crate::{
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{LocklessWalks, Look, Rcu, SleepMutex},
+    sync::{LocklessWalks, Look, Rcu, RwSem, RwSpinLock, SleepMutex},
 };
 
 /// One simulated machine.
@@ -41,6 +43,10 @@ pub(crate) struct Machine {
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
     pub(crate) ksm: Ksm,
+    pub(crate) mf_mutex: SleepMutex,
+    pub(crate) tasklist_lock: RwSpinLock,
+    pub(crate) mem_hotplug_lock: RwSem,
+    pub(crate) memory_chain_rwsem: RwSem,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -69,6 +75,10 @@ impl Machine {
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
             ksm: Ksm::new(),
+            mf_mutex: SleepMutex::new(&MF_MUTEX, ("machine", 0)),
+            tasklist_lock: RwSpinLock::new(&TASKLIST_LOCK, ("machine", 0)),
+            mem_hotplug_lock: RwSem::new(&MEM_HOTPLUG_LOCK, ("machine", 0)),
+            memory_chain_rwsem: RwSem::new(&MEMORY_CHAIN_RWSEM, ("machine", 0)),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),

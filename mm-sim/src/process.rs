@@ -146,6 +146,26 @@ impl World {
         op::migrate::compaction::compact_zone(&self.machine)
     }
 
+    /// The hardware reports that the frame of a page of a process is broken. Returns whether there was one and nobody else was
+    /// doing something with it.
+    pub fn break_page(&self, process: &Process, addr: u64) -> bool {
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.is_some_and(|pfn| {
+            op::memory_failure::memory_failure(&self.machine, pfn) == op::memory_failure::Handled::Recovered
+        })
+    }
+
+    /// The OOM killer kills a process and takes back what only it has. Returns whether the reaper got the lock.
+    pub fn oom_kill(&self, process: &Process) -> bool {
+        op::oom::kill(&process.mm);
+        op::oom::oom_reap_task_mm(&self.machine, &process.mm)
+    }
+
+    /// Moves everything that can move out of a range of frames. Returns how many folios have moved.
+    pub fn offline(&self, frames: Range<u64>) -> u64 {
+        op::memory_hotplug::offline_pages(&self.machine, &frames)
+    }
+
     /// One round of KSM. Returns how many pages were merged.
     pub fn ksm_scan(&self) -> u64 {
         op::ksm::scan::ksm_do_scan(&self.machine)
@@ -348,6 +368,31 @@ impl Process {
     /// The kernel wants to see who uses the pages of a range: each moves at the next use.
     pub fn numa_hint(&self, range: Range<u64>) {
         op::migrate::numa::change_prot_numa(&self.machine, &self.mm, &range);
+    }
+
+    /// Kills the process: it does nothing any more until it is ended.
+    pub fn kill(&self) {
+        op::oom::kill(&self.mm);
+    }
+
+    /// Gives back what only the process has, if it has been killed.
+    pub fn mrelease(&self) -> bool {
+        op::oom::process_mrelease(&self.machine, &self.mm)
+    }
+
+    /// Counts the resident pages, as `/proc/PID/smaps` does.
+    pub fn resident(&self) -> u64 {
+        op::proc::smaps(&self.machine, &self.mm)
+    }
+
+    /// Marks all pages as not used.
+    pub fn clear_refs(&self) {
+        op::proc::clear_refs(&self.machine, &self.mm);
+    }
+
+    /// Returns the ranges of all mappings, as `/proc/PID/maps` does.
+    pub fn maps(&self) -> Vec<Range<u64>> {
+        op::proc::maps(&self.machine, &self.mm)
     }
 
     /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry

@@ -11,6 +11,8 @@
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
+//! * `proc`: what others see of a process.
 //! * `ksm`: pages that are alike become one.
 //! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
@@ -34,6 +36,8 @@ pub(crate) mod gup_fast;
 pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
 pub(crate) mod ksm;
+pub(crate) mod memory_failure;
+pub(crate) mod memory_hotplug;
 pub(crate) mod migrate;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
@@ -42,7 +46,9 @@ pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
+pub(crate) mod oom;
 pub(crate) mod pgtables;
+pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
@@ -66,4 +72,6 @@ pub enum Signal {
     Bus,
     /// No memory, even after reclaim.
     OutOfMemory,
+    /// The process has been killed.
+    Kill,
 }

@@ -77,6 +77,7 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::USERFAULT,
     tour_rmap::MOVERS,
     swap::TOUR,
+    tour_rmap::MEMORY,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];
