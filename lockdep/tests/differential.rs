@@ -102,10 +102,8 @@ struct Model {
 impl Model {
     fn would_block(&self, lock: usize, mode: Mode) -> bool {
         let mut holders = self.held.iter().flatten().filter(|held| held.0 == lock).map(|held| held.1);
-        holders.any(|held| match (held, mode) {
-            (Mode::Exclusive, _) | (_, Mode::Exclusive) => true,
-            (Mode::Upgradable, Mode::Upgradable) => true,
-            _ => false,
+        holders.any(|held| {
+            held == Mode::Exclusive || mode == Mode::Exclusive || (held, mode) == (Mode::Upgradable, Mode::Upgradable)
         })
     }
 
