@@ -42,6 +42,12 @@ bugs! {
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
     /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
     DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
+    /// `mbind` replaces the memory policy of a VMA without its lock.
+    PolicyWithoutVmaLock = "mbind replaces a memory policy without the VMA lock",
+    /// `remap_file_pages` asks the security module under the mmap lock.
+    SecurityHookUnderMmapLock = "remap_file_pages asks the security module under the mmap lock",
+    /// `MADV_REMOVE` has the file system punch the hole while it holds the mmap lock.
+    HolePunchedUnderMmapLock = "MADV_REMOVE punches the hole under the mmap lock",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
 }

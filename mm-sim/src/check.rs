@@ -44,12 +44,24 @@ fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>)
         );
         sched::finding(Invariant::CountMismatch, text);
     }
+    check_locked_vm(mm);
     if !mm.mmap_lock.is_free() {
         sched::finding(Invariant::LockHeldAtExit, format!("the mmap lock of process {} is held", mm.id));
     }
 }
 
 /// Calls `page` for every resident page: with its folio, or without one while it is being moved.
+/// Counts the pages of locked VMAs.
+fn check_locked_vm(mm: &Mm) {
+    let vmas: Vec<_> = mm.vmas.lock().values().cloned().collect();
+    let pages: u64 = vmas.iter().filter(|vma| vma.flags().locked).map(|vma| vma.pages()).sum();
+    let counted = mm.locked_vm.load(Relaxed);
+    if counted != pages as i64 {
+        let text = format!("process {} has {pages} pages in locked VMAs, but {counted} are counted", mm.id);
+        sched::finding(Invariant::CountMismatch, text);
+    }
+}
+
 fn count(m: &Machine, table: &PageTable, tables: &mut i64, page: &mut dyn FnMut(Option<&Arc<Folio>>, i64)) {
     *tables += 1;
     for (_, entry) in table.used() {

@@ -54,7 +54,7 @@ pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
 pub use mem::{PAGE_SIZE, PMD_SIZE};
 pub use model::Access;
-pub use op::Signal;
+pub use op::{Advice, Signal};
 pub use process::{File, Guest, Pin, Process, World};
 pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, View};
 pub use run::{Outcome, run};

@@ -1,12 +1,15 @@
 //! What a scenario does: [`World`] is the machine from the kernel's side, [`Process`] is what user code can do.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use crate::{
     machine::Machine,
     mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, VmFlags},
     model::Access,
-    op::{self, Signal, mmap::Request},
+    op::{self, Advice, Signal, mmap::Request},
     protocol::Protocol,
 };
 
@@ -36,6 +39,16 @@ impl World {
     /// Makes a file of `pages` zero pages.
     pub fn create(&self, pages: u64) -> File {
         File(self.machine.create(pages))
+    }
+
+    /// Lets the security module measure a file whenever it is mapped.
+    pub fn measure(&self, file: &File) {
+        file.0.is_measured.store(true, Relaxed);
+    }
+
+    /// Punches a hole into a file, which is zeros from then on.
+    pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
+        op::hole::punch_hole(&self.machine, &file.0, pages);
     }
 
     /// Starts a process with nothing mapped. `None` without memory for it.
@@ -112,6 +125,55 @@ impl Process {
     /// Sets what a range allows. Returns whether all of it was mapped.
     pub fn protect(&self, range: Range<u64>, access: Access) -> bool {
         op::mprotect::mprotect(&self.machine, &self.mm, range, access)
+    }
+
+    /// Sets the size of the heap, in pages. Returns its first address, or `None` if it may not be as large.
+    pub fn brk(&self, pages: u64) -> Option<u64> {
+        op::brk::brk(&self.machine, &self.mm, pages).then_some(op::brk::HEAP_BASE)
+    }
+
+    /// Says something of a range of memory. Returns whether all of it was mapped.
+    pub fn advise(&self, range: Range<u64>, advice: Advice) -> bool {
+        op::madvise::madvise(&self.machine, &self.mm, range, advice)
+    }
+
+    /// Locks a range in memory. Returns whether all of it was mapped and may be locked.
+    ///
+    /// # Errors
+    ///
+    /// The signal that faulting in the rest of it got.
+    pub fn lock(&self, range: Range<u64>) -> Result<bool, Signal> {
+        op::mlock::mlock(&self.machine, &self.mm, range)
+    }
+
+    /// Undoes [`lock`](Self::lock).
+    pub fn unlock(&self, range: Range<u64>) -> bool {
+        op::mlock::munlock(&self.machine, &self.mm, &range)
+    }
+
+    /// Sets the memory node that the pages of a range come from. Returns how many are there already; `None` if part of the
+    /// range is not mapped.
+    pub fn bind(&self, range: Range<u64>, node: u8) -> Option<u64> {
+        op::mbind::mbind(&self.machine, &self.mm, range, node)
+    }
+
+    /// Writes to disk what shared mappings of a range have changed.
+    pub fn sync(&self, range: Range<u64>) {
+        op::msync::msync(&self.machine, &self.mm, &range);
+    }
+
+    /// Lets a range of a shared mapping show its file from page `offset` on. Returns whether it is one.
+    pub fn remap_file_pages(&self, range: Range<u64>, offset: u64) -> bool {
+        op::remap_file_pages::remap_file_pages(&self.machine, &self.mm, range, offset)
+    }
+
+    /// Writes the word at `addr` to page `index` of a file, by a system call. Returns whether the file has that page.
+    ///
+    /// # Errors
+    ///
+    /// The signal that reading the word got.
+    pub fn write_file(&self, file: &File, index: u64, addr: u64) -> Result<bool, Signal> {
+        op::file_write::write(&self.machine, &self.mm, &file.0, index, addr)
     }
 
     /// Unmaps a range of addresses.

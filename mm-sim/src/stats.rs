@@ -58,6 +58,10 @@ stats! {
     retracts_skipped,
     /// Times that a stack grew.
     stacks_grown,
+    /// Holes punched into files.
+    holes,
+    /// Ranges locked in memory.
+    mlocks,
     /// Folios unmapped by reclaim.
     unmapped,
     /// Folios freed by reclaim.

@@ -2,8 +2,8 @@
 
 use super::{Pair, stage};
 use crate::{
-    Bug, Invariant, PAGE_SIZE, PMD_SIZE,
-    process::World,
+    Advice, Bug, Invariant, PAGE_SIZE, PMD_SIZE,
+    process::{File, World},
     protocol::{Protocol, StackGrowth},
     scenario::{Expect, Plan},
 };
@@ -24,6 +24,51 @@ pub(super) const PAIRS: &[Pair] = &[
         verdict: Expect::Broken(Invariant::VmaChangedUnprotected),
         seeds: 1,
         build: grow_and_touch,
+    },
+    Pair {
+        id: "V6",
+        title: "mbind replaces a memory policy without the VMA lock",
+        story: "A page fault that holds nothing but the VMA lock allocates by the policy of the VMA, without a reference.\n\
+                mbind holds the mmap lock in write mode, replaces the policy and frees it.",
+        kernels: "6.4",
+        source: "Jann Horn, 2023",
+        fix: "6c21e066f925: write-lock the VMA first; 49b0638502da: so does whoever walks page tables in write mode",
+        memory: 500,
+        buggy: Protocol::V6_4.with(Bug::PolicyWithoutVmaLock),
+        fixed: Protocol::V6_4,
+        verdict: Expect::Broken(Invariant::PolicyUsedAfterFree),
+        seeds: 10,
+        build: bind_and_touch,
+    },
+    Pair {
+        id: "F1",
+        title: "remap_file_pages asks the security module under the mmap lock",
+        story: "The security module measures the file before it is mapped, under the inode lock. A write to a file holds\n\
+                the inode lock and copies from user memory, which may fault and take the mmap lock.",
+        kernels: "6.12-rc",
+        source: "syzbot+1cd571a672400ef3a930",
+        fix: "58a039e679fe: ask before, under no lock, and look again",
+        memory: 500,
+        buggy: Protocol::V6_12.with(Bug::SecurityHookUnderMmapLock),
+        fixed: Protocol::V6_12,
+        verdict: Expect::Cycle(&["mm->mmap_lock", "inode->i_rwsem"]),
+        seeds: 1,
+        build: remap_and_write,
+    },
+    Pair {
+        id: "F2",
+        title: "MADV_REMOVE has the file system punch the hole under the mmap lock",
+        story: "To punch a hole the file system takes the inode lock, as a write to a file does before it copies from\n\
+                user memory and faults.",
+        kernels: "2.6.16 to 2.6.21",
+        source: "lockdep",
+        fix: "90ed52ebe481: drop the mmap lock first",
+        memory: 500,
+        buggy: Protocol::V6_1.with(Bug::HolePunchedUnderMmapLock),
+        fixed: Protocol::V6_1,
+        verdict: Expect::Cycle(&["mm->mmap_lock", "inode->i_rwsem"]),
+        seeds: 1,
+        build: remove_and_write,
     },
     Pair {
         id: "M8",
@@ -57,6 +102,73 @@ fn grow_and_touch(world: &World) -> Plan {
         (1..12).for_each(|page| stage::ignore(process.store(stack - page * PAGE_SIZE, page)));
     });
     plan
+}
+
+/// One thread says again and again where memory is to come from, another one touches it for the first time.
+fn bind_and_touch(world: &World) -> Plan {
+    const PAGES: u64 = 24;
+    let mut plan = Plan::default();
+    let process = stage::process(world, &mut plan);
+    let heap = process.map_anon(PAGES);
+    let all = heap..heap + PAGES * PAGE_SIZE;
+    // Page faults run under the VMA lock once there is an anon_vma.
+    stage::ignore(process.store(heap, 1));
+    process.bind(all.clone(), 0);
+    let other = process.clone();
+    plan.actor("mbind", move || {
+        for round in 1..12 {
+            process.bind(all.clone(), round % 2);
+        }
+    });
+    plan.actor("page-fault", move || {
+        (1..PAGES).for_each(|page| stage::ignore(other.store(heap + page * PAGE_SIZE, page)));
+    });
+    plan
+}
+
+/// One process writes to a file from its memory, another one lets its mapping show another part of it.
+fn remap_and_write(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(16);
+    world.measure(&file);
+    writer(world, &file, &mut plan);
+    let (process, addr) = stage::sleeper(world, &file, 8, &mut plan);
+    plan.actor("remap", move || {
+        for offset in 1..8 {
+            process.remap_file_pages(addr..addr + 4 * PAGE_SIZE, offset);
+            stage::ignore(process.touch(addr, 8));
+        }
+    });
+    plan
+}
+
+/// One process writes to a file from its memory, another one punches holes into it.
+fn remove_and_write(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(16);
+    writer(world, &file, &mut plan);
+    let (process, addr) = stage::sleeper(world, &file, 16, &mut plan);
+    plan.actor("madvise", move || {
+        for page in 0..8 {
+            stage::ignore(process.store(addr + page * PAGE_SIZE, page + 1));
+            process.advise(addr + page * PAGE_SIZE..addr + (page + 2) * PAGE_SIZE, Advice::Remove);
+            stage::ignore(process.touch(addr, 16));
+        }
+    });
+    plan
+}
+
+/// A process that writes the first pages of a file from its own memory.
+fn writer(world: &World, file: &File, plan: &mut Plan) {
+    let process = stage::process(world, plan);
+    let data = process.map_anon(8);
+    let file = file.clone();
+    plan.actor("write", move || {
+        for page in 0..8 {
+            stage::ignore(process.store(data + page * PAGE_SIZE, 100 + page));
+            stage::ignore(process.write_file(&file, page, data + page * PAGE_SIZE));
+        }
+    });
 }
 
 /// One thread unmaps what is below a stack, another one lets the stack grow.

@@ -38,6 +38,10 @@ pub(crate) struct Folio {
     pub(crate) lock: FolioLock,
     pub(crate) dirty: AtomicBool,
     pub(crate) uptodate: AtomicBool,
+    /// Locked in memory, as far as is known: a page of a VMA that is locked.
+    pub(crate) mlocked: AtomicBool,
+    /// It may be dropped while it is clean (MADV_FREE).
+    pub(crate) lazyfree: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
     /// Who writes to it past all page tables; each has a reference too.
@@ -58,6 +62,8 @@ impl Folio {
             lock: FolioLock::new(class, ("folio", pfn)),
             dirty: AtomicBool::new(false),
             uptodate: AtomicBool::new(false),
+            mlocked: AtomicBool::new(false),
+            lazyfree: AtomicBool::new(false),
             lru: AtomicU64::new(0),
             pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),

@@ -3,7 +3,10 @@
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
-use crate::{machine::Machine, op::mmu_notifier};
+use crate::{
+    machine::Machine,
+    op::{huge_pmd, mmu_notifier},
+};
 
 /// Folios and tables that wait for the flush.
 #[derive(Default)]
@@ -33,12 +36,17 @@ impl Gather {
 
     /// Empties all entries of a range: of pages that are there, and of those that are elsewhere.
     pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
+        huge_pmd::split_edges(m, mm, vma, &range);
         let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
                 take_absent(mm, slot, entry);
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
                 self.take(mm, slot, addr, &folio);
+                if vma.flags().locked {
+                    // Whoever else has locked it tells so again, should reclaim come by.
+                    m.lru.set_mlocked(&folio, false);
+                }
             }
         });
     }

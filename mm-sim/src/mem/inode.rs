@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -18,6 +18,10 @@ pub(crate) struct Inode {
     pub(crate) id: u64,
     pub(crate) i_rwsem: RwSem,
     pub(crate) mapping: Arc<AddressSpace>,
+    /// The security module measures it before it is mapped.
+    pub(crate) is_measured: AtomicBool,
+    /// What it has measured last.
+    pub(crate) digest: AtomicU64,
     size: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
 }
@@ -27,7 +31,16 @@ impl Inode {
     pub(crate) fn new(id: u64, pages: u64) -> Arc<Self> {
         let i_rwsem = RwSem::new(&I_RWSEM, ("file", id));
         let size = AtomicU64::new(pages);
-        Arc::new(Self { id, i_rwsem, mapping: AddressSpace::new(id), size, disk: Mutex::default() })
+        let (is_measured, digest) = Default::default();
+        Arc::new(Self {
+            id,
+            i_rwsem,
+            mapping: AddressSpace::new(id),
+            is_measured,
+            digest,
+            size,
+            disk: Mutex::default(),
+        })
     }
 
     /// Returns the size, in pages.
@@ -51,6 +64,11 @@ impl Inode {
     /// Writes a page to disk.
     pub(crate) fn write_disk(&self, index: u64, word: u64) {
         self.disk.lock().insert(index, word);
+    }
+
+    /// Forgets what is on disk of some pages.
+    pub(crate) fn cut_disk_range(&self, pages: std::ops::Range<u64>) {
+        self.disk.lock().retain(|index, _| !pages.contains(index));
     }
 
     /// Forgets what is on disk from `index` on.

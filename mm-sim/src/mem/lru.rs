@@ -65,6 +65,20 @@ impl Lru {
         self.list.lock()
     }
 
+    /// Notes that a folio is locked in memory, or no more.
+    #[track_caller]
+    pub(crate) fn set_mlocked(&self, folio: &Folio, locked: bool) {
+        let _lru_lock = self.lock.lock();
+        folio.mlocked.store(locked, Relaxed);
+    }
+
+    /// Notes that a folio may be dropped while it is clean.
+    #[track_caller]
+    pub(crate) fn set_lazyfree(&self, folio: &Folio) {
+        let _lru_lock = self.lock.lock();
+        folio.lazyfree.store(true, Relaxed);
+    }
+
     /// Returns how many folios are on it.
     pub(crate) fn len(&self) -> usize {
         self.list.lock().1.len()

@@ -33,6 +33,10 @@ pub(crate) struct Mm {
     pub(crate) rss: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// Pages of VMAs that are locked in memory.
+    pub(crate) locked_vm: AtomicI64,
+    /// The size of the heap.
+    pub(crate) heap_pages: AtomicU64,
     /// Who is told before entries change.
     pub(crate) notifiers: Mutex<Vec<Arc<SecondaryMmu>>>,
     seq: AtomicU64,
@@ -52,6 +56,8 @@ impl Mm {
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            locked_vm: AtomicI64::new(0),
+            heap_pages: AtomicU64::new(0),
             notifiers: Mutex::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),
@@ -61,6 +67,13 @@ impl Mm {
     /// Returns the number that the mark of a write-locked VMA carries.
     pub(crate) fn seq(&self) -> u64 {
         self.seq.load(Relaxed)
+    }
+
+    /// Tells lockdep that the mmap lock may be taken here, by a page fault, whether there is one or not.
+    #[track_caller]
+    pub(crate) fn might_fault(&self) {
+        self.mmap_lock.map().acquire(lockdep::Acquire::shared());
+        self.mmap_lock.map().release();
     }
 
     /// Takes the mmap lock for writing.
@@ -83,6 +96,20 @@ impl Mm {
     pub(crate) fn mmap_write_trylock(self: &Arc<Self>) -> Option<MmapWrite> {
         let guard = self.mmap_lock.try_write()?;
         Some(MmapWrite { mm: self.clone(), guard: Some(guard) })
+    }
+
+    /// Counts pages that are locked in memory from now on, or no more.
+    pub(crate) fn account_locked(&self, pages: i64) {
+        let holds = self.mmap_lock.is_mine_to_write() || self.page_table_lock.is_mine();
+        sched::must_hold(holds, || format!("locked memory of process {} is counted without the mmap lock", self.id));
+        self.locked_vm.fetch_add(pages, Relaxed);
+    }
+
+    /// Sets the size of the heap.
+    pub(crate) fn set_heap_pages(&self, pages: u64) {
+        let holds = self.mmap_lock.is_mine_to_write();
+        sched::must_hold(holds, || format!("the heap of process {} changes without the mmap lock", self.id));
+        self.heap_pages.store(pages, Relaxed);
     }
 
     /// Returns the VMA that has the address.

@@ -64,6 +64,11 @@ pub(crate) fn try_to_unmap(m: &Machine, folio: &Folio) {
 #[inline(never)]
 fn try_to_unmap_one(m: &Machine, folio: &Folio, vma: &Vma, range: Range<u64>) {
     let Some(mm) = vma.mm.upgrade() else { return };
+    if sched::in_reclaim() && vma.flags().locked {
+        // Nobody had told: a page that came into a locked VMA later.
+        m.lru.set_mlocked(folio, true);
+        return;
+    }
     let mut gather = Gather::default();
     gather.zap(m, &mm, vma, range, &|other| other.pfn == folio.pfn);
     gather.finish(m);

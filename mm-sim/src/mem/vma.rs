@@ -16,7 +16,7 @@ use std::{
 use lockdep::Acquire;
 use parking_lot::Mutex;
 
-use super::{AnonVma, Inode, Mm, PAGE_SIZE, VmFlags};
+use super::{AnonVma, Inode, Mm, PAGE_SIZE, Policy, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
@@ -39,6 +39,7 @@ pub(crate) struct Vma {
     /// In the interval tree of its file.
     pub(crate) is_file_linked: AtomicBool,
     flags: Mutex<VmFlags>,
+    policy: Mutex<Option<Arc<Policy>>>,
     start: AtomicU64,
     end: AtomicU64,
     pgoff: AtomicU64,
@@ -65,6 +66,7 @@ impl Vma {
             detached: AtomicBool::new(false),
             is_file_linked: AtomicBool::new(false),
             flags: Mutex::new(flags),
+            policy: Mutex::default(),
             start: AtomicU64::new(range.start),
             end: AtomicU64::new(range.end),
             pgoff: AtomicU64::new(pgoff),
@@ -74,11 +76,31 @@ impl Vma {
 
     /// A VMA of the same sort for another range, in no tree yet.
     pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
-        Self::new(id, mm, range, pgoff, self.flags(), self.file.clone())
+        let copy = Self::new(id, mm, range, pgoff, self.flags(), self.file.clone());
+        *copy.policy.lock() = self.policy().map(|policy| Arc::new(Policy::new(policy.node)));
+        copy
+    }
+
+    /// Returns the memory policy, without a reference: for as long as the VMA stays in place.
+    pub(crate) fn policy(&self) -> Option<Arc<Policy>> {
+        self.policy.lock().clone()
+    }
+
+    /// Replaces the memory policy, and frees the old one. The VMA is write-locked.
+    pub(crate) fn replace_policy(&self, policy: Option<Arc<Policy>>) {
+        self.check_write_locked("gets another memory policy");
+        if let Some(old) = std::mem::replace(&mut *self.policy.lock(), policy) {
+            old.free();
+        }
     }
 
     pub(crate) fn flags(&self) -> VmFlags {
         *self.flags.lock()
+    }
+
+    /// Sets the flags of a VMA that is in no tree yet.
+    pub(crate) fn init_flags(&self, flags: VmFlags) {
+        *self.flags.lock() = flags;
     }
 
     /// Changes the flags. The VMA is write-locked.
@@ -89,6 +111,12 @@ impl Vma {
 
     pub(crate) fn range(&self) -> Range<u64> {
         self.start.load(Relaxed)..self.end.load(Relaxed)
+    }
+
+    /// Returns how many pages it has.
+    pub(crate) fn pages(&self) -> u64 {
+        let range = self.range();
+        (range.end - range.start) / PAGE_SIZE
     }
 
     /// Returns the page offsets it covers.

@@ -14,7 +14,8 @@ use super::{anon_vma, mmu_notifier};
 use crate::{
     machine::Machine,
     mem::{
-        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot,
+        VmFlags, Vma,
     },
     sched,
 };
@@ -62,6 +63,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
     }
     m.might_reclaim(); // vm_area_dup()
     let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
+    copy.init_flags(VmFlags { locked: false, ..copy.flags() });
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {

@@ -3,6 +3,8 @@
 //! Lock order: under the mmap lock or the VMA lock `-> pmd_lock`. When a VMA is cut, the locks of the reverse maps are held
 //! around it, so nothing here may take them, or allocate.
 
+use std::ops::Range;
+
 use super::fault::VmFault;
 use crate::{
     machine::Machine,
@@ -24,6 +26,13 @@ pub(crate) fn vma_adjust_trans_huge(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) 
     let is_huge = || mm.slot(m, addr, Level::Pmd).is_some_and(|pmd| pmd.load().is_page());
     if !addr.is_multiple_of(PMD_SIZE) && is_huge() {
         split_huge_pmd(m, mm, vma, addr);
+    }
+}
+
+/// Takes apart the huge pages of anonymous memory that a range has only part of.
+pub(crate) fn split_edges(m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>) {
+    if vma.file.is_none() {
+        [range.start, range.end].into_iter().for_each(|addr| vma_adjust_trans_huge(m, mm, vma, addr));
     }
 }
 

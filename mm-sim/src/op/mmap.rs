@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::vma::merge;
+use super::{ima, vma::merge};
 use crate::{
     machine::Machine,
     mem::{Inode, Mm, PAGE_SIZE, VmFlags, Vma},
@@ -34,6 +34,9 @@ pub(crate) struct Request {
 #[inline(never)]
 pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     let _scope = sched::scope("mmap");
+    if let Some((file, _)) = &request.file {
+        ima::security_mmap_file(m, file);
+    }
     let locked = mm.mmap_write_lock();
     let addr = request.addr.unwrap_or_else(|| get_unmapped_area(mm));
     let mapped = do_mmap(m, mm, addr, request);
@@ -49,6 +52,9 @@ pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) ->
     }
     let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
     m.model.map(mm.id, pages.clone(), backing(&request), access_of(request.flags));
+    if request.flags.locked {
+        mm.account_locked(request.pages as i64);
+    }
     mmap_region(m, mm, &range, request);
     m.model.settle(mm.id, pages);
     Some(addr)

@@ -1,6 +1,7 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
-//! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
+//! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `brk`, `madvise`, `mlock`, `mbind`, `msync`, `remap_file_pages`,
+//!   `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
@@ -15,24 +16,33 @@ pub(crate) mod absent_fault;
 pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
+pub(crate) mod brk;
 pub(crate) mod collapse;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
+pub(crate) mod file_write;
 pub(crate) mod filemap;
 pub(crate) mod fork;
 pub(crate) mod guest;
 pub(crate) mod gup;
+pub(crate) mod hole;
 pub(crate) mod huge_pmd;
+pub(crate) mod ima;
+pub(crate) mod madvise;
+pub(crate) mod mbind;
 pub(crate) mod mincore;
+pub(crate) mod mlock;
 pub(crate) mod mmap;
 pub(crate) mod mmu_notifier;
 pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
+pub(crate) mod msync;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
 pub(crate) mod reclaim;
+pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
 pub(crate) mod stack;
 pub(crate) mod take_all_locks;
@@ -40,6 +50,8 @@ pub(crate) mod truncate;
 pub(crate) mod vma;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;
+
+pub use madvise::Advice;
 
 /// Why an access fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,6 +60,15 @@ fn shrink_lruvec(m: &Machine) -> u64 {
     shrink_folio_list(m, folios)
 }
 
+/// Tries to free folios that somebody has taken off the list for that (`reclaim_pages`).
+#[inline(never)]
+pub(crate) fn reclaim_folios(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
+    sched::set_in_reclaim(true);
+    let freed = shrink_folio_list(m, folios);
+    sched::set_in_reclaim(false);
+    freed
+}
+
 #[inline(never)]
 fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
     let mut freed = 0;
@@ -78,6 +87,9 @@ fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
 /// Frees a folio if nobody needs it. Returns whether it is gone.
 fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
     let Some(_locked) = folio.lock.try_lock() else { return false };
+    if folio.mlocked.load(Relaxed) {
+        return false;
+    }
     // There is no swap: anonymous memory stays.
     let Some(Place::File(mapping, index)) = folio.place() else { return false };
     if folio.kind != FolioKind::File || is_referenced(m, folio) {

@@ -103,7 +103,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
 }
 
 /// Takes a locked folio out of the cache.
-fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
+pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
     {
         let _i_pages = file.mapping.i_pages.lock();
         folio.check_locked("taken out of the cache");

@@ -1,12 +1,12 @@
 //! Random operations of several processes: whatever they do, every load reads what the memory model says.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use parking_lot::Mutex;
 
 use super::{Expect, Plan, Scenario};
 use crate::{
-    Access, PAGE_SIZE,
+    Access, Advice, PAGE_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, World},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Operations of each thread.
-const OPERATIONS: u32 = 60;
+const OPERATIONS: u32 = 90;
 /// Pages of an anonymous or small mapping.
 const SMALL: u64 = 12;
 
@@ -96,13 +96,20 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(18) {
+            match self.rng.below(26) {
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
                 4 => self.remap(),
                 16 => self.protect(),
                 17 => self.use_stack(word),
+                18 => self.use_heap(word),
+                19 | 20 => self.advise(),
+                21 => self.lock(),
+                22 => self.bind(),
+                23 => self.write_file(word),
+                24 => self.sync(),
+                25 => self.show_other_part(),
                 5..=9 => self.load(),
                 _ => self.store(word),
             }
@@ -139,11 +146,9 @@ impl User {
     }
 
     fn protect(&mut self) {
-        let Some((addr, pages)) = self.pick() else { return };
-        let first = self.rng.below(pages);
-        let count = 1 + self.rng.below(pages - first);
+        let Some(range) = self.part() else { return };
         let access = [Access::READ_WRITE, Access::READ_WRITE, Access::READ, Access::NONE][self.rng.below(4) as usize];
-        self.process.protect(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE, access);
+        self.process.protect(range, access);
     }
 
     /// Touches a page of the stack or below it, maybe too far below.
@@ -152,6 +157,68 @@ impl User {
         let addr = stack + PAGE_SIZE - self.rng.below(70) * PAGE_SIZE;
         checked(self.process.store(addr, word << 4));
         checked(self.process.load(addr));
+    }
+
+    /// Sets the size of the heap and touches its last page.
+    fn use_heap(&mut self, word: u64) {
+        let pages = self.rng.below(40);
+        if let Some(heap) = self.process.brk(pages) {
+            checked(self.process.store(heap + pages.saturating_sub(1) * PAGE_SIZE, word));
+            checked(self.process.load(heap));
+        }
+    }
+
+    fn advise(&mut self) {
+        const ALL: [Advice; 8] = [
+            Advice::DontNeed,
+            Advice::DontNeed,
+            Advice::Free,
+            Advice::Cold,
+            Advice::PageOut,
+            Advice::WillNeed,
+            Advice::Remove,
+            Advice::HugePage,
+        ];
+        let Some(range) = self.part() else { return };
+        self.process.advise(range, ALL[self.rng.below(8) as usize]);
+    }
+
+    fn lock(&mut self) {
+        let Some(range) = self.part() else { return };
+        if self.rng.below(3) == 0 {
+            self.process.unlock(range);
+        } else {
+            checked(self.process.lock(range.start..range.end.min(range.start + 16 * PAGE_SIZE)));
+        }
+    }
+
+    fn bind(&mut self) {
+        let Some(range) = self.part() else { return };
+        self.process.bind(range, self.rng.below(2) as u8);
+    }
+
+    fn write_file(&mut self, word: u64) {
+        let (Some(addr), number) = (self.address(), self.rng.below(3) as usize) else { return };
+        checked(self.process.store(addr, word << 12));
+        checked(self.process.write_file(&self.files[number], self.rng.below(SMALL), addr));
+    }
+
+    fn sync(&mut self) {
+        let Some(range) = self.part() else { return };
+        self.process.sync(range);
+    }
+
+    fn show_other_part(&mut self) {
+        let Some(range) = self.part() else { return };
+        self.process.remap_file_pages(range, self.rng.below(4));
+    }
+
+    /// A part of a mapping.
+    fn part(&mut self) -> Option<Range<u64>> {
+        let (addr, pages) = self.pick()?;
+        let first = self.rng.below(pages);
+        let count = 1 + self.rng.below(pages - first);
+        Some(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE)
     }
 
     fn fork(&mut self, word: u64) {
