@@ -82,6 +82,19 @@ impl LockClass {
         Self { rules: self.rules.stack_only(), ..self }
     }
 
+    /// The same class, whose locks are not watched at all: nothing is recorded of them, and nobody knows who holds them.
+    #[must_use]
+    pub const fn untracked(self) -> Self {
+        Self { rules: self.rules.untracked(), ..self }
+    }
+
+    /// The same class, of which every processor has a lock of its own, as the kernel's `local_lock`: no other processor
+    /// waits for it, so no way from one context to another leads through it.
+    #[must_use]
+    pub const fn per_cpu(self) -> Self {
+        Self { rules: self.rules.per_cpu(), ..self }
+    }
+
     /// Returns the name that reports show.
     pub const fn name(&self) -> &'static str {
         self.name

@@ -36,7 +36,13 @@ pub struct Context {
 
 /// Signal handlers. They count as able to interrupt every thread from [`watch`](Context::watch) on; hold
 /// [`disable`](Context::disable) where the signals are blocked.
-pub static SIGNAL_HANDLER: Context = Context { name: "signal", limit: WaitType::Any, cell: hooks::ContextCell::Signal };
+pub static SIGNAL_HANDLER: Context = Context { name: "signal", limit: WaitType::Any, cell: hooks::ContextCell::SIGNAL };
+
+/// Hardware interrupts, for simulators of kernels. While they are disabled, soft ones cannot happen either.
+pub static HARDIRQ: Context = Context { name: "hardirq", limit: WaitType::Config, cell: hooks::ContextCell::HARDIRQ };
+
+/// Software interrupts, for simulators of kernels.
+pub static SOFTIRQ: Context = Context { name: "softirq", limit: WaitType::Config, cell: hooks::ContextCell::SOFTIRQ };
 
 impl Context {
     /// Declares a context, in which anything may be waited for. A program can have sixty.
@@ -76,6 +82,37 @@ impl Context {
     #[track_caller]
     pub fn disable(&'static self) -> Disabled {
         Disabled { _disabled: hooks::disable(self, Location::caller()), not_send: PhantomData }
+    }
+
+    /// Returns whether this thread is inside of the context, or `None` where nobody knows.
+    pub fn is_inside(&'static self) -> Option<bool> {
+        hooks::context_state(self).map(|state| state.0)
+    }
+
+    /// Returns whether the context can interrupt this thread now: it is watched and not disabled. `None` where nobody
+    /// knows.
+    pub fn is_enabled(&'static self) -> Option<bool> {
+        hooks::context_state(self).map(|state| state.1)
+    }
+
+    /// Asserts that this thread is inside of the context. Where nobody knows, it passes.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[track_caller]
+    pub fn assert_inside(&'static self) {
+        assert!(self.is_inside() != Some(false), "this thread is not inside of the context {}", self.name);
+    }
+
+    /// Asserts that the context cannot interrupt this thread. Where nobody knows, it passes.
+    ///
+    /// # Panics
+    ///
+    /// If it can.
+    #[track_caller]
+    pub fn assert_disabled(&'static self) {
+        assert!(self.is_enabled() != Some(true), "the context {} can interrupt this thread", self.name);
     }
 
     #[allow(dead_code, reason = "only the hooks of a build with checking ask for it")]

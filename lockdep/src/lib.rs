@@ -6,11 +6,12 @@
 //!
 //! The module list is a map of the code:
 //!
-//! * [`Mutex`], [`RwLock`], [`Condvar`]: parking_lot's locks, each with the record that the validator needs (`sync`).
+//! * [`Mutex`], [`RwLock`], [`ReentrantMutex`], [`Condvar`]: parking_lot's locks, each with the record that the validator needs (`sync`).
 //! * [`LockClass`]: an explicit class; without one, a lock's class is the line that constructs it (`class`).
 //! * [`Context`]: code that can interrupt other code (`context`); [`watch_future`]: polls (`future`); [`Region`]: work that
 //!   other code may have to wait for (`region`).
-//! * [`LockMap`]: that record alone, for anything else that blocks like a lock (`map`).
+//! * [`LockMap`]: that record alone, for anything else that blocks like a lock (`map`), and what can be asserted of what
+//!   is held (`assertions`).
 //! * [`Policy`]: what a report does (`policy`).
 //! * [`thread`]: threads whose beginning and end are known.
 //! * `hooks`: the one place that knows whether checking is compiled in, that is, whether the feature `enabled` is on.
@@ -33,6 +34,7 @@
 //! assert_eq!(*ledger.try_lock().unwrap(), [100]);
 //! ```
 
+mod assertions;
 mod class;
 mod context;
 mod future;
@@ -43,13 +45,15 @@ mod region;
 mod sync;
 pub mod thread;
 
+pub use assertions::{assert_nothing_held, held_count};
 pub use class::LockClass;
-pub use context::{Context, Disabled, InContext, SIGNAL_HANDLER};
+pub use context::{Context, Disabled, HARDIRQ, InContext, SIGNAL_HANDLER, SOFTIRQ};
 pub use future::{watch_future, watch_future_limited};
 pub use hooks::api::*;
 pub use map::{Acquire, LockMap, Pinned};
 pub use policy::Policy;
 pub use region::{Barred, InRegion, Region};
 pub use sync::{
-    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, WaitTimeoutResult,
+    Condvar, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard, RwLock, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, WaitTimeoutResult,
 };

@@ -1,4 +1,5 @@
-//! The record that a lock carries, and the hooks for anything that blocks like one.
+//! The record that a lock carries, and the hooks for anything that blocks like one. What can be asserted of it is in
+//! `assertions`.
 
 use std::{marker::PhantomData, panic::Location};
 
@@ -78,7 +79,7 @@ impl Acquire {
 /// ```
 #[derive(Debug)]
 pub struct LockMap {
-    record: hooks::Record,
+    pub(crate) record: hooks::Record,
 }
 
 impl LockMap {
@@ -187,20 +188,62 @@ impl LockMap {
         hooks::upgrade(&self.record, Location::caller());
     }
 
-    /// Returns whether this thread holds the lock, or `None` where nobody knows: checking is not compiled in, or is
-    /// switched off.
-    pub fn is_held(&self) -> Option<bool> {
-        hooks::is_held(&self.record)
-    }
-
-    /// Asserts that this thread holds the lock. Where nobody knows, it passes.
+    /// Says that this thread may acquire the lock here, whether it does or not: a path that is seldom taken then counts
+    /// every time. Checked and learnt as an acquisition that is released at once.
     ///
     /// # Panics
     ///
-    /// If this thread does not hold it.
+    /// As [`acquire`](Self::acquire).
+    #[inline]
     #[track_caller]
-    pub fn assert_held(&self) {
-        assert!(self.is_held() != Some(false), "the lock is not held by this thread");
+    pub fn might_acquire(&self, how: Acquire) {
+        let _released_at_once = hooks::hold(&self.record, how, Location::caller());
+    }
+
+    /// Checks and records that this thread waits here until nobody holds the lock, and does not hold it afterwards: the
+    /// end of a grace period, of all workers, of what is under way.
+    ///
+    /// ```
+    /// use lockdep::{Acquire, LockClass, LockMap, Mutex};
+    ///
+    /// static READERS: LockClass = LockClass::new("readers");
+    /// let (readers, list) = (LockMap::new_in(&READERS), Mutex::new(vec![1]));
+    /// list.lock().clear();
+    /// readers.sync(Acquire::exclusive()); // not while `list` is held, if readers take it
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn sync(&self, how: Acquire) {
+        hooks::sync(&self.record, how, Location::caller());
+    }
+
+    /// Gets the lock that was [acquired](Self::acquire) in the books: by `wait`, which blocks until it has it. While
+    /// [statistics](crate::set_statistics) are on, `attempt` comes first, and only what is then waited counts as a wait.
+    #[inline]
+    pub fn timed<G>(&self, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+        hooks::timed(&self.record, attempt, wait)
+    }
+
+    /// Gives the lock another class, before anybody acquires it or between two uses.
+    ///
+    /// ```
+    /// use lockdep::{LockClass, LockMap};
+    ///
+    /// static ROOT: LockClass = LockClass::new("root directory");
+    /// let mut map = LockMap::new(); // of the class of all directories
+    /// map.set_class(&ROOT);
+    /// assert_ne!(map.is_of(&ROOT), Some(false));
+    /// ```
+    pub fn set_class(&mut self, class: &'static LockClass) {
+        self.record = hooks::Record::of(class);
+    }
+
+    /// Returns whether the lock is of this declared class, or `None` where nobody knows.
+    pub fn is_of(&self, class: &'static LockClass) -> Option<bool> {
+        self.record.is_of(class)
     }
 
     /// Pins the lock, which this thread holds: it must not be released before the result is dropped. Put one around a

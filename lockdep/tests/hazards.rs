@@ -8,8 +8,8 @@ use std::{
 };
 
 use lockdep::{
-    Acquire, Code, Condvar, Holder, LockClass, LockMap, Mode, Mutex, Policy, Report, RwLock, RwLockUpgradableReadGuard,
-    RwLockWriteGuard, Session, Subclass,
+    Acquire, Code, Condvar, Grade, Holder, LockClass, LockMap, Mode, Mutex, Policy, ReentrantMutex, Report, RwLock,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, Session, Subclass,
 };
 
 /// Runs steps, each on a thread of its own, one after another, in a session of their own. Returns its findings.
@@ -38,7 +38,8 @@ fn an_inversion_on_two_threads_or_on_one() {
         drop((a.lock(), b.lock()));
         drop((b.lock(), a.lock()));
     };
-    assert_eq!(codes(&[&both]), CIRCULAR);
+    let found = findings(&[&both]);
+    assert_eq!((found[0].code, found[0].grade), (Code::CircularDependency, Grade::FewThreads));
     assert_eq!(codes(&[&|| drop((a.lock(), b.lock())), &|| drop((a.lock(), b.lock()))]), NOTHING);
 }
 
@@ -178,6 +179,22 @@ fn a_recursive_read_over_a_read_is_silent() {
 }
 
 #[test]
+fn a_reentrant_lock_waits_for_nobody_the_second_time() {
+    let (r, b) = (ReentrantMutex::new(()), Mutex::new(()));
+    let again = || {
+        drop((r.lock(), b.lock(), r.lock()));
+        let (first, second) = (r.lock(), r.lock());
+        drop(first);
+        assert_eq!(r.map().is_held(), Some(true));
+        drop(second);
+        assert_eq!(r.map().is_held(), Some(false));
+    };
+    assert_eq!(codes(&[&again]), NOTHING);
+    assert_eq!(codes(&[&again, &|| drop((b.lock(), r.lock()))]), CIRCULAR);
+    assert_eq!(codes(&[&|| drop((r.lock(), b.lock())), &|| drop((b.lock(), r.try_lock()))]), NOTHING);
+}
+
+#[test]
 fn a_recursive_reader_in_between_hides_nothing() {
     let (a, r, c) = (RwLock::new(()), RwLock::new(()), Mutex::new(()));
     let nest = || drop((a.write(), r.read_recursive(), c.lock()));
@@ -258,6 +275,7 @@ fn locks_released_out_of_order() {
     let found = findings(&[&hand_over_hand, &|| drop((c.lock(), a.lock()))]);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].cycle.len(), 3, "it takes three threads");
+    assert_eq!(found[0].grade, Grade::FewThreads, "two were seen");
     let released_between = || {
         let _a = a.lock();
         drop(b.lock());

@@ -116,6 +116,25 @@ fn everything() {
     let holder = lockdep::Holder::current();
     std::thread::scope(|scope| drop(scope.spawn(move || map.release_for(holder))));
     drop((b.lock(), a.try_lock()));
+    // What is never held: a wait for all holders, a path that is not taken; and what dies while it is held.
+    let (swept, sweeper) = (LockMap::new(), Mutex::new(()));
+    swept.acquire(Acquire::shared());
+    drop(sweeper.lock());
+    swept.release();
+    {
+        let _sweeper = sweeper.lock();
+        swept.sync(Acquire::exclusive());
+        a.might_lock();
+    }
+    let (i, j) = (Mutex::new(()), Mutex::new(()));
+    drop((i.lock(), j.lock()));
+    {
+        let _j = j.lock();
+        i.might_lock();
+    }
+    let dying = Mutex::new(());
+    std::mem::forget(dying.lock());
+    drop(dying);
     // Contexts and polls.
     TIMER.watch();
     let log = Mutex::new(());
@@ -255,7 +274,11 @@ fn child_counts() {
         let stats = lockdep::statistics();
         let of_queue = find(&stats, "queue", false);
         assert_eq!((of_queue.acquisitions, of_queue.hold.count), (2 * rounds, 2 * rounds));
-        if of_queue.wait.count > 0 {
+        if of_queue.wait.count > 0 && of_queue.holders.is_empty() {
+            // It came when the holder had said that it lets go and had not quite done so.
+            session.clear_statistics();
+            rounds = 0;
+        } else if of_queue.wait.count > 0 {
             assert_eq!(of_queue.wait.count, 1);
             assert!(of_queue.wait.ns_min == of_queue.wait.ns_max && of_queue.wait.ns_total > 0);
             let ([(waiter, 1)], [(holder, 1)]) = (&of_queue.waiters[..], &of_queue.holders[..]) else {

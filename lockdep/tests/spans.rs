@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex as Plain};
 
-use lockdep::{Mutex, Policy, Session, SpanLayer};
+use lockdep::{LockClass, Mutex, Policy, Session, SpanLayer};
 use tracing::{Event, Subscriber, field::Visit};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
 
@@ -52,6 +52,24 @@ fn a_report_is_an_event_and_a_dependency_knows_its_span() {
     assert_eq!(events.len(), 1);
     assert!(events[0].contains("code=\"circular-dependency\";"), "{events:?}");
     assert!(events[0].contains(&format!("fingerprint={};", report.fingerprint)), "{events:?}");
+}
+
+#[test]
+fn spans_that_nothing_was_learnt_in_are_not_remembered() {
+    static RANKED: LockClass = LockClass::new("spans: ranked").ranked();
+    let subscriber = tracing_subscriber::registry().with(SpanLayer::new());
+    let session = Session::new(Policy::Collect);
+    let (a, b) = (Mutex::new_in(&RANKED, ()), Mutex::new_in(&RANKED, ()));
+    tracing::subscriber::with_default(subscriber, || {
+        session.enter(|| {
+            for addr in 0..1000 {
+                // Such acquisitions are judged every time.
+                tracing::info_span!("page_fault", addr).in_scope(|| drop((a.lock_ranked(1), b.lock_ranked(2))));
+            }
+        });
+    });
+    assert!(session.summary().spans < 10, "{}", session.summary().spans);
+    assert!(session.summary().counts.judged >= 2000);
 }
 
 /// A subscriber whose own lock is instrumented.

@@ -19,6 +19,18 @@ macro_rules! bugs {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
+            /// Returns the name on the command line, such as `mincore-under-lock`.
+            pub fn name(self) -> String {
+                let name = match self {
+                    $(Self::$name => stringify!($name),)*
+                };
+                let lower = |(at, letter): (usize, char)| {
+                    let dash = (at > 0 && letter.is_uppercase()).then_some('-');
+                    dash.into_iter().chain(letter.to_lowercase())
+                };
+                name.chars().enumerate().flat_map(lower).collect()
+            }
+
             /// Returns what goes wrong, in a few words.
             pub const fn as_str(self) -> &'static str {
                 match self {

@@ -2,7 +2,7 @@
 //!
 //! The module list is a map of the code:
 //!
-//! * [`Protocol`]: which kernel's rules are in force (`protocol`).
+//! * [`Protocol`]: which kernel's rules are in force (`protocol`); [`WhatIf`]: one of them made otherwise.
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
@@ -48,6 +48,7 @@ pub mod story;
 pub mod stress;
 mod sync;
 mod tidy;
+mod what_if;
 
 pub use bug::Bug;
 pub use catalogue::Pair;
@@ -61,3 +62,4 @@ pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};
 pub use sched::{Deadlock, Schedule, Wait};
 pub use sync::{Look, Place, Twist};
+pub use what_if::{SWITCHES, Switch, WhatIf};

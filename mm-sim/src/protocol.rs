@@ -93,7 +93,7 @@ impl Exclusion {
     }
 }
 
-/// The rules of one kernel.
+/// The rules of one kernel. Each decision is a switch of the command line too: see `what_if`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Protocol {
     /// What the command line calls it.

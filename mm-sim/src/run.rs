@@ -20,6 +20,7 @@ use crate::{
     sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
     sync::{Mutation, watch_irqs},
     tidy::tidy,
+    what_if::WhatIf,
 };
 
 /// Steps after which a run is given up.
@@ -32,6 +33,9 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// The protocol's name.
     pub protocol: &'static str,
+    /// What was decided otherwise than by that kernel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub what_if: Vec<WhatIf>,
     /// The seed.
     pub seed: u64,
     /// What was expected, in words.
@@ -174,6 +178,7 @@ impl Stage {
         Outcome {
             scenario: id,
             protocol: protocol.name,
+            what_if: protocol.what_ifs(),
             seed: self.seed,
             expected: expect.to_string(),
             verdict: verdict(&reports, &findings, deadlock.as_ref(), failure.as_deref()),

@@ -14,7 +14,7 @@ fn code(args: &[&str]) -> Option<i32> {
 fn exit_codes_say_how_it_went() {
     assert_eq!(code(&["run", "mail", "--protocol", "6.4"]), Some(0));
     assert_eq!(code(&["run", "mail", "--protocol", "jan2023"]), Some(100));
-    assert_eq!(code(&["run", "mail", "--protocol", "6.4", "--forget", "vma-lock"]), Some(100));
+    assert_eq!(code(&["run", "mail", "--protocol", "6.4", "--what-if", "forgets=vma-lock"]), Some(100));
     assert_eq!(code(&["bogus"]), Some(2));
     assert_eq!(code(&["run", "mail", "--seed", "x"]), Some(2));
 }
@@ -24,7 +24,6 @@ fn bad_input_gets_one_clear_line() {
     for (args, words) in [
         (&["run", "nope"][..], "no such scenario: nope (known: mail,"),
         (&["run", "mail", "--protocol", "2.4"], "no such protocol: 2.4 (known: 6.1,"),
-        (&["run", "mail", "--forget", "keys"], "no such exclusion: keys (known: mmap-lock,"),
         (&["--out", "/dev/null/nowhere"], "failed to make /dev/null/nowhere"),
     ] {
         let output = mm_sim(args);
@@ -49,4 +48,31 @@ fn list_names_every_scenario_with_its_verdicts() {
     for scenario in mm_sim::scenario::ALL {
         assert!(text.contains(scenario.id) && text.contains(scenario.title));
     }
+}
+
+#[test]
+fn a_wrong_what_if_is_wrong_usage_and_the_right_ones_are_listed() {
+    for (what_if, words) in [
+        ("retract", "not KEY=VALUE (keys: vma-lock, retract,"),
+        ("retrakt=none", "no such key: retrakt (keys: vma-lock, retract,"),
+        ("retract=politely", "no such value of retract: politely (values: none, blocking, trylock, rcu)"),
+        ("bug=none-such", "values: none, mincore-under-lock,"),
+    ] {
+        for command in [&["run", "mail"][..], &["explore", "small-fork"], &["stress"], &["mutate"]] {
+            let output = mm_sim(&[command, &["--what-if", what_if]].concat());
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command:?} {what_if}");
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_what_if_is_told_and_does_what_it_says() {
+    let output = mm_sim(&["run", "mail", "--protocol", "6.4", "--what-if", "retract=blocking"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().take(2).collect();
+    assert_eq!(lines[0], "circular-dependency {mapping->i_mmap_rwsem, vma->vm_lock, fs_reclaim}");
+    assert_eq!(lines[1], "what if: mail under 6.4 --what-if retract=blocking, seed 1");
+    assert_eq!(output.status.code(), Some(100));
 }

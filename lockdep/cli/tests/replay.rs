@@ -30,6 +30,22 @@ fn an_inversion_is_told_in_both_formats() {
 }
 
 #[test]
+fn the_classes_of_a_trace_are_read_back_by_the_audit() {
+    let scratch = Scratch::new("replay-classes");
+    let trace = format!("{HEADER}{}{}", nest("one", "a", "b"), nest("one", "b", "c"));
+    let classes = lockdep_core::Replay::parse("t.jsonl", trace.as_bytes()).unwrap().classes();
+    assert_eq!(
+        classes.iter().map(|class| (class.forward, class.backward)).collect::<Vec<_>>(),
+        [(3, 1), (2, 2), (1, 3)]
+    );
+    scratch.write("classes", lockdep_report::classes::render(&classes));
+    scratch.write("lockdep.order", "a -> b\nb -> c\n");
+    let run = scratch.run("audit --order lockdep.order --observed classes");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
+    assert!(run.stdout.starts_with("lockdep.order: 2 rules: 2 confirmed"), "{}", run.stdout);
+}
+
+#[test]
 fn a_gated_cycle_is_told_and_fails_only_if_asked() {
     let scratch = Scratch::new("replay-gated");
     let gated = |thread: &str, outer: &str, inner: &str| {

@@ -314,6 +314,25 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         all.iter().filter(move |(seen, _)| *seen == kind).map(|(_, witness)| witness)
     }
 
+    /// Returns the witnesses of all dependencies in all kinds.
+    pub(crate) fn all_witnesses(&self) -> impl Iterator<Item = &W> {
+        self.arcs.graph.edge_weights().flat_map(|arc| arc.witnesses.iter().map(|(_, witness)| witness))
+    }
+
+    /// Returns every dependency in every kind with each of its witnesses.
+    pub(crate) fn witnessed(&self) -> impl Iterator<Item = (Step<K>, &W)> {
+        self.arcs.graph.edge_references().flat_map(|edge| {
+            let key = |node: NodeIndex| self.arcs.graph[node].key;
+            let (outer, inner) = (key(edge.source()), key(edge.target()));
+            edge.weight().witnesses.iter().map(move |(kind, witness)| (Step { outer, inner, kind: *kind }, witness))
+        })
+    }
+
+    /// Returns how many dependencies did not fit the order in which they arrived, so that it had to be searched.
+    pub fn searches(&self) -> u64 {
+        self.order.searches()
+    }
+
     /// Returns every dependency in every kind, parked ones included, with its first witness, in the order of arrival of the
     /// pairs.
     pub fn dependencies(&self) -> impl Iterator<Item = (Step<K>, &W)> {

@@ -32,26 +32,26 @@ pub(crate) struct Instances {
 }
 
 impl Instances {
-    /// Records that two locks nest, and returns the cycle that this closes, each time. Adds to `forgotten` how many locks
-    /// it forgets.
+    /// Records that two locks nest, and returns the cycle that this closes, each time, and whether the witness was kept. Adds
+    /// to `forgotten` how many locks it forgets.
     pub(crate) fn nest(
         &mut self,
         step: Step<u64>,
         witness: Witness,
         sets: &HeldSets,
         forgotten: &mut u64,
-    ) -> Option<Vec<Step<u64>>> {
+    ) -> (Option<Vec<Step<u64>>>, bool) {
         self.clock += 1;
         self.nested.insert(step.outer, self.clock);
         self.nested.insert(step.inner, self.clock);
         if self.nested.len() > MAX || self.graph.len() > DEPENDENCIES_MAX {
             *forgotten += self.forget_half(step);
         }
+        let before = self.graph.witnesses(step.outer, step.inner, step.kind).count();
         self.insert(step, witness);
-        if let Some(witnesses) = self.graph.witnesses_mut(step.outer, step.inner) {
-            offer(witnesses, step.kind, witness, sets);
-        }
-        self.cycles.get(&step).cloned()
+        let witnesses = self.graph.witnesses_mut(step.outer, step.inner);
+        let taken = witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, sets));
+        (self.cycles.get(&step).cloned(), before == 0 || taken)
     }
 
     fn insert(&mut self, step: Step<u64>, witness: Witness) {
@@ -117,7 +117,7 @@ mod tests {
         let set = sets.intern(&held);
         let witness = Witness::of(held.get(0).unwrap(), &Request::new(how, inner, Point::new(1)), set);
         let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
-        instances.nest(Step { outer, inner, kind }, witness, &sets, forgotten)
+        instances.nest(Step { outer, inner, kind }, witness, &sets, forgotten).0
     }
 
     /// The twin: lists, and a search from scratch each time.

@@ -16,6 +16,7 @@
 //! * [`explain`]: from the validator's numbers to words.
 //! * [`report`]: a finding as data.
 //! * [`journal`]: the JSON-lines format of classes, dependencies and reports.
+//! * [`listing`]: classes as the kernel lists them, and what threads hold.
 //! * [`stats`]: contentions, wait and hold times per class.
 //! * [`event`]: the JSON-lines format of traces; [`replay`]: a trace run through the validator.
 
@@ -30,6 +31,7 @@ pub mod graph;
 pub mod held;
 mod instances;
 pub mod journal;
+pub mod listing;
 pub mod mode;
 pub mod order;
 pub mod replay;
@@ -51,6 +53,7 @@ pub use grade::{FailOn, Grade, Graded};
 pub use graph::{DependencyGraph, Inserted, Step};
 pub use held::{Acquired, ChainKey, HeldLock, HeldStack, Point};
 pub use journal::{Journal, JournalError};
+pub use listing::{ClassListing, ThreadLocks};
 pub use mode::{DependencyKind, HoldKind, KindSet, Mode, WaitKind};
 pub use replay::Replay;
 pub use report::{Acquisition, Code, Dependency, Fingerprint, Frame, Report};
@@ -58,6 +61,6 @@ pub use request::Request;
 pub use segment::{SegmentId, Segments};
 pub use stats::LockStats;
 pub use traits::{Checking, ClassTraits, SameClass};
-pub use validator::{Outcome, Validator};
+pub use validator::{Counts, Outcome, Validator};
 pub use violation::{UsageNode, Violation};
 pub use witness::Witness;

@@ -35,6 +35,7 @@ pub struct Order {
     /// By node: the last search that met it.
     seen: Vec<u32>,
     search: u32,
+    searches: u64,
 }
 
 impl Order {
@@ -78,6 +79,11 @@ impl Order {
         self.rank[u] < self.rank[v]
     }
 
+    /// Returns how often it took a search to make one node come before another.
+    pub fn searches(&self) -> u64 {
+        self.searches
+    }
+
     /// Makes `u` come before `v`.
     ///
     /// # Errors
@@ -95,6 +101,7 @@ impl Order {
         if high < low {
             return Ok(());
         }
+        self.searches += 1;
         let after = self.reach(v, |rank| rank <= high, |node, visit| edges.successors(node, visit));
         if after.contains(&u) {
             return Err(ClosesCycle);

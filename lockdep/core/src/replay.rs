@@ -14,6 +14,7 @@ use crate::{
     event::{self, Acquire, Action, Enter, Event, Lock},
     held::{Acquired, HeldStack, Point},
     journal::JournalError,
+    listing::ClassListing,
     mode::{Mode, WaitKind},
     report::{Fingerprint, Report},
     request::Request,
@@ -149,6 +150,15 @@ impl Replay {
     /// Returns how often a finding was made.
     pub fn times_seen(&self, fingerprint: Fingerprint) -> u64 {
         self.seen.get(&fingerprint).copied().unwrap_or(0)
+    }
+
+    /// Returns what every class of the trace is known for, in the order in which they came.
+    ///
+    /// # Complexity
+    ///
+    /// A search of all dependencies for every class.
+    pub fn classes(&self) -> Vec<ClassListing> {
+        crate::listing::list(&self.validator, self.names.classes(), &self.names)
     }
 
     /// Returns the validator.

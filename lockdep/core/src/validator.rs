@@ -34,8 +34,26 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// Cycles that were found before, and of which one more witness is known now: their grade may be worse than it was.
     pub regraded: Vec<Violation>,
+    /// Whether the acquisition has become a witness of anything. If not, nothing that stands for it need be kept.
+    pub witnessed: bool,
     /// Whether the same acquisition on the same chain need not be checked again, ever.
     pub proven: bool,
+}
+
+/// What a validator has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Acquisitions judged.
+    pub judged: u64,
+    /// The most locks that were held when one was judged.
+    pub deepest: usize,
+    /// Dependencies that did not fit the order in which they arrived, and had to be searched for a cycle.
+    pub searches: u64,
+    /// Dependencies between locks of one class that are remembered.
+    pub within_classes: usize,
+    /// Usages in contexts that are remembered, and the dependencies that they are held against.
+    pub usages: usize,
 }
 
 /// Everything learnt from a history of acquisitions, and the rules.
@@ -65,6 +83,10 @@ pub struct Validator {
     /// The classes of locks that gate a cycle: which lock it is decides whether they do.
     gates: FxHashSet<ClassId>,
     forgotten_instances: u64,
+    judged: u64,
+    deepest: usize,
+    /// How many witnesses were ever kept between classes and within them.
+    kept: u64,
     traits: TraitTable,
     sets: HeldSets,
     segments: Segments,
@@ -90,11 +112,14 @@ impl Validator {
     pub fn acquire(&mut self, held: &HeldStack, request: &Request) -> Outcome {
         let traits = self.traits.get(request.how.class());
         let mut outcome = Outcome { proven: true, ..Outcome::default() };
+        let kept = self.kept + self.usage.kept();
+        self.judged += 1;
+        self.deepest = self.deepest.max(held.len());
         if !request.how.is_trylock() {
             outcome.violations.extend(check::exceeded(held, request, &self.traits));
         }
         if traits.checking == Checking::Full {
-            let set = self.sets.intern(held);
+            let set = self.held_set(held);
             self.mark_acquired(held, request, set, &mut outcome);
             if check::is_missing(held, request) {
                 outcome.violations.push(Violation::State { code: Code::NestNotHeld, held: None });
@@ -104,6 +129,7 @@ impl Validator {
                 self.check_order(held, request, set, &mut outcome);
             }
         }
+        outcome.witnessed = self.kept + self.usage.kept() != kept;
         outcome.proven &= outcome.violations.is_empty();
         // Which lock it is, and not only of which class, decides here.
         outcome.proven &= request.nest.is_none() && traits.same_class != SameClass::ByRank;
@@ -118,7 +144,7 @@ impl Validator {
         if contexts.is_empty() || held.is_empty() {
             return outcome;
         }
-        let set = self.sets.intern(held);
+        let set = self.held_set(held);
         for lock in held.iter() {
             if !self.traits.is_ordered(lock.class()) {
                 continue;
@@ -127,6 +153,16 @@ impl Validator {
             self.mark_enabled(lock.class(), lock.hold(), contexts, witness, &mut outcome);
         }
         outcome
+    }
+
+    /// Returns the number of what is held. Before there are too many, those that no witness has are forgotten.
+    fn held_set(&mut self, held: &HeldStack) -> HeldSetId {
+        if self.sets.is_full() {
+            let of_instances = self.instances.values().flat_map(|instances| instances.graph().all_witnesses());
+            let of_usage = self.usage.graph().into_iter().flat_map(DependencyGraph::all_witnesses);
+            self.sets.keep(self.classes.all_witnesses().chain(of_instances).chain(of_usage));
+        }
+        self.sets.intern(held)
     }
 
     fn mark_acquired(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
@@ -200,8 +236,9 @@ impl Validator {
         let step = Step { outer: lock.instance(), inner: request.instance, kind };
         let witness = Witness::of(lock, request, set);
         let instances = self.instances.entry(class).or_default();
-        let cycle = instances.nest(step, witness, &self.sets, &mut self.forgotten_instances)?;
-        Some(Violation::InstanceCycle(class, cycle))
+        let (cycle, kept) = instances.nest(step, witness, &self.sets, &mut self.forgotten_instances);
+        self.kept += u64::from(kept);
+        Some(Violation::InstanceCycle(class, cycle?))
     }
 
     fn check_order(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
@@ -231,8 +268,12 @@ impl Validator {
                     outcome.regraded.extend(closers.iter().map(|closer| Violation::Cycle(self.cycles[closer].clone())));
                 }
             }
-            Inserted::New => outcome.learnt.push((step, witness)),
+            Inserted::New => {
+                self.kept += 1;
+                outcome.learnt.push((step, witness));
+            }
             Inserted::Closes(cycle) => {
+                self.kept += 1;
                 outcome.learnt.push((step, witness));
                 self.cycles.insert(step, cycle.clone());
                 cycle.iter().for_each(|part| self.closers.entry(*part).or_default().push(step));
@@ -248,7 +289,9 @@ impl Validator {
 
     fn offer(&mut self, step: Step<ClassId>, witness: Witness) -> bool {
         let witnesses = self.classes.witnesses_mut(step.outer, step.inner);
-        witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets))
+        let taken = witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets));
+        self.kept += u64::from(taken);
+        taken
     }
 
     /// Says that locks of this class gate a finding. From now on no acquisition under such a lock counts as proven, since
@@ -311,6 +354,17 @@ impl Validator {
         grade::grade(&witnesses, &self.sets, &self.segments)
     }
 
+    /// Returns what has been done so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            judged: self.judged,
+            deepest: self.deepest,
+            searches: self.classes.searches(),
+            within_classes: self.instances.values().map(|instances| instances.graph().len()).sum(),
+            usages: self.usage.graph().map_or(0, DependencyGraph::len),
+        }
+    }
+
     /// Returns the graph of classes and contexts, if any context was ever met.
     pub fn usage(&self) -> Option<&DependencyGraph<UsageNode, Witness>> {
         self.usage.graph()
@@ -331,11 +385,6 @@ impl Validator {
         self.forgotten_instances
     }
 
-    /// Returns how many acquisitions were learnt without what else was held, to bound memory.
-    pub fn dropped_held_sets(&self) -> u64 {
-        self.sets.dropped
-    }
-
     /// Checks the invariants of everything inside.
     ///
     /// # Panics
@@ -345,6 +394,7 @@ impl Validator {
         self.classes.check_invariants();
         self.instances.values().for_each(Instances::check_invariants);
         self.usage.graph().into_iter().for_each(DependencyGraph::check_invariants);
+        self.sets.check_invariants();
         for (step, cycle) in &self.cycles {
             assert_eq!(cycle.first(), Some(step), "a cycle begins with the dependency that closed it");
         }

@@ -69,24 +69,37 @@ pub struct HeldSetId(u32);
 impl HeldSetId {
     /// Nothing but the outer lock.
     const ALONE: Self = Self(0);
+
+    fn index(self) -> Option<usize> {
+        (self.0 as usize).checked_sub(1)
+    }
 }
 
 /// A lock of a held set: which, what it keeps others from, its class.
 type Entry = (u64, HoldKind, ClassId);
 
-/// How many held sets are told apart. Beyond, a witness counts as one that held nothing else: its grade is then worse
-/// than it may deserve, never better.
-const SETS_MAX: usize = 1 << 18;
-/// How many locks a held set may have; a larger one counts as nothing, for the same reason.
+/// How many locks a held set may have; a larger one counts as nothing: a grade is then worse than it may deserve, never
+/// better.
 const ENTRIES_MAX: usize = 64;
+/// How many held sets there are before those that no witness has any more are forgotten. Few in this crate's tests, so that
+/// they see it.
+const SETS_MIN: usize = if cfg!(test) { 8 } else { 1 << 12 };
 
-/// Held sets, numbered from 1.
-#[derive(Debug, Default)]
+/// Held sets, numbered from 1. Most acquisitions become no witness, so that their sets are soon nobody's.
+#[derive(Debug)]
 pub(crate) struct HeldSets {
     sets: Vec<Box<[Entry]>>,
     numbers: FxHashMap<Box<[Entry]>, HeldSetId>,
-    /// How many acquisitions came too late for a number.
-    pub(crate) dropped: u64,
+    /// Numbers that can be given again.
+    free: Vec<HeldSetId>,
+    /// How many may be in use until the next look at those that are nobody's.
+    limit: usize,
+}
+
+impl Default for HeldSets {
+    fn default() -> Self {
+        Self { sets: Vec::new(), numbers: FxHashMap::default(), free: Vec::new(), limit: SETS_MIN }
+    }
 }
 
 impl HeldSets {
@@ -102,18 +115,56 @@ impl HeldSets {
         if let Some(&number) = self.numbers.get(&set) {
             return number;
         }
-        if self.sets.len() >= SETS_MAX {
-            self.dropped += 1;
-            return HeldSetId::ALONE;
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.sets.push(Box::default());
+            u32::try_from(self.sets.len()).map_or(HeldSetId::ALONE, HeldSetId)
+        });
+        if let Some(slot) = number.index().and_then(|index| self.sets.get_mut(index)) {
+            slot.clone_from(&set);
+            self.numbers.insert(set, number);
         }
-        self.sets.push(set.clone());
-        let number = u32::try_from(self.sets.len()).map_or(HeldSetId::ALONE, HeldSetId);
-        self.numbers.insert(set, number);
         number
     }
 
+    /// Returns whether it is time to forget the sets that are nobody's.
+    pub(crate) fn is_full(&self) -> bool {
+        self.numbers.len() >= self.limit
+    }
+
+    /// Forgets all sets but those of these witnesses.
+    pub(crate) fn keep<'a>(&mut self, witnesses: impl Iterator<Item = &'a Witness>) {
+        let mut used = vec![false; self.sets.len()];
+        for index in witnesses.filter_map(|witness| witness.held.index()) {
+            used[index] = true;
+        }
+        let free = &mut self.free;
+        self.numbers.retain(|_, number| {
+            let kept = number.index().is_some_and(|index| used[index]);
+            if !kept {
+                free.push(*number);
+            }
+            kept
+        });
+        for number in &*free {
+            number.index().into_iter().for_each(|index| self.sets[index] = Box::default());
+        }
+        self.limit = (2 * self.numbers.len()).max(SETS_MIN);
+    }
+
+    /// Checks that every set has one number, and every number one set or none.
+    ///
+    /// # Panics
+    ///
+    /// If not: a bug of this crate.
+    pub(crate) fn check_invariants(&self) {
+        assert_eq!(self.numbers.len() + self.free.len(), self.sets.len(), "a number is in use or free");
+        assert!(self.numbers.iter().all(|(set, number)| self.get(*number) == &**set), "a number leads to its set");
+        assert!(self.free.iter().all(|number| self.get(*number).is_empty()), "a free number leads nowhere");
+        assert!(self.numbers.len() <= self.limit, "memory is bounded by the witnesses");
+    }
+
     fn get(&self, id: HeldSetId) -> &[Entry] {
-        (id.0 as usize).checked_sub(1).and_then(|index| self.sets.get(index)).map_or(&[], |set| set)
+        id.index().and_then(|index| self.sets.get(index)).map_or(&[], |set| set)
     }
 
     /// Returns the class of a lock that is in both sets and that two threads cannot hold at once in these ways.
@@ -225,6 +276,29 @@ mod tests {
         assert_eq!(sets.gate(ids[2], ids[2]), Some(ClassId::new(1)), "there is one upgradable reader");
         assert_eq!(sets.gate(ids[1], ids[2]), None);
         assert_eq!(sets.gate(ids[1], ids[3]), None);
+    }
+
+    #[test]
+    fn sets_that_are_nobodys_are_forgotten() {
+        use Mode::Exclusive;
+        let (mut sets, ids) = sets(&[&[(1, Exclusive), (2, Exclusive)], &[(1, Exclusive), (3, Exclusive)]]);
+        sets.keep([witness(1, ids[1])].iter());
+        sets.check_invariants();
+        assert_eq!(sets.gate(ids[1], ids[1]), Some(ClassId::new(1)));
+        assert_eq!(sets.get(ids[0]), &[]);
+        let stack = HeldStack::new();
+        for lock in 0..1000u64 {
+            stack.push(Acquired::new(ClassId::new(1), Exclusive, false), lock, Point::new(1));
+            if sets.is_full() {
+                sets.keep([witness(1, ids[1])].iter());
+            }
+            sets.intern(&stack);
+            sets.check_invariants();
+            if lock % 3 == 0 {
+                stack.release(lock);
+            }
+        }
+        assert!(sets.sets.len() <= SETS_MIN, "{}", sets.sets.len());
     }
 
     #[test]

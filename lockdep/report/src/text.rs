@@ -209,7 +209,7 @@ fn held(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// `(class){mode}, at file:line:column`
-struct Lock<'a>(&'a Acquisition);
+pub(crate) struct Lock<'a>(pub(crate) &'a Acquisition);
 
 impl fmt::Display for Lock<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

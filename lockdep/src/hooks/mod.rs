@@ -18,6 +18,7 @@ mod owner;
 #[path = "../runtime/mod.rs"]
 pub(crate) mod runtime;
 
+pub(crate) use api::ENABLED;
 #[cfg(not(feature = "enabled"))]
 pub(crate) use off::*;
 #[cfg(feature = "enabled")]

@@ -5,21 +5,25 @@ use std::{num::NonZeroUsize, panic::Location};
 use once_cell::race::OnceNonZeroUsize;
 
 pub(crate) use super::owner::Owner;
+use super::runtime::{self, classes, observe, statistics, thread};
 pub(crate) use super::runtime::{
-    ContextCell,
+    ContextCell, context_state,
     fork::{Alive, Child, End, fork, joined},
     guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
     placed::{Pin, acquire_ranked, acquire_under, pin},
     rules::ClassRules,
 };
-use super::runtime::{classes, statistics, thread};
 use crate::{Acquire, LockClass, Mode};
 
 /// What users see of a build with checking.
 pub(crate) mod api {
     pub use lockdep_core::{
-        Code, Fingerprint, Grade, Journal, Mode, Report, Subclass, WaitType,
+        ClassListing, Code, Counts, Fingerprint, Grade, Journal, Mode, Report, Subclass, ThreadLocks, WaitType,
         stats::{ClassStats, Times},
+    };
+
+    pub use lockdep_report::{
+        classes::render as render_classes, text::render as render_report, threads::render as render_held_table,
     };
 
     pub use super::super::runtime::{Session, SpanLayer, Summary, SummaryOnDrop};
@@ -56,6 +60,12 @@ pub(crate) mod api {
         Session::process().set_policy(policy);
     }
 
+    /// Runs `f`; what this thread acquires in it is not watched, as if checking were off. For code that is known to break
+    /// an order and must stay as it is. What is acquired in it must be released in it.
+    pub fn unwatched<R>(f: impl FnOnce() -> R) -> R {
+        super::super::runtime::unwatched(f)
+    }
+
     /// Switches lock statistics on or off, for the whole process. They are off at first, unless `LOCKDEP=stat` says
     /// otherwise, and cost nothing while they are; while they are on, every acquisition takes the slow way.
     pub fn set_statistics(on: bool) {
@@ -66,6 +76,25 @@ pub(crate) mod api {
     /// Returns the lock statistics of the whole process, the classes with the longest waits first.
     pub fn statistics() -> Vec<ClassStats> {
         Session::process().statistics()
+    }
+
+    /// Begins or ends keeping a table of what all threads hold and wait for, for the look at a program that hangs. It is not
+    /// kept at first, unless `LOCKDEP=held` says otherwise; while it is, every acquisition takes the slow way.
+    pub fn set_held_table(on: bool) {
+        Session::process();
+        super::super::runtime::set_held_table(on);
+    }
+
+    /// Returns what every thread that holds or waits for a lock holds and waits for, of what it has acquired since the table
+    /// is [kept](set_held_table). [`render_held_table`] makes text of it.
+    pub fn held_table() -> Vec<ThreadLocks> {
+        super::super::runtime::held_table()
+    }
+
+    /// Returns what every class is known for, in the order in which they were met: in the whole process, of those acquired
+    /// so far. [`render_classes`] makes of it what the kernel's `/proc/lockdep` is.
+    pub fn classes() -> Vec<ClassListing> {
+        Session::process().classes()
     }
 
     /// Returns what came of the run so far.
@@ -173,6 +202,11 @@ impl Record {
         LockId(self.id.get_or_init(|| classes::identify(self.class).0))
     }
 
+    /// Returns whether the lock is of this declared class.
+    pub(crate) fn is_of(&self, class: &'static LockClass) -> Option<bool> {
+        Some(matches!(self.class, ClassRef::Explicit(own) if std::ptr::eq(own, class)))
+    }
+
     /// Returns what its class says of itself.
     pub(crate) const fn rules(&self) -> ClassRules {
         match self.class {
@@ -184,6 +218,13 @@ impl Record {
     /// Returns whether the locks of this class have an order of their own.
     pub(crate) const fn orders_instances(&self) -> bool {
         matches!(self.class, ClassRef::Site(_))
+    }
+}
+
+impl Drop for Record {
+    #[inline]
+    fn drop(&mut self) {
+        thread::dropped(self);
     }
 }
 
@@ -241,7 +282,7 @@ pub(crate) fn hold_slow<'a>(record: &'a Record, how: Acquire, site: &'static Loc
 /// Gets the lock that is held in the books, with a clock if somebody wants to know; it only ever does after the slow way.
 #[inline(always)]
 pub(crate) fn get<G>(held: &Held<'_>, slow: bool, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
-    if slow && statistics::is_on() { statistics::timed(held.record, attempt, wait) } else { wait() }
+    if slow && observe::is_on() { observe::get(held.record, attempt, wait) } else { wait() }
 }
 
 #[track_caller]
@@ -292,6 +333,27 @@ pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
     thread::upgrade(record, site);
 }
 
-pub(crate) fn is_held(record: &Record) -> Option<bool> {
-    thread::is_held(record)
+/// Returns how this thread holds the lock, if it does; `None` if nobody knows.
+pub(crate) fn held_mode(record: &Record) -> Option<Option<Mode>> {
+    thread::held_mode(record)
+}
+
+/// Returns the name of the lock's class, if it has been acquired before.
+pub(crate) fn class_label(record: &Record) -> Option<String> {
+    runtime::unwatched(|| record.known_id().map(|id| classes::label(id.class())))
+}
+
+/// Returns how many locks this thread holds; `None` if nobody knows.
+pub(crate) fn held_count() -> Option<usize> {
+    thread::held_count()
+}
+
+#[track_caller]
+pub(crate) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    thread::sync(record, how, site);
+}
+
+/// Gets a lock that is held in the books, with a clock if somebody wants to know.
+pub(crate) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+    if observe::is_on() { observe::get(record, attempt, wait) } else { wait() }
 }

@@ -33,7 +33,7 @@ pub(super) fn site_of(location: &Location<'_>) -> Site {
 }
 
 /// Returns the name of a class as reports show it.
-pub(super) fn label(class: ClassId) -> String {
+pub(crate) fn label(class: ClassId) -> String {
     NUMBERS.with(|registry| registry.label(class))
 }
 

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
     Acquired, ClassId, Grade, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
+    event::{Action, Lock},
     explain::{dependency_record, release_unheld as unheld_report},
     journal::Record as Line,
 };
@@ -18,8 +19,9 @@ use super::{
     output::{self, Verdict},
     placed::{self, Place},
     session::{Learnt, Session, Shared},
-    span, state, summary,
+    state, summary,
     thread::{self, Thread},
+    trace,
 };
 use crate::{Acquire, Policy, hooks::Record};
 
@@ -30,6 +32,11 @@ static THREADS: Lazy<Mutex<Vec<String>>> = Lazy::new(Default::default);
 pub(super) fn thread_name(number: u32) -> String {
     let index = (number as usize).wrapping_sub(1);
     THREADS.lock().get(index).cloned().unwrap_or_else(|| format!("thread-{number}"))
+}
+
+/// Returns how many threads have a number.
+pub(super) fn thread_count() -> usize {
+    THREADS.lock().len()
 }
 
 /// Brings a thread up to date with the process: environment read, number given, orphaned entries gone. Returns whether
@@ -80,10 +87,11 @@ pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'st
 #[inline(never)]
 #[track_caller]
 pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: &'static Location<'static>) {
+    if !record.rules().tracked {
+        return;
+    }
     inside(|thread, session| {
-        let id = record.id();
-        let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-        let attempt = Attempt { record, acquired, wait: how.mode.wait(), place, site };
+        let attempt = Attempt::new(record, how, place, site);
         let verdict = attempt.check(thread, &session.0);
         if matches!(verdict, Verdict::GoOn) {
             attempt.push(&thread.held);
@@ -91,6 +99,45 @@ pub(super) fn acquire_placed(record: &Record, how: Acquire, place: Place, site: 
         } else {
             observe::refused(thread, &attempt);
         }
+        verdict
+    })
+    .carry_out();
+}
+
+/// Checks a wait for all who hold the lock, which is not held afterwards.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    if !record.rules().tracked {
+        return;
+    }
+    inside(|thread, session| {
+        let attempt = Attempt { sync: true, ..Attempt::new(record, how, Place::of(record), site) };
+        observe::synced(thread, &attempt);
+        attempt.check(thread, &session.0)
+    })
+    .carry_out();
+}
+
+/// Tells of a lock that is destroyed while this thread holds it, and takes it off the stack.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn dropped(record: &Record) {
+    let site = Location::caller();
+    let Some(id) = record.known_id() else { return };
+    inside(|thread, session| {
+        if thread.held.find(id.instance()).is_none() {
+            return Verdict::GoOn;
+        }
+        trace::other(thread, None, || Action::Free(Lock { class: None, instance: id.instance() }));
+        let learnt = session.0.learnt.lock();
+        let violation = learnt.validator.free(&thread.held, id.instance());
+        let how = Acquired::new(id.class(), Mode::Exclusive, false);
+        let request = Request { how, instance: id.instance(), ..at_place(thread, &session.0, Some(site)) };
+        let verdict = conclude(violation.as_slice(), &request, &thread.held, &session.0, learnt);
+        thread.held.release(id.instance());
         verdict
     })
     .carry_out();
@@ -115,11 +162,12 @@ fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Loc
 #[track_caller]
 pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'static>) {
     inside(|thread, session| {
-        let id = record.id();
+        let Some(id) = record.known_id() else { return Verdict::GoOn };
         let Some(held) = thread.held.find(id.instance()) else { return Verdict::GoOn };
         let mode = if wait == WaitKind::Upgrade { Mode::Exclusive } else { held.mode() };
         let place = Place { rank: thread.held.rank(id.instance()), nest: None };
-        let attempt = Attempt { record, acquired: Acquired::new(held.class(), mode, false), wait, place, site };
+        let acquired = Acquired::new(held.class(), mode, false);
+        let attempt = Attempt { record, acquired, wait, place, site, sync: false };
         if wait == WaitKind::Upgrade {
             let verdict = attempt.check(thread, &session.0);
             thread.held.set_mode(id.instance(), mode);
@@ -156,8 +204,10 @@ pub(super) fn release_for(instance: u64, holder: u32) {
     let own = thread::number() == holder;
     let verdict = if own { placed::check_release(instance) } else { Verdict::GoOn };
     thread::with(|thread| {
-        // Inside the runtime nothing is recorded, and neither is it for a thread without a number.
-        if !thread.inside.get() && holder != 0 && !(own && take(thread, instance)) {
+        // Inside the runtime nothing is recorded, and neither is it for a thread without a number. What a thread does not
+        // hold in the only stack that it has, it acquired unwatched.
+        let elsewhere = || !own || (!take(thread, instance) && thread.depth.get() > 0);
+        if !thread.inside.get() && holder != 0 && elsewhere() {
             unwatched(|| state::ATTENTION.orphan(holder, instance));
         }
     });
@@ -215,7 +265,7 @@ impl Drop for Inside<'_> {
 
 /// Runs `f` as if inside the runtime: what it causes is not watched. For whatever takes the locks of the runtime, or
 /// allocates under them, on behalf of the program.
-pub(super) fn unwatched<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn unwatched<R>(f: impl FnOnce() -> R) -> R {
     thread::with(|thread| {
         let _inside = Inside::enter(thread);
         f()
@@ -251,6 +301,15 @@ pub(super) struct Attempt<'a> {
     wait: WaitKind,
     pub(super) place: Place,
     pub(super) site: &'static Location<'static>,
+    /// Whether the lock is not held afterwards.
+    sync: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(record: &'a Record, how: Acquire, place: Place, site: &'static Location<'static>) -> Self {
+        let acquired = Acquired::new(record.id().class().nested(how.subclass), how.mode, how.trylock);
+        Self { record, acquired, wait: how.mode.wait(), place, site, sync: false }
+    }
 }
 
 impl Attempt<'_> {
@@ -295,19 +354,25 @@ impl Attempt<'_> {
     }
 
     fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
+        let spans = session.span_count();
         let request = Request {
             wait: self.wait,
             orders_instances: self.record.orders_instances(),
             nest: self.place.nest,
             rank: self.place.rank,
+            sync: self.sync,
             thread: thread.number.get(),
             segment: thread.segment.get(),
-            span: session.intern_span(span::current()),
+            span: session.span(),
             ..Request::new(self.acquired, self.record.id().instance(), point)
         };
         learnt.meet(self.acquired.class(), self.record.rules().traits);
         let outcome = learnt.validator.acquire(&thread.held, &request);
         session.charge(budget::DEPENDENCY * outcome.learnt.len());
+        if !outcome.witnessed && outcome.violations.is_empty() {
+            // A span may never come again; nobody needs its name.
+            session.forget_spans(spans);
+        }
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
@@ -329,7 +394,7 @@ pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static 
         session.meet(point, site);
         point
     });
-    let span = session.intern_span(span::current());
+    let span = session.span();
     Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
 }
 

@@ -26,19 +26,26 @@ static NAMES: Lazy<Mutex<Vec<&'static str>>> = Lazy::new(Default::default);
 #[derive(Debug)]
 pub(crate) enum ContextCell {
     /// Known from the start.
-    Signal,
+    Known(ContextId),
     /// Given when it is first used: its index in the table of names, from 1.
     Declared(OnceNonZeroUsize),
 }
 
 impl ContextCell {
+    pub(crate) const HARDIRQ: Self = Self::Known(ContextId::HARDIRQ);
+    pub(crate) const SOFTIRQ: Self = Self::Known(ContextId::SOFTIRQ);
+    pub(crate) const SIGNAL: Self = Self::Known(ContextId::SIGNAL);
+
     pub(crate) const fn new() -> Self {
         Self::Declared(OnceNonZeroUsize::new())
     }
 
     /// Returns the number; there is none if too many contexts were declared before.
     fn id(&self, name: &'static str) -> Option<ContextId> {
-        let Self::Declared(cell) = self else { return Some(ContextId::SIGNAL) };
+        let cell = match self {
+            Self::Known(id) => return Some(*id),
+            Self::Declared(cell) => cell,
+        };
         let register = || {
             let mut names = NAMES.lock();
             names.push(name);
@@ -115,6 +122,18 @@ pub(crate) fn enable(context: &'static Context, site: &'static Location<'static>
         trace::other(thread, Some(site), || Action::Enable { context: context.name().to_owned() });
         Some(enabled)
     });
+}
+
+/// Returns whether this thread is inside of the context, and whether it can be interrupted by it; `None` if nobody knows.
+pub(crate) fn context_state(context: &'static Context) -> Option<(bool, bool)> {
+    let mut state = None;
+    let _ = cold::inside(|thread, _| {
+        let id = context.cell().id(context.name());
+        let contexts = thread.held.contexts();
+        state = id.map(|id| (contexts.inside.contains(id), contexts.enabled.contains(id)));
+        Verdict::GoOn
+    });
+    state
 }
 
 /// A future is about to be polled. Returns whether anybody took notice.

@@ -9,7 +9,7 @@
 //! * `points`: which acquisition points are proven, as far as the session knows. `numbers`, `classes`: numbers for classes
 //!   and locks. `stack`, `paths`: capture now, resolve when a report is rendered.
 //! * `rules`: what classes say of themselves. `placed`: ranks, nest locks, pins. `contexts`, `guards`: interrupting code, polls, regions.
-//! * `observe`: who wants to see everything: `trace`, `statistics`. `summary`, `budget`: what came of it, what it may take.
+//! * `observe`: who wants to see everything: `trace`, `statistics`, `held_table`. `summary`, `budget`: what came of it, what it may take.
 //! * `output`: policy, tracing events. `journal`: the file. `span`: the context that tracing knows.
 //!
 //! `attention`, `points`, `numbers` and `budget` are built of `sync` alone, so that the package `lockdep/loom` can try all
@@ -27,9 +27,10 @@ mod contexts;
 mod enter;
 pub(crate) mod fork;
 pub(crate) mod guards;
+mod held_table;
 mod journal;
 mod numbers;
-mod observe;
+pub(crate) mod observe;
 mod output;
 mod paths;
 pub(crate) mod placed;
@@ -47,7 +48,8 @@ mod sync;
 pub(crate) mod thread;
 mod trace;
 
-pub(crate) use contexts::ContextCell;
+pub(crate) use cold::unwatched;
+pub(crate) use contexts::{ContextCell, context_state};
 pub use session::Session;
 pub use span::SpanLayer;
 pub use summary::{Summary, SummaryOnDrop};
@@ -55,4 +57,14 @@ pub use summary::{Summary, SummaryOnDrop};
 /// Switches lock statistics on or off.
 pub(crate) fn set_statistics(on: bool) {
     observe::set(observe::STATISTICS, on);
+}
+
+/// Switches the table of what all threads hold on or off.
+pub(crate) fn set_held_table(on: bool) {
+    held_table::set(on);
+}
+
+/// Returns what all threads hold.
+pub(crate) fn held_table() -> Vec<lockdep_core::ThreadLocks> {
+    unwatched(held_table::read)
 }

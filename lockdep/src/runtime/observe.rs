@@ -1,4 +1,4 @@
-//! Who wants to see every acquisition and every release: the trace and the statistics.
+//! Who wants to see every acquisition and every release: the trace, the statistics, the table of what is held.
 //!
 //! While anybody does, no thread is ever up to date and no stack ever thawed, so that all goes through `cold`, which tells
 //! it here. The fast path itself knows nothing of it.
@@ -12,21 +12,25 @@ use lockdep_core::{HeldLock, Mode};
 
 use super::{
     cold::Attempt,
+    held_table,
     session::Session,
     state, statistics,
     thread::{self, Thread},
     trace,
 };
+use crate::hooks::Record;
 
 /// The trace is being written.
 pub(super) const TRACE: u8 = 1;
 /// Statistics are being kept.
 pub(super) const STATISTICS: u8 = 2;
+/// The table of what all threads hold is being kept.
+pub(super) const HELD_TABLE: u8 = 4;
 
 static WANTED: AtomicU8 = AtomicU8::new(0);
 
 /// Returns whether anybody wants to see everything.
-pub(super) fn is_on() -> bool {
+pub(crate) fn is_on() -> bool {
     WANTED.load(Relaxed) != 0
 }
 
@@ -50,12 +54,39 @@ pub(super) fn acquired(thread: &Thread, session: &Session, attempt: &Attempt<'_>
     if wants(STATISTICS) {
         statistics::acquired(thread, &session.0, attempt.acquired);
     }
+    if wants(HELD_TABLE) {
+        held_table::acquired(thread, &session.0);
+    }
+}
+
+/// Gets the lock of `record`, which is held in the books already, and tells whoever wants to know how.
+#[cold]
+#[inline(never)]
+pub(crate) fn get<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+    let Some(id) = record.known_id().filter(|_| wants(STATISTICS | HELD_TABLE)) else { return wait() };
+    let told_wait = || {
+        if !wants(HELD_TABLE) {
+            return wait();
+        }
+        held_table::waits(id.instance(), true);
+        let guard = wait();
+        held_table::waits(id.instance(), false);
+        guard
+    };
+    if wants(STATISTICS) { statistics::timed(record, attempt, told_wait) } else { attempt().unwrap_or_else(told_wait) }
 }
 
 /// An acquisition was refused.
 pub(super) fn refused(thread: &Thread, attempt: &Attempt<'_>) {
     if wants(TRACE) {
         trace::refused(thread, attempt);
+    }
+}
+
+/// A lock is waited for, and not held afterwards.
+pub(super) fn synced(thread: &Thread, attempt: &Attempt<'_>) {
+    if wants(TRACE) {
+        trace::synced(thread, attempt);
     }
 }
 
@@ -73,6 +104,9 @@ pub(super) fn releasing(thread: &Thread, lock: HeldLock) {
     }
     if wants(STATISTICS) {
         statistics::released(thread, lock);
+    }
+    if wants(HELD_TABLE) {
+        held_table::releasing(thread, lock);
     }
 }
 

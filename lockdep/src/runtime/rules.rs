@@ -16,10 +16,12 @@ pub(crate) struct ClassRules {
     pub(super) traits: ClassTraits,
     /// Whether the address of a lock is its rank.
     pub(super) by_address: bool,
+    /// Whether its locks are watched at all.
+    pub(super) tracked: bool,
 }
 
 impl ClassRules {
-    pub(crate) const USUAL: Self = Self { traits: USUAL, by_address: false };
+    pub(crate) const USUAL: Self = Self { traits: USUAL, by_address: false, tracked: true };
 
     pub(crate) const fn waiting(self, needs: WaitType, allows: WaitType) -> Self {
         let wait = WaitTypes { outer: Some(needs), inner: Some(allows) };
@@ -27,14 +29,22 @@ impl ClassRules {
     }
 
     pub(crate) const fn learnt(self) -> Self {
-        Self { traits: ClassTraits { same_class: SameClass::Learnt, ..self.traits }, by_address: false }
+        Self { traits: ClassTraits { same_class: SameClass::Learnt, ..self.traits }, by_address: false, ..self }
     }
 
     pub(crate) const fn ranked(self, by_address: bool) -> Self {
-        Self { traits: ClassTraits { same_class: SameClass::ByRank, ..self.traits }, by_address }
+        Self { traits: ClassTraits { same_class: SameClass::ByRank, ..self.traits }, by_address, ..self }
     }
 
     pub(crate) const fn stack_only(self) -> Self {
         Self { traits: ClassTraits { checking: Checking::StackOnly, ..self.traits }, ..self }
+    }
+
+    pub(crate) const fn per_cpu(self) -> Self {
+        Self { traits: ClassTraits { per_cpu: true, ..self.traits }, ..self }
+    }
+
+    pub(crate) const fn untracked(self) -> Self {
+        Self { tracked: false, ..self }
     }
 }

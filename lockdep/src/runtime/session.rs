@@ -7,8 +7,8 @@ use std::sync::{
 
 use dashmap::DashMap;
 use lockdep_core::{
-    ClassId, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report, Site,
-    Validator,
+    ClassId, ClassListing, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report,
+    Site, Validator,
     explain::dependency_record,
     journal::{ClassRecord, Record},
     stats::ClassStats,
@@ -26,6 +26,7 @@ use super::{
     points::Points,
     rules::USUAL,
     settings::Settings,
+    span::{self, Spans},
     stack::{self, StackId, StackTable},
     state,
     statistics::{self, Tables},
@@ -61,7 +62,7 @@ pub(super) struct Shared {
     pub(super) points: Points<Origin>,
     pub(super) stacks: Mutex<StackTable>,
     pub(super) learnt: Mutex<Learnt>,
-    spans: Mutex<Vec<String>>,
+    spans: Mutex<Spans>,
     /// The contexts that can interrupt its threads.
     watched: AtomicU64,
     pub(super) statistics: Tables,
@@ -102,6 +103,7 @@ static PROCESS: Lazy<Session> = Lazy::new(|| {
     if settings.on {
         session.0.budget.set_limit(settings.budget);
         observe::set(observe::STATISTICS, settings.statistics);
+        observe::set(observe::HELD_TABLE, settings.held_table);
         summary::WANTED.store(settings.summary || settings.statistics, Relaxed);
         if let Some(path) = &settings.trace
             && let Err(message) = trace::start(path)
@@ -209,6 +211,18 @@ impl Session {
         cold::unwatched(|| self.0.budget.refund(self.0.statistics.clear()));
     }
 
+    /// Returns what every class is known for, in the order in which they were met.
+    ///
+    /// # Complexity
+    ///
+    /// A search of all dependencies for every class.
+    pub fn classes(&self) -> Vec<ClassListing> {
+        cold::unwatched(|| {
+            let learnt = self.0.learnt.lock();
+            lockdep_core::listing::list(&learnt.validator, learnt.classes.iter().copied(), &*self.0)
+        })
+    }
+
     /// Returns what came of the session so far.
     pub fn summary(&self) -> Summary {
         cold::unwatched(|| Summary::of(self))
@@ -245,15 +259,19 @@ impl Drop for Shared {
 }
 
 impl Shared {
-    /// Returns the number of a span's text; 0 is no span.
-    pub(super) fn intern_span(&self, text: Option<String>) -> u32 {
-        let Some(text) = text else { return 0 };
-        let mut spans = self.spans.lock();
-        let index = spans.iter().position(|known| *known == text).unwrap_or_else(|| {
-            spans.push(text);
-            spans.len() - 1
-        });
-        u32::try_from(index + 1).unwrap_or(0)
+    /// Returns the number of the span that this thread is in; 0 is none.
+    pub(super) fn span(&self) -> u32 {
+        span::current().map_or(0, |text| self.spans.lock().intern(text))
+    }
+
+    /// Returns how many spans are known.
+    pub(super) fn span_count(&self) -> usize {
+        self.spans.lock().len()
+    }
+
+    /// Forgets the spans beyond the first `len`, of which nothing was kept. Call it with the validator locked since then.
+    pub(super) fn forget_spans(&self, len: usize) {
+        self.spans.lock().truncate(len);
     }
 }
 
@@ -401,8 +419,7 @@ impl Evidence for Shared {
     }
 
     fn span(&self, span: u32) -> Option<String> {
-        let index = (span as usize).checked_sub(1)?;
-        self.spans.lock().get(index).cloned()
+        self.spans.lock().text(span)
     }
 
     fn context(&self, context: ContextId) -> String {

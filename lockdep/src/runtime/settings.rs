@@ -17,6 +17,7 @@ pub(super) struct Settings {
     /// In bytes; 0 is no limit.
     pub(super) budget: usize,
     pub(super) statistics: bool,
+    pub(super) held_table: bool,
     pub(super) summary: bool,
     pub(super) complaints: Vec<String>,
 }
@@ -38,6 +39,7 @@ impl Settings {
             trace: None,
             budget: 0,
             statistics: false,
+            held_table: false,
             summary: false,
             complaints: Vec::new(),
         };
@@ -59,11 +61,12 @@ impl Settings {
             match (word, word.parse()) {
                 ("off", _) => settings.on = false,
                 ("stat", _) => settings.statistics = true,
+                ("held", _) => settings.held_table = true,
                 ("summary", _) => settings.summary = true,
                 (_, Ok(policy)) => settings.policy = policy,
                 (_, Err(err)) => settings
                     .complaints
-                    .push(format!("LOCKDEP={word}: {err}; also known: off, stat, summary, fail=, budget=")),
+                    .push(format!("LOCKDEP={word}: {err}; also known: off, stat, held, summary, fail=, budget=")),
             }
         }
         settings

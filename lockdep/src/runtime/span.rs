@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, fmt::Write, sync::Arc};
 
+use rustc_hash::FxHashMap;
 use tracing::{
     Subscriber,
     field::{Field, Visit},
@@ -81,4 +82,58 @@ pub(super) fn current() -> Option<String> {
         (!texts.is_empty()).then(|| texts.join(":"))
     };
     ENTERED.try_with(spans).ok().flatten()
+}
+
+/// The texts of spans, numbered from 1.
+#[derive(Debug, Default)]
+pub(super) struct Spans {
+    texts: Vec<Arc<str>>,
+    numbers: FxHashMap<Arc<str>, u32>,
+}
+
+impl Spans {
+    /// Returns the number of a text.
+    pub(super) fn intern(&mut self, text: String) -> u32 {
+        let text: Arc<str> = text.into();
+        let next = u32::try_from(self.texts.len() + 1).unwrap_or(0);
+        *self.numbers.entry(text).or_insert_with_key(|text| {
+            self.texts.push(text.clone());
+            next
+        })
+    }
+
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Forgets the texts beyond the first `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        for text in self.texts.drain(len.min(self.texts.len())..) {
+            self.numbers.remove(&text);
+        }
+    }
+
+    /// Returns the text of a number.
+    pub(super) fn text(&self, number: u32) -> Option<String> {
+        let index = (number as usize).checked_sub(1)?;
+        self.texts.get(index).map(|text| text.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_numbered_and_the_latest_can_be_forgotten() {
+        let mut spans = Spans::default();
+        assert_eq!(["a", "b", "a"].map(|text| spans.intern(text.to_owned())), [1, 2, 1]);
+        let len = spans.len();
+        spans.intern("c".to_owned());
+        spans.truncate(len);
+        assert_eq!((spans.text(1).as_deref(), spans.text(3), spans.text(0)), (Some("a"), None, None));
+        assert_eq!(spans.intern("d".to_owned()), 3);
+        assert_eq!(spans.text(3).as_deref(), Some("d"));
+    }
 }

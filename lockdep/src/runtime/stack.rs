@@ -51,6 +51,11 @@ impl StackTable {
         stacks.iter().map(|stack| 2 * size_of_val(&stack[..]) + super::budget::STACK).sum()
     }
 
+    /// Returns how many stacks there are.
+    pub(super) fn len(&self) -> usize {
+        self.stacks.len()
+    }
+
     /// Returns the addresses of a stack, innermost first.
     pub(super) fn addresses(&self, id: StackId) -> Vec<usize> {
         self.stacks.get(id.0 as usize).map(|stack| stack.to_vec()).unwrap_or_default()

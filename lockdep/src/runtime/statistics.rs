@@ -114,9 +114,7 @@ pub(super) fn released(thread: &Thread, lock: HeldLock) {
 }
 
 /// Acquires the lock of `record`, which is held in the books already: tries, and waits if that fails.
-#[cold]
-#[inline(never)]
-pub(crate) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
+pub(super) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
     let Some(instance) = record.known_id().map(|id| id.instance()) else { return wait() };
     let holder = HOLDERS.get(&instance).map(|point| *point);
     let (guard, waited) = match attempt() {

@@ -6,9 +6,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use lockdep_core::Grade;
+use lockdep_core::{Counts, Grade};
 
-use super::{budget::Dropped, session::Session, statistics};
+use super::{budget::Dropped, cold, session::Session, statistics};
 
 /// What came of a run so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,14 @@ pub struct Summary {
     pub dependencies: usize,
     /// How many acquisition points are known.
     pub points: usize,
+    /// How many stacks are kept.
+    pub stacks: usize,
+    /// How many spans are remembered, by name and fields.
+    pub spans: usize,
+    /// How many threads of the process have taken part, in any session.
+    pub threads: usize,
+    /// What the validator has done.
+    pub counts: Counts,
     /// How many locks had their place within their class forgotten, to bound memory.
     pub forgotten_instances: u64,
     /// How much memory is in use, in bytes, approximately.
@@ -46,6 +54,10 @@ impl Summary {
             classes: learnt.class_count(),
             dependencies: learnt.validator.dependencies().len(),
             points: shared.points.len(),
+            stacks: shared.stacks.lock().len(),
+            spans: shared.span_count(),
+            threads: cold::thread_count(),
+            counts: learnt.validator.counts(),
             forgotten_instances: learnt.validator.forgotten_instances(),
             memory: shared.budget.used(),
             dropped_statistics: dropped(Dropped::Statistics),

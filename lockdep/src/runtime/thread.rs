@@ -180,15 +180,40 @@ pub(crate) fn reacquire(record: &Record, site: &'static Location<'static>) {
     }
 }
 
-/// Returns whether this thread holds the lock, if anybody knows.
-pub(crate) fn is_held(record: &Record) -> Option<bool> {
+/// Checks and records that this thread waits for all who hold the lock, and does not hold it afterwards.
+#[track_caller]
+pub(crate) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
+    if state::load() != state::OFF {
+        cold::sync(record, how, site);
+    }
+}
+
+/// The lock is gone. Only a guard that was forgotten can have left it behind held.
+#[inline]
+pub(crate) fn dropped(record: &Record) {
+    if record.word() != 0 && !with(|thread| thread.held.is_empty()) {
+        cold::dropped(record);
+    }
+}
+
+/// Returns how many locks this thread holds, if anybody knows.
+pub(crate) fn held_count() -> Option<usize> {
     if state::load() == state::OFF {
         return None;
     }
-    let Some(id) = record.known_id() else { return Some(false) };
+    cold::introduce();
+    with(|thread| (!thread.inside.get()).then(|| thread.held.len()))
+}
+
+/// Returns how this thread holds the lock, if anybody knows.
+pub(crate) fn held_mode(record: &Record) -> Option<Option<Mode>> {
+    if state::load() == state::OFF || !record.rules().tracked {
+        return None;
+    }
+    let Some(id) = record.known_id() else { return Some(None) };
     if with(|thread| thread.attended.get()) != state::load() {
         // Another thread may have released it meanwhile.
         cold::introduce();
     }
-    with(|thread| (!thread.inside.get()).then(|| thread.held.find(id.instance()).is_some()))
+    with(|thread| (!thread.inside.get()).then(|| thread.held.find(id.instance()).map(|lock| lock.mode())))
 }

@@ -152,6 +152,10 @@ pub(super) fn refused(thread: &Thread, attempt: &Attempt<'_>) {
     attempted(thread, attempt, Action::MightAcquire);
 }
 
+pub(super) fn synced(thread: &Thread, attempt: &Attempt<'_>) {
+    attempted(thread, attempt, Action::Sync);
+}
+
 pub(super) fn upgraded(thread: &Thread, attempt: &Attempt<'_>) {
     let action = Action::Upgrade(lock(attempt.record.id().instance()));
     emit(thread, |trace, name| trace.write(&event(name, action, Some(attempt.site))));

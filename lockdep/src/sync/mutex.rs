@@ -101,6 +101,22 @@ impl<T: ?Sized> Mutex<T> {
         self.inner.is_locked()
     }
 
+    /// Says that this thread may acquire the mutex here, whether it does or not (see [`LockMap::might_acquire`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock`](Self::lock).
+    #[inline]
+    #[track_caller]
+    pub fn might_lock(&self) {
+        self.map.might_acquire(Acquire::exclusive());
+    }
+
+    /// Gives the mutex another class (see [`LockMap::set_class`]).
+    pub fn set_class(&mut self, class: &'static LockClass) {
+        self.map.set_class(class);
+    }
+
     /// Returns the record of the mutex, for assertions.
     pub const fn map(&self) -> &LockMap {
         &self.map

@@ -169,6 +169,25 @@ impl<T: ?Sized> RwLock<T> {
         self.inner.is_locked()
     }
 
+    /// Says that this thread may acquire for reading here, whether it does or not (see [`LockMap::might_acquire`]).
+    #[inline]
+    #[track_caller]
+    pub fn might_read(&self) {
+        self.map.might_acquire(Acquire::shared());
+    }
+
+    /// Says that this thread may acquire for writing here, whether it does or not (see [`LockMap::might_acquire`]).
+    #[inline]
+    #[track_caller]
+    pub fn might_write(&self) {
+        self.map.might_acquire(Acquire::exclusive());
+    }
+
+    /// Gives the lock another class (see [`LockMap::set_class`]).
+    pub fn set_class(&mut self, class: &'static LockClass) {
+        self.map.set_class(class);
+    }
+
     /// Returns the record of the lock, for assertions.
     pub const fn map(&self) -> &LockMap {
         &self.map

@@ -4,12 +4,17 @@ use std::process::ExitCode;
 
 use mm_sim::{Protocol, Schedule, explore, scenario};
 
-use super::{FINDINGS, paint, protocol_named, run::tell, unknown};
+use super::{
+    FINDINGS, paint,
+    rules::{self, Rules},
+    run::tell,
+    unknown,
+};
 
 /// What to explore, or to replay.
 pub(crate) struct What {
     pub(crate) scenario: String,
-    pub(crate) protocol: Option<String>,
+    pub(crate) rules: Rules,
     pub(crate) preemptions: u32,
     pub(crate) runs: u64,
     pub(crate) schedule: Option<String>,
@@ -18,7 +23,7 @@ pub(crate) struct What {
 pub(crate) fn explore(what: &What) -> Result<ExitCode, String> {
     let ids = scenario::ALL.iter().chain(scenario::DIRECTED).map(|scenario| scenario.id);
     let scenario = scenario::named(&what.scenario).ok_or_else(|| unknown("scenario", &what.scenario, ids))?;
-    let protocol = what.protocol.as_deref().map_or(Ok(scenario.default_protocol), protocol_named)?;
+    let protocol = what.rules.protocol(scenario.default_protocol)?;
     if let Some(text) = &what.schedule {
         let schedule: Schedule = text.parse()?;
         let outcome = explore::replay(scenario, protocol, schedule);
@@ -31,7 +36,7 @@ pub(crate) fn explore(what: &What) -> Result<ExitCode, String> {
         anstream::println!(
             "\nagain: mm-sim explore {} --protocol {} --schedule {schedule}\n\n{}",
             scenario.id,
-            protocol.name,
+            rules::arguments(&protocol),
             told(&protocol, outcome)
         );
     }

@@ -5,10 +5,10 @@ use std::{fs, path::Path, process::ExitCode};
 use lockdep_audit::Observation;
 use mm_sim::{Protocol, fidelity};
 
-use super::{FINDINGS, paint, protocol_named};
+use super::{FINDINGS, paint, rules::Rules};
 
-pub(crate) fn compare(kernel: &Path, protocol: Option<&str>, json: bool) -> Result<ExitCode, String> {
-    let protocol = protocol.map_or(Ok(Protocol::V6_12), protocol_named)?;
+pub(crate) fn compare(kernel: &Path, rules: &Rules, json: bool) -> Result<ExitCode, String> {
+    let protocol = rules.protocol(Protocol::V6_12)?;
     let name = kernel.display().to_string();
     let bytes = fs::read(kernel).map_err(|error| format!("{name}: {error}"))?;
     let real = Observation::parse(&name, &bytes).map_err(|error| error.to_string())?;

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use mm_sim::{Expect, Pair, Protocol, catalogue, scenario};
+use mm_sim::{Expect, Pair, Protocol, SWITCHES, catalogue, scenario};
+
+use super::rules::wrapped;
 
 pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
     if json {
@@ -22,6 +24,13 @@ pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
     anstream::println!("\nprotocols");
     for protocol in Protocol::ALL {
         anstream::println!("  {:<20}{}", protocol.name, protocol.title);
+    }
+    anstream::println!("\nwhat if a protocol had decided otherwise (--what-if KEY=VALUE)");
+    for switch in SWITCHES {
+        anstream::println!("  {:<26}{}", switch.key(), switch.about);
+        for line in wrapped(&switch.values()) {
+            anstream::println!("  {:<8}{line}", "");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,5 +71,7 @@ fn as_json() -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({ "scenarios": scenarios, "bugs": bugs, "protocols": Protocol::ALL })
+    let switch = |switch: &mm_sim::Switch| serde_json::json!({ "key": switch.key(), "about": switch.about, "values": switch.values() });
+    let switches: Vec<_> = SWITCHES.iter().map(switch).collect();
+    serde_json::json!({ "scenarios": scenarios, "bugs": bugs, "protocols": Protocol::ALL, "what_if": switches })
 }

@@ -8,6 +8,7 @@ mod list;
 mod mutate;
 mod paint;
 mod pair;
+mod rules;
 mod run;
 mod story;
 mod stress;
@@ -16,6 +17,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use mm_sim::Protocol;
+
+use self::rules::Rules;
 
 /// Something was found.
 pub(crate) const FINDINGS: u8 = 100;
@@ -46,9 +49,8 @@ enum Command {
         /// The kernel's /proc/lockdep.
         #[arg(long, value_name = "FILE")]
         kernel: PathBuf,
-        /// The protocol; 6.12 if it is not given.
-        #[arg(long)]
-        protocol: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -58,9 +60,8 @@ enum Command {
         /// Its id.
         #[arg(value_name = "ID")]
         scenario: String,
-        /// The protocol; the scenario's own if it is not given.
-        #[arg(long)]
-        protocol: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
         /// The seed of the scheduler: 1 if it is not given, or for a bug the first one that shows it.
         #[arg(long)]
         seed: Option<u64>,
@@ -70,12 +71,6 @@ enum Command {
         /// Pages of memory, if not the scenario's own.
         #[arg(long, value_name = "PAGES")]
         memory: Option<u64>,
-        /// A deliberate bug: what retract_page_tables forgets to exclude (mmap-lock, vma-lock, i-mmap, anon-vma).
-        #[arg(long, value_name = "WHAT")]
-        forget: Option<String>,
-        /// Tell lockdep that a write-locked VMA stays locked, which the kernel's lockdep is not told.
-        #[arg(long)]
-        strict: bool,
         /// The outcome as JSON.
         #[arg(long)]
         json: bool,
@@ -84,9 +79,8 @@ enum Command {
     Explore {
         /// Its id.
         scenario: String,
-        /// The protocol; the scenario's own if it is not given.
-        #[arg(long)]
-        protocol: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
         /// How often a schedule may take an actor off that could go on.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=8))]
         preemptions: u32,
@@ -99,9 +93,8 @@ enum Command {
     },
     /// Tries deliberate bugs: acquisitions left out, swapped or made to wait, and looks not taken.
     Mutate {
-        /// The protocol; 6.12 if it is not given.
-        #[arg(long)]
-        protocol: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
         /// Only the small scenarios.
         #[arg(long)]
         quick: bool,
@@ -129,9 +122,8 @@ enum Command {
         /// For how long.
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
-        /// The protocol; 6.12 if it is not given.
-        #[arg(long)]
-        protocol: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
         /// The seed of what the threads draw.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -159,33 +151,27 @@ impl Args {
         match self.command {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
-            Some(Command::Fidelity { kernel, protocol, json }) => fidelity::compare(&kernel, protocol.as_deref(), json),
-            Some(Command::Explore { scenario, protocol, preemptions, runs, schedule }) => {
-                explore::explore(&explore::What { scenario, protocol, preemptions, runs, schedule })
+            Some(Command::Fidelity { kernel, rules, json }) => fidelity::compare(&kernel, &rules, json),
+            Some(Command::Explore { scenario, rules, preemptions, runs, schedule }) => {
+                explore::explore(&explore::What { scenario, rules, preemptions, runs, schedule })
             }
-            Some(Command::Mutate { protocol, quick, only, json }) => {
-                mutate::campaign(protocol.as_deref(), quick, only.as_deref(), json)
+            Some(Command::Mutate { rules, quick, only, json }) => {
+                mutate::campaign(&rules, quick, only.as_deref(), json)
             }
             Some(Command::Size { processes, vmas }) => {
                 anstream::print!("{}", mm_sim::size::measure(Protocol::V6_12, processes, vmas)?);
                 Ok(ExitCode::SUCCESS)
             }
-            Some(Command::Stress { threads, seconds, protocol, seed, faults, json }) => {
-                stress::stress(&stress::What { threads, seconds, protocol, seed, faults }, json)
+            Some(Command::Stress { threads, seconds, rules, seed, faults, json }) => {
+                stress::stress(&stress::What { threads, seconds, rules, seed, faults }, json)
             }
             Some(Command::Measure { out, seconds }) => stress::measure(&out, seconds),
-            Some(Command::Run { scenario, protocol, seed, fixed, memory, forget, strict, json }) => {
-                let what = run::What { scenario, protocol, seed, fixed, memory, forget, strict };
+            Some(Command::Run { scenario, rules, seed, fixed, memory, json }) => {
+                let what = run::What { scenario, rules, seed, fixed, memory };
                 run::run(&what, json)
             }
         }
     }
-}
-
-/// Returns the protocol of this name.
-fn protocol_named(name: &str) -> Result<Protocol, String> {
-    let names = Protocol::ALL.iter().map(|protocol| protocol.name);
-    Protocol::named(name).ok_or_else(|| unknown("protocol", name, names))
 }
 
 fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {

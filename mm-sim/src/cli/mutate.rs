@@ -7,15 +7,10 @@ use mm_sim::{
     mutate::{self, Effort},
 };
 
-use super::{FINDINGS, paint, protocol_named};
+use super::{FINDINGS, paint, rules::Rules};
 
-pub(crate) fn campaign(
-    protocol: Option<&str>,
-    quick: bool,
-    only: Option<&str>,
-    json: bool,
-) -> Result<ExitCode, String> {
-    let protocol = protocol.map_or(Ok(Protocol::V6_12), protocol_named)?;
+pub(crate) fn campaign(rules: &Rules, quick: bool, only: Option<&str>, json: bool) -> Result<ExitCode, String> {
+    let protocol = rules.protocol(Protocol::V6_12)?;
     let effort = if quick { Effort::Quick } else { Effort::Full };
     let campaign = mutate::campaign(protocol, effort, only)?;
     let is_good = campaign.unexplained() == 0;

@@ -8,7 +8,7 @@ use super::{FAILURE, list, paint, run};
 
 /// Runs the pair: with the bug until it shows, and without it by the same seed.
 pub(super) fn run(pair: &Pair, what: &run::What, json: bool) -> Result<ExitCode, String> {
-    if what.protocol.is_some() || what.memory.is_some() || what.forget.is_some() || what.strict {
+    if !what.rules.are_default() || what.memory.is_some() {
         return Err(format!("{} has rules and a machine of its own: only --seed, --fixed and --json apply", pair.id));
     }
     let buggy = (!what.fixed).then(|| what.seed.map_or_else(|| pair.find(), |seed| pair.run_buggy(seed)));

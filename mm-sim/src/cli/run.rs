@@ -2,19 +2,21 @@
 
 use std::process::ExitCode;
 
-use mm_sim::{Exclusion, Outcome, Protocol, Scenario, View, catalogue, scenario};
+use mm_sim::{Outcome, Protocol, Scenario, catalogue, scenario};
 
-use super::{FAILURE, FINDINGS, paint, pair, protocol_named, unknown};
+use super::{
+    FAILURE, FINDINGS, paint, pair,
+    rules::{self, Rules},
+    unknown,
+};
 
 /// What to run.
 pub(crate) struct What {
     pub(crate) scenario: String,
-    pub(crate) protocol: Option<String>,
+    pub(crate) rules: Rules,
     pub(crate) seed: Option<u64>,
     pub(crate) fixed: bool,
     pub(crate) memory: Option<u64>,
-    pub(crate) forget: Option<String>,
-    pub(crate) strict: bool,
 }
 
 impl What {
@@ -22,16 +24,6 @@ impl What {
         let ids = scenario::ALL.iter().map(|scenario| scenario.id).chain(catalogue::all().map(|pair| pair.id));
         let scenario = scenario::named(&self.scenario).ok_or_else(|| unknown("scenario", &self.scenario, ids))?;
         Ok(scenario.with_memory(self.memory.unwrap_or(scenario.memory)))
-    }
-
-    fn protocol(&self, scenario: &Scenario) -> Result<Protocol, String> {
-        let mut protocol = protocol_named(self.protocol.as_deref().unwrap_or(scenario.default_protocol.name))?;
-        if let Some(what) = &self.forget {
-            let names = Exclusion::ALL.iter().map(|exclusion| exclusion.as_str());
-            let found = Exclusion::ALL.into_iter().find(|exclusion| exclusion.as_str() == what);
-            protocol = protocol.forgetting(found.ok_or_else(|| unknown("exclusion", what, names))?);
-        }
-        Ok(if self.strict { protocol.with_view(View::Strict) } else { protocol })
     }
 }
 
@@ -43,7 +35,7 @@ pub(crate) fn run(what: &What, json: bool) -> Result<ExitCode, String> {
         return Err(format!("{} is no bug of the catalogue: --fixed says nothing", what.scenario));
     }
     let scenario = what.scenario()?;
-    let protocol = what.protocol(&scenario)?;
+    let protocol = what.rules.protocol(scenario.default_protocol)?;
     let outcome = mm_sim::run(&scenario, protocol, what.seed.unwrap_or(1));
     if json {
         let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
@@ -64,10 +56,16 @@ pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
 
 /// First the verdict, then the story.
 pub(crate) fn tell(scenario: &Scenario, protocol: &Protocol, outcome: &Outcome) -> String {
-    let relation = if outcome.is_expected { "as expected" } else { "NOT as expected" };
+    // Nobody knows beforehand what comes of a decision that no kernel has made.
+    let is_what_if = !outcome.what_if.is_empty();
+    let relation = match outcome.is_expected {
+        _ if is_what_if => "what if",
+        true => "as expected",
+        false => "NOT as expected",
+    };
     let mut text = format!("{}\n", outcome.verdict);
-    text += &format!("{relation}: {} under {}, seed {}\n\n", scenario.id, protocol.name, outcome.seed);
-    if !outcome.is_expected {
+    text += &format!("{relation}: {} under {}, seed {}\n\n", scenario.id, rules::arguments(protocol), outcome.seed);
+    if !outcome.is_expected && !is_what_if {
         text += &format!("expected: {}\n\n", outcome.expected);
     }
     text += &format!("{}\n{}\n", scenario.title, protocol.title);

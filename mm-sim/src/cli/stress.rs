@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
-use mm_sim::stress::{Comparison, Measured, Mix, Stress};
+use mm_sim::{
+    Protocol,
+    stress::{Comparison, Measured, Mix, Stress},
+};
 
-use super::{FAILURE, FINDINGS, paint, protocol_named};
+use super::{FAILURE, FINDINGS, paint, rules::Rules};
 
 /// What is compared.
 const PROTOCOLS: [&str; 3] = ["6.1", "6.6", "6.12"];
@@ -21,13 +24,13 @@ const RUNS: u32 = 3;
 pub(crate) struct What {
     pub(crate) threads: u32,
     pub(crate) seconds: f64,
-    pub(crate) protocol: Option<String>,
+    pub(crate) rules: Rules,
     pub(crate) seed: u64,
     pub(crate) faults: bool,
 }
 
 pub(crate) fn stress(what: &What, json: bool) -> Result<ExitCode, String> {
-    let protocol = protocol_named(what.protocol.as_deref().unwrap_or("6.12"))?;
+    let protocol = what.rules.protocol(Protocol::V6_12)?;
     let time =
         Duration::try_from_secs_f64(what.seconds).map_err(|error| format!("{} seconds: {error}", what.seconds))?;
     let mix = if what.faults { Mix::Faults } else { Mix::All };

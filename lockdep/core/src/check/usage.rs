@@ -29,6 +29,7 @@ use crate::{
 pub(crate) struct UsageGraph {
     graph: Option<DependencyGraph<UsageNode, Witness>>,
     found: FxHashMap<Step<UsageNode>, Violation>,
+    kept: u64,
 }
 
 /// The dependencies between classes, as the usage graph sees them.
@@ -96,15 +97,23 @@ impl UsageGraph {
     ) -> Option<Violation> {
         let graph = self.graph.as_mut()?;
         let cycle = match graph.insert(step.outer, step.inner, step.kind, witness) {
-            Inserted::New => return None,
+            Inserted::New => {
+                self.kept += 1;
+                return None;
+            }
             Inserted::Known => {
-                offer(graph.witnesses_mut(step.outer, step.inner)?, step.kind, witness, sets);
+                let taken = offer(graph.witnesses_mut(step.outer, step.inner)?, step.kind, witness, sets);
+                self.kept += u64::from(taken);
                 return None;
             }
             Inserted::KnownToClose => return self.found.get(&step).cloned(),
-            Inserted::Closes(cycle) if first_context(&cycle).is_some() => cycle,
+            Inserted::Closes(cycle) if first_context(&cycle).is_some() => {
+                self.kept += 1;
+                cycle
+            }
             // The shortest cycle is one of classes alone, which is told elsewhere; another may lead through a context.
             Inserted::Closes(_) => {
+                self.kept += 1;
                 let contexts = graph.keys().filter(|key| matches!(key, UsageNode::Context(_)));
                 let longer = contexts.filter_map(|context| graph.cycle_through(step, context));
                 longer.min_by_key(Vec::len)?
@@ -113,6 +122,11 @@ impl UsageGraph {
         let violation = Violation::ContextCycle { code: code(&cycle), context: first_context(&cycle)?, steps: cycle };
         self.found.insert(step, violation.clone());
         Some(violation)
+    }
+
+    /// Returns how many witnesses were ever kept.
+    pub(crate) const fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// Returns the graph, if any context was ever met.

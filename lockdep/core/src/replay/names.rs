@@ -28,6 +28,11 @@ impl Names {
         self.classes.register(ClassKey::Site(site), name, None)
     }
 
+    /// Returns every class at its default level.
+    pub(super) fn classes(&self) -> impl Iterator<Item = ClassId> {
+        (0..self.classes.len()).filter_map(|base| u32::try_from(base).ok().map(ClassId::new))
+    }
+
     pub(super) fn context_named(&mut self, name: &str) -> Result<ContextId, String> {
         if let Some(known) = ContextId::named(name) {
             return Ok(known);

@@ -5,7 +5,14 @@
 //! all closed walks over facts, by a plain closure: fact `a` goes on in fact `b` if `b` starts where `a` ends and the
 //! hold of `b` blocks the wait of `a`. What it finds must be what the validator finds, up to the first finding.
 //!
+//! * Here: dependencies between classes, contexts, trylocks, changes of mode, releases in any order.
+//! * `places`: locks within their classes (instances, ranks, nest locks), wait types, unchecked classes, waits without a hold.
+//! * `grades`: how near a cycle is to a deadlock, over all that ever was seen.
+//!
 //! The long form runs 100,000 histories: `cargo test --release -p lockdep-core -- --ignored --nocapture oracle`.
+
+mod grades;
+mod places;
 
 use std::collections::BTreeSet;
 
