@@ -62,4 +62,14 @@ bugs! {
     HolePunchedUnderMmapLock = "MADV_REMOVE punches the hole under the mmap lock",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
+    /// khugepaged frees a page table without interrupting those who walk without a lock.
+    TableFreedWithoutInterrupt = "khugepaged frees a page table while GUP-fast may walk it",
+    /// GUP-fast does not look again at the PMD entry once it has a reference to the page.
+    FastPmdNotCheckedAgain = "GUP-fast does not check the PMD entry again",
+    /// `UFFDIO_MOVE` read-locks the second VMA as if it were the first.
+    MoveLocksNotNested = "UFFDIO_MOVE locks two VMAs without saying that it nests them",
+    /// `UFFDIO_MOVE` waits for the mmap lock while it has the first VMA read-locked.
+    MoveWaitsForMmapLock = "UFFDIO_MOVE waits for the mmap lock under a VMA lock",
+    /// `collapse_pte_mapped_thp` lets go of the pte lock before it takes the pmd lock, where userfaultfd may fill the table.
+    PmdLockAfterPteLock = "collapse_pte_mapped_thp takes the pmd lock only after it has dropped the pte lock",
 }

@@ -41,3 +41,11 @@ pub static MMU_NOTIFIER: LockClass = LockClass::new("mmu_notifier_invalidate_ran
 pub static MM_ALL_LOCKS_MUTEX: LockClass = LockClass::new("mm_all_locks_mutex");
 /// The page tables of a guest.
 pub static KVM_MMU_LOCK: LockClass = LockClass::new("kvm->mmu_lock");
+/// A userfaultfd: filling pages against changing mappings.
+pub static UFFD_MAP_CHANGING_LOCK: LockClass = LockClass::new("userfaultfd map_changing_lock");
+/// Readers of a userfaultfd.
+pub static UFFD_FD_WQH: LockClass = LockClass::new("ctx->fd_wqh");
+/// Page faults that a userfaultfd has not been told of yet.
+pub static UFFD_FAULT_PENDING_WQH: LockClass = LockClass::new("ctx->fault_pending_wqh");
+/// Page faults that it has been told of.
+pub static UFFD_FAULT_WQH: LockClass = LockClass::new("ctx->fault_wqh");

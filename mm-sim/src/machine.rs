@@ -23,7 +23,7 @@ use crate::{
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{Look, Rcu, SleepMutex},
+    sync::{LocklessWalks, Look, Rcu, SleepMutex},
 };
 
 /// One simulated machine.
@@ -32,6 +32,7 @@ pub(crate) struct Machine {
     pub(crate) memory: Arc<Memory>,
     pub(crate) lru: Lru,
     pub(crate) rcu: Rcu,
+    pub(crate) walks: LocklessWalks,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -51,6 +52,7 @@ impl Machine {
             memory: Arc::new(Memory::new(pages)),
             lru: Lru::new(),
             rcu: Rcu::default(),
+            walks: LocklessWalks::new(),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),

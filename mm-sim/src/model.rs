@@ -48,7 +48,8 @@ impl Model {
         self.1.store(true, Relaxed);
     }
 
-    fn is_off(&self) -> bool {
+    /// Returns whether nothing is checked.
+    pub(crate) fn is_off(&self) -> bool {
         self.1.load(Relaxed)
     }
 
@@ -125,6 +126,16 @@ impl Model {
                 mapped.remove(&page);
             }
             mapped.insert(to + (page - from.start), old);
+        }
+    }
+
+    /// A page that was missing is filled in at this very step.
+    pub(crate) fn fill(&self, mm: u64, page: u64, word: u64) {
+        if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
+            match &mut page.source {
+                Source::Own(value) => *value = word,
+                Source::File { private, .. } => *private = Some(Some(word)),
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use std::{
 
 use crate::{
     machine::Machine,
-    mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, VmFlags},
+    mem::Message,
+    mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, Userfaultfd, VmFlags},
     model::Access,
-    op::{self, Advice, Signal, mmap::Request},
+    op::{self, Advice, Signal, mmap::Request, userfaultfd::fill::Filled},
     protocol::Protocol,
 };
 
@@ -247,8 +248,24 @@ impl Process {
     /// The signal that a store would get.
     pub fn pin(&self, addr: u64) -> Result<Pin, Signal> {
         let foll = op::gup::Foll { write: true, pin: true };
-        let page = op::gup::get_user_page(&self.machine, &self.mm, addr, foll)?;
+        let page = op::gup_fast::get_user_page_fast(&self.machine, &self.mm, addr, foll)?;
         Ok(Pin { process: self.clone(), addr, page: Some(page) })
+    }
+
+    /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
+    pub fn userfaultfd(&self) -> Userfault {
+        Userfault { process: self.clone(), ctx: Userfaultfd::new(self.machine.new_id()) }
+    }
+
+    /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.
+    pub fn peek(&self, addr: u64) -> bool {
+        op::gup_fast::get_user_page_fast_only(&self.machine, &self.mm, addr)
+    }
+
+    /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry
+    /// can map it. Returns whether it did.
+    pub fn collapse_pte_mapped(&self, addr: u64) -> bool {
+        op::collapse_pte_mapped::collapse_pte_mapped_thp(&self.machine, &self.mm, addr)
     }
 
     /// Ends the process.
@@ -310,5 +327,61 @@ impl Drop for Pin {
         if let Some(page) = self.page.take() {
             op::gup::put_user_page(&self.process.machine, page);
         }
+    }
+}
+
+/// A userfaultfd of a process.
+#[derive(Clone)]
+pub struct Userfault {
+    process: Process,
+    ctx: Arc<Userfaultfd>,
+}
+
+impl Userfault {
+    /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
+    /// whether there are such mappings.
+    pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {
+        let modes = op::userfaultfd::register::Modes { missing, wp: writes };
+        op::userfaultfd::register::register(&self.process.machine, &self.process.mm, &self.ctx, &range, modes)
+    }
+
+    /// Ends that for a range.
+    pub fn unregister(&self, range: Range<u64>) {
+        op::userfaultfd::register::unregister(&self.process.machine, &self.process.mm, &self.ctx, &range);
+    }
+
+    /// Returns who waits for a page, if anybody has come since.
+    pub fn read(&self) -> Option<Message> {
+        self.ctx.read()
+    }
+
+    /// Brings in a page with the word at `from`, which is an address of the process too.
+    pub fn copy(&self, addr: u64, from: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::User(from))
+    }
+
+    /// Brings in a page of zeros.
+    pub fn zeropage(&self, addr: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::Zeros)
+    }
+
+    fn fill(&self, addr: u64, source: op::userfaultfd::fill::Source) -> Filled {
+        op::userfaultfd::fill::mfill_atomic(&self.process.machine, &self.process.mm, &self.ctx, addr, source)
+    }
+
+    /// Brings in the page that is mapped at `from`, which is empty then.
+    pub fn move_page(&self, addr: u64, from: u64) -> Filled {
+        op::userfaultfd::move_pages::move_page(&self.process.machine, &self.process.mm, &self.ctx, addr, from)
+    }
+
+    /// Protects the pages of a range from writes, or lets them be written again.
+    pub fn protect(&self, range: Range<u64>, protect: bool) -> Filled {
+        let (machine, mm) = (&self.process.machine, &self.process.mm);
+        op::userfaultfd::protect::mwriteprotect_range(machine, mm, &self.ctx, &range, protect)
+    }
+
+    /// Closes it: pages that are missing are zeros again, and nobody waits any more.
+    pub fn close(self) {
+        op::userfaultfd::register::release(&self.process.machine, &self.process.mm, &self.ctx);
     }
 }

@@ -32,6 +32,18 @@ pub enum FileFaults {
     VmaLock,
 }
 
+/// What a userfaultfd needs the mmap lock for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserfaultLocks {
+    /// Everything (up to 6.5).
+    MmapLock,
+    /// Its system calls; the page faults run under the VMA lock (6.6).
+    Faults,
+    /// Neither (6.9).
+    Ioctls,
+}
+
 /// When `mmap` write-locks the VMA that it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,6 +128,8 @@ pub struct Protocol {
     pub anon_vma_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
+    /// What a userfaultfd needs the mmap lock for.
+    pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
     pub view: View,
     /// What `retract_page_tables` forgets: none in any real kernel.
@@ -137,6 +151,7 @@ impl Protocol {
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
+        userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
         bug: None,
@@ -194,6 +209,7 @@ impl Protocol {
         title: "Linux 6.6: retract takes page-table locks only and frees by RCU",
         retract: Retract::PageTableLocks,
         file_faults: FileFaults::FaultAround,
+        userfault: UserfaultLocks::Faults,
         pte_map_under_rcu: true,
         ..Self::V6_4
     };
@@ -203,6 +219,7 @@ impl Protocol {
         name: "6.12",
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
+        userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         ..Self::V6_6
     };

@@ -68,6 +68,12 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Pages found by GUP-fast.
+    gup_fast,
+    /// Page faults that had to wait for user code.
+    userfaults,
+    /// Pages moved by userfaultfd.
+    pages_moved,
     /// Mappings moved by mremap.
     moves,
     /// Forks.

@@ -9,8 +9,10 @@
 //! has to go wrong asks the protocol ([`Protocol::has`]) and its bug gets a name in `bug.rs`.
 
 mod address_space;
+mod gup;
 mod page_tables;
 mod stage;
+mod userfaultfd;
 mod vma_lock;
 mod waiting;
 
@@ -53,7 +55,8 @@ pub struct Pair {
 }
 
 /// The families, in the order of `mm-sim list`.
-const FAMILIES: &[&[Pair]] = &[vma_lock::PAIRS, address_space::PAIRS, page_tables::PAIRS, waiting::PAIRS];
+const FAMILIES: &[&[Pair]] =
+    &[vma_lock::PAIRS, address_space::PAIRS, page_tables::PAIRS, waiting::PAIRS, gup::PAIRS, userfaultfd::PAIRS];
 
 /// Returns all pairs.
 pub fn all() -> impl Iterator<Item = &'static Pair> {

@@ -72,6 +72,10 @@ impl Gather {
             folio.dirty.fetch_or(*dirty, Relaxed);
             m.put_folio(folio, 1);
         }
+        if !self.tables.is_empty() {
+            // The flush that precedes the freeing interrupts every processor that walks without a lock.
+            m.walks.send_interrupts();
+        }
         self.tables.iter().for_each(|table| m.free_table(table));
     }
 }

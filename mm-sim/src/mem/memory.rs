@@ -71,13 +71,17 @@ impl Memory {
 
     /// Returns the folio that has the page `pfn`.
     pub(crate) fn folio(&self, pfn: u64) -> Option<Arc<Folio>> {
-        let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
-        let found =
-            at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()));
+        let found = self.peek_folio(pfn);
         if found.is_none() {
             sched::finding(Invariant::FolioUsedAfterFree, format!("page {pfn} is used after it was freed"));
         }
         found
+    }
+
+    /// Returns the folio that has the page `pfn`, if it has not been freed: for who holds nothing that keeps it.
+    pub(crate) fn peek_folio(&self, pfn: u64) -> Option<Arc<Folio>> {
+        let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
+        at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()))
     }
 
     /// Returns the table with this number. After it has been freed that is a finding, and `None`.

@@ -37,6 +37,8 @@ pub(crate) struct Mm {
     pub(crate) locked_vm: AtomicI64,
     /// The size of the heap.
     pub(crate) heap_pages: AtomicU64,
+    /// Odd while a fork makes pages read-only.
+    pub(crate) write_protect_seq: AtomicU64,
     /// Who is told before entries change.
     pub(crate) notifiers: Mutex<Vec<Arc<SecondaryMmu>>>,
     seq: AtomicU64,
@@ -58,6 +60,7 @@ impl Mm {
             tables: AtomicI64::new(1),
             locked_vm: AtomicI64::new(0),
             heap_pages: AtomicU64::new(0),
+            write_protect_seq: AtomicU64::new(0),
             notifiers: Mutex::default(),
             seq: AtomicU64::new(1),
             first_mark: Mutex::default(),

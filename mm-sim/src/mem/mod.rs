@@ -6,6 +6,7 @@
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
+//! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
@@ -24,6 +25,7 @@ pub(crate) mod rmap;
 mod secondary_mmu;
 mod table;
 mod tlb;
+mod userfaultfd;
 mod vm_flags;
 mod vma;
 mod walk;
@@ -42,6 +44,8 @@ pub(crate) use policy::Policy;
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
+pub use userfaultfd::Message;
+pub(crate) use userfaultfd::{MapChange, Userfaultfd};
 pub(crate) use vm_flags::VmFlags;
 pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};

@@ -16,7 +16,7 @@ use std::{
 use lockdep::Acquire;
 use parking_lot::Mutex;
 
-use super::{AnonVma, Inode, Mm, PAGE_SIZE, Policy, VmFlags};
+use super::{AnonVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
@@ -40,6 +40,7 @@ pub(crate) struct Vma {
     pub(crate) is_file_linked: AtomicBool,
     flags: Mutex<VmFlags>,
     policy: Mutex<Option<Arc<Policy>>>,
+    uffd: Mutex<Option<Arc<Userfaultfd>>>,
     start: AtomicU64,
     end: AtomicU64,
     pgoff: AtomicU64,
@@ -67,6 +68,7 @@ impl Vma {
             is_file_linked: AtomicBool::new(false),
             flags: Mutex::new(flags),
             policy: Mutex::default(),
+            uffd: Mutex::default(),
             start: AtomicU64::new(range.start),
             end: AtomicU64::new(range.end),
             pgoff: AtomicU64::new(pgoff),
@@ -78,6 +80,7 @@ impl Vma {
     pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
         let copy = Self::new(id, mm, range, pgoff, self.flags(), self.file.clone());
         *copy.policy.lock() = self.policy().map(|policy| Arc::new(Policy::new(policy.node)));
+        *copy.uffd.lock() = self.uffd();
         copy
     }
 
@@ -98,15 +101,28 @@ impl Vma {
         *self.flags.lock()
     }
 
-    /// Sets the flags of a VMA that is in no tree yet.
-    pub(crate) fn init_flags(&self, flags: VmFlags) {
-        *self.flags.lock() = flags;
+    /// What a child does not get: locked memory, userfaultfd. It is in no tree yet.
+    pub(crate) fn init_for_fork(&self) {
+        let flags = self.flags();
+        *self.flags.lock() = VmFlags { locked: false, uffd_missing: false, uffd_wp: false, uffd_minor: false, ..flags };
+        *self.uffd.lock() = None;
     }
 
     /// Changes the flags. The VMA is write-locked.
     pub(crate) fn set_flags(&self, flags: VmFlags) {
         self.check_write_locked("gets new flags");
         *self.flags.lock() = flags;
+    }
+
+    /// Returns who brings its pages in.
+    pub(crate) fn uffd(&self) -> Option<Arc<Userfaultfd>> {
+        self.uffd.lock().clone()
+    }
+
+    /// Changes who brings its pages in. The VMA is write-locked, or in no tree yet.
+    pub(crate) fn set_uffd(&self, ctx: Option<Arc<Userfaultfd>>) {
+        self.check_write_locked("gets another userfaultfd");
+        *self.uffd.lock() = ctx;
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -189,6 +205,15 @@ impl Vma {
         // A writer that came between the two looks has marked it without our noticing.
         (!self.is_marked(mm) || sched::forgets(Look::VmaSequenceAgain))
             .then(|| VmaReadGuard { vma: self.clone(), _guard: guard })
+    }
+
+    /// Read-locks it for a caller who has the mmap lock, so that no writer comes in between. `level` is 1 for the second one.
+    #[inline(never)]
+    #[track_caller]
+    pub(crate) fn start_read_locked(self: &Arc<Self>, mm: &Mm, level: u8) -> VmaReadGuard {
+        let holds = mm.mmap_lock.is_mine();
+        sched::must_hold(holds, || format!("vma {} is waited for without the mmap lock", self.id));
+        VmaReadGuard { vma: self.clone(), _guard: self.lock.read_nested(level) }
     }
 
     /// Returns whether a writer has marked it.

@@ -8,6 +8,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{
     anon_vma,
     fault::{Outcome, VmFault},
+    userfaultfd,
 };
 use crate::{
     mem::{Entry, Folio, FolioKind, Place, PteMap},
@@ -29,6 +30,11 @@ fn try_anonymous_page(fault: &VmFault<'_>) -> Result<(), Outcome> {
     if let Some(map) = fault.map_pte()
         && map.slot(fault.addr).load().is_none()
     {
+        if fault.vma.flags().uffd_missing {
+            drop(map);
+            m.put_folio(&folio, 1);
+            return Err(userfaultfd::fault::handle_userfault(fault, false));
+        }
         set_anon_pte(fault, &map, &folio);
     }
     m.put_folio(&folio, 1);

@@ -10,9 +10,10 @@ use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, stac
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PageTable, PteMap, Slot, Vma, VmaReadGuard},
-    protocol::FileFaults,
+    mem::{Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PageTable, PteMap, Slot, Userfaultfd, Vma, VmaReadGuard},
+    protocol::{FileFaults, UserfaultLocks},
     sched,
+    sync::ReadGuard,
 };
 
 /// What a handler did.
@@ -22,6 +23,8 @@ pub(crate) enum Outcome {
     Done,
     /// It cannot be done under the VMA lock.
     Retry,
+    /// User code has to bring the page: wait for that, without any lock.
+    Userfault,
     /// It cannot be done.
     Fail(Signal),
 }
@@ -82,6 +85,7 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
         m.stats.faults_under_vma_lock.add(1);
         match handle_mm_fault(m, mm, &locked.vma, page, write, true) {
             Outcome::Retry => m.stats.faults_retried.add(1),
+            Outcome::Userfault => return wait_for_user(locked.vma.uffd(), locked),
             outcome => return to_result(outcome),
         }
     }
@@ -91,27 +95,40 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
 #[inline(never)]
 fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> Result<(), Signal> {
     m.stats.faults_under_mmap_lock.add(1);
-    let (_mmap, vma) = stack::lock_mm_and_find_vma(m, mm, addr, write)?;
+    let (mmap, vma) = stack::lock_mm_and_find_vma(m, mm, addr, write)?;
     if !vma.flags().allows(write) {
         return Err(access::signal(m, mm, addr, write, Signal::Segv));
     }
-    to_result(handle_mm_fault(m, mm, &vma, addr, write, false))
+    match handle_mm_fault(m, mm, &vma, addr, write, false) {
+        Outcome::Userfault => wait_for_user(vma.uffd(), mmap),
+        outcome => to_result(outcome),
+    }
 }
 
-/// Faults a page in for a caller who has the mmap lock and knows the VMA.
+/// Faults a page in for a caller who has taken the mmap lock and knows the VMA. The lock is dropped.
 pub(crate) fn fixup_user_fault(
     m: &Machine,
     mm: &Arc<Mm>,
-    vma: &Arc<Vma>,
+    (mmap, vma): (ReadGuard, &Arc<Vma>),
     addr: u64,
     write: bool,
 ) -> Result<(), Signal> {
-    to_result(handle_mm_fault(m, mm, vma, addr, write, false))
+    match handle_mm_fault(m, mm, vma, addr, write, false) {
+        Outcome::Userfault => wait_for_user(vma.uffd(), mmap),
+        outcome => to_result(outcome),
+    }
+}
+
+/// Drops the lock of a fault and sleeps until user code has brought the page.
+fn wait_for_user<L>(ctx: Option<Arc<Userfaultfd>>, locked: L) -> Result<(), Signal> {
+    drop(locked);
+    ctx.iter().for_each(|ctx| ctx.wait());
+    Ok(())
 }
 
 const fn to_result(outcome: Outcome) -> Result<(), Signal> {
     match outcome {
-        Outcome::Done | Outcome::Retry => Ok(()),
+        Outcome::Done | Outcome::Retry | Outcome::Userfault => Ok(()),
         Outcome::Fail(signal) => Err(signal),
     }
 }
@@ -125,6 +142,9 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     let _rcu = m.rcu.read();
     let vma = mm.find(addr)?;
     if vma.file.is_some() && m.protocol.file_faults == FileFaults::MmapLock {
+        return None;
+    }
+    if vma.uffd().is_some() && m.protocol.userfault == UserfaultLocks::MmapLock {
         return None;
     }
     let is_ready = || vma.file.is_some() || m.protocol.anon_vma_under_vma_lock || vma.anon_vma.lock().is_some();

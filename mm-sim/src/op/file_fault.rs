@@ -10,6 +10,7 @@ use super::{
     Signal, anon_fault, anon_vma,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
+    userfaultfd,
 };
 use crate::{
     mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place, PteMap},
@@ -23,6 +24,10 @@ const FAULT_AROUND: u64 = 16;
 /// Maps a page of a file.
 #[inline(never)]
 pub(crate) fn do_fault(fault: &VmFault<'_>) -> Outcome {
+    if fault.vma.flags().uffd_missing && file(fault).mapping.peek(fault.pgoff()).is_none() {
+        // A hole of the file, which user code fills for this mapping alone.
+        return userfaultfd::fault::handle_userfault(fault, false);
+    }
     let result = match (fault.write, fault.vma.flags().shared) {
         (false, _) => do_read_fault(fault),
         (true, false) => do_cow_fault(fault),
@@ -134,7 +139,7 @@ fn call_fault(fault: &VmFault<'_>) -> Result<Cached, Outcome> {
     }
     let fail = |signal: Signal| match fault.fail(signal) {
         Outcome::Fail(signal) => signal,
-        Outcome::Done | Outcome::Retry => signal,
+        Outcome::Done | Outcome::Retry | Outcome::Userfault => signal,
     };
     filemap::filemap_fault(fault.m, file(fault), fault.pgoff(), fail).map_err(Outcome::Fail)
 }

@@ -14,8 +14,7 @@ use super::{anon_vma, mmu_notifier};
 use crate::{
     machine::Machine,
     mem::{
-        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot,
-        VmFlags, Vma,
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
     },
     sched,
 };
@@ -36,7 +35,9 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     let copied = {
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
+        parent.write_protect_seq.fetch_add(1, Relaxed);
         flush_tlb_mm(m, parent, &child);
         copied
     };
@@ -63,7 +64,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
     }
     m.might_reclaim(); // vm_area_dup()
     let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
-    copy.init_flags(VmFlags { locked: false, ..copy.flags() });
+    copy.init_for_fork();
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -160,7 +161,7 @@ fn copy_present_pte(
     } else {
         folio.map();
         slot.update(|entry| entry.writable(false));
-        dst.slot(addr).store(entry.writable(false).clean());
+        dst.slot(addr).store(entry.writable(false).clean().uffd_wp(false));
     }
     child.rss.fetch_add(1, Relaxed);
     true

@@ -1,6 +1,6 @@
 //! A guest: a virtual machine whose memory is that of a process, mapped by page tables of its own.
 //!
-//! Lock order of its page fault: `get_user_pages` (`mmap_lock (read)` and below), all dropped, then `kvm->mmu_lock`, under
+//! Lock order of its page fault: GUP-fast, or else `get_user_pages` (`mmap_lock (read)` and below), all dropped, then `kvm->mmu_lock`, under
 //! which it looks whether the process's entries have changed meanwhile. It keeps no reference to the page.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -8,6 +8,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{
     Signal, access,
     gup::{self, Foll},
+    gup_fast,
 };
 use crate::{
     finding::Invariant,
@@ -50,7 +51,7 @@ fn try_access(m: &Machine, mm: &Mm, guest: &SecondaryMmu, addr: u64, word: Optio
 fn map_page(m: &Machine, mm: &Arc<Mm>, guest: &SecondaryMmu, addr: u64, write: bool) -> Result<(), Signal> {
     let _scope = sched::scope("kvm_page_fault");
     let seq = guest.seq();
-    let page = gup::get_user_page(m, mm, addr, Foll { write, pin: false })?;
+    let page = gup_fast::get_user_page_fast(m, mm, addr, Foll { write, pin: false })?;
     if write {
         page.folio.dirty.store(true, Relaxed);
     }

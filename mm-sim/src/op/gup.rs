@@ -37,22 +37,16 @@ pub(crate) struct UserPage {
 #[inline(never)]
 pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) -> Result<UserPage, Signal> {
     let _scope = sched::scope("get_user_pages");
-    let _mmap = mm.mmap_lock.read();
-    get_user_page_locked(m, mm, addr, foll)
-}
-
-/// The same for a caller who has the mmap lock.
-#[inline(never)]
-pub(crate) fn get_user_page_locked(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) -> Result<UserPage, Signal> {
     let addr = addr / PAGE_SIZE * PAGE_SIZE;
     for _ in 0..MAX_FAULTS {
+        let mmap = mm.mmap_lock.read();
         let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(foll.write)) else {
             return Err(access::signal(m, mm, addr, foll.write, Signal::Segv));
         };
         if let Some(page) = follow_page(m, mm, &vma, addr, foll) {
             return Ok(page);
         }
-        fault::fixup_user_fault(m, mm, &vma, addr, foll.write)?;
+        fault::fixup_user_fault(m, mm, (mmap, &vma), addr, foll.write)?;
     }
     sched::finding(Invariant::NoProgress, format!("{MAX_FAULTS} faults at {addr:#x} have mapped nothing"));
     Err(Signal::OutOfMemory)

@@ -5,11 +5,12 @@
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
-//! * `collapse`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
+//! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `reclaim`: gets memory back.
-//! * `gup`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
+//! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `userfaultfd`: user code brings pages in.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod absent_fault;
@@ -18,6 +19,7 @@ pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod brk;
 pub(crate) mod collapse;
+pub(crate) mod collapse_pte_mapped;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
@@ -26,6 +28,7 @@ pub(crate) mod filemap;
 pub(crate) mod fork;
 pub(crate) mod guest;
 pub(crate) mod gup;
+pub(crate) mod gup_fast;
 pub(crate) mod hole;
 pub(crate) mod huge_pmd;
 pub(crate) mod ima;
@@ -47,6 +50,7 @@ pub(crate) mod retract;
 pub(crate) mod stack;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
+pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;

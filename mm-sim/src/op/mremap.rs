@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, mmap, move_page_tables::move_page_tables, munmap};
+use super::{anon_vma, mmap, move_page_tables::move_page_tables, munmap, userfaultfd};
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
@@ -39,6 +39,7 @@ pub(crate) fn mremap(m: &Machine, mm: &Arc<Mm>, old: Range<u64>, leave: Leave) -
 
 #[inline(never)]
 fn move_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: Range<u64>, leave: Leave) -> Option<u64> {
+    let _changing = userfaultfd::register::begin_change(std::slice::from_ref(vma));
     vma.vma_start_write(mm);
     let pages = old.start / PAGE_SIZE..old.end / PAGE_SIZE;
     m.model.unsettle(mm.id, pages.clone());

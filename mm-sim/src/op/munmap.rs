@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{pgtables, vma::split::split_at};
+use super::{pgtables, userfaultfd, vma::split::split_at};
 use crate::{
     Bug,
     machine::Machine,
@@ -26,6 +26,7 @@ pub(crate) fn munmap(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) {
 #[inline(never)]
 pub(crate) fn munmap_and_unlock(m: &Machine, locked: MmapWrite, range: Range<u64>) {
     let mm: &Arc<Mm> = &locked.clone();
+    let _changing = userfaultfd::register::begin_change(&mm.find_all(&range));
     let Some(taken) = take_out(m, mm, &range) else { return };
     if may_downgrade(m, mm, &taken) {
         let _read = locked.downgrade();

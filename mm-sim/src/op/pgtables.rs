@@ -11,6 +11,7 @@ use std::{
 
 use super::anon_vma;
 use crate::{
+    Bug,
     finding::Invariant,
     machine::Machine,
     mem::{Entry, Gather, Level, Mm, PMD_SIZE, PageTable, Slot, Vma},
@@ -95,6 +96,9 @@ pub(crate) fn free_pte_table(m: &Machine, mm: &Mm, vma: &Vma, slot: &Slot) {
     check_excluded(m, mm, vma);
     let mut gather = Gather::default();
     take_table(m, mm, slot, &mut gather);
+    if m.protocol.has(Bug::TableFreedWithoutInterrupt) {
+        std::mem::take(&mut gather.tables).iter().for_each(|table| m.free_table(table));
+    }
     gather.finish(m);
 }
 

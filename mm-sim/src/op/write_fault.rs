@@ -11,7 +11,7 @@ use super::{
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
-    mmu_notifier,
+    mmu_notifier, userfaultfd,
 };
 use crate::{
     finding::Invariant,
@@ -24,6 +24,10 @@ use crate::{
 pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> Outcome {
     let _scope = sched::scope("do_wp_page");
     let Some(pfn) = entry.as_page() else { return Outcome::Done };
+    if entry.is_uffd_wp() && fault.vma.flags().uffd_wp {
+        drop(map);
+        return userfaultfd::fault::handle_userfault(fault, true);
+    }
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
     if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));

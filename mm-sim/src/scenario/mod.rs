@@ -63,8 +63,15 @@ impl Plan {
 }
 
 /// All scenarios, in the order of `mm-sim list`.
-pub const ALL: &[Scenario] =
-    &[mail::MAIL, mail::NO_RECLAIM, mail::FILE_FAULTS, mail::DEADLOCK, soak::SOAK, tour_rmap::GUEST];
+pub const ALL: &[Scenario] = &[
+    mail::MAIL,
+    mail::NO_RECLAIM,
+    mail::FILE_FAULTS,
+    mail::DEADLOCK,
+    soak::SOAK,
+    tour_rmap::GUEST,
+    tour_rmap::USERFAULT,
+];
 
 /// Small scenarios, to be explored schedule by schedule.
 pub const DIRECTED: &[Scenario] =

@@ -6,6 +6,8 @@
 //! * [`SleepMutex`]: sleeps; one holder.
 //! * [`FolioLock`]: the bit lock of a folio.
 //! * [`Rcu`]: read sections and grace periods.
+//! * [`LocklessWalks`]: walks of page tables with interrupts off, and waiting for them.
+//! * [`WaitQueue`]: sleeping until somebody wakes one.
 //! * [`Mutation`]: deliberate bugs at run time.
 //!
 //! The data that a lock protects live elsewhere, unprotected by types: a protocol that forgets a lock must be able to
@@ -14,15 +16,18 @@
 mod core;
 mod folio_lock;
 mod irq;
+mod lockless;
 mod mutation;
 mod mutex;
 mod rcu;
 mod rwsem;
 mod spin;
+mod wait_queue;
 
 pub(crate) use folio_lock::{FolioGuard, FolioLock};
 #[allow(unused_imports)]
 pub(crate) use irq::{Irq, IrqOff, in_irq, watch_irqs};
+pub(crate) use lockless::LocklessWalks;
 pub(crate) use mutation::Acquired;
 pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
@@ -30,3 +35,4 @@ pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
+pub(crate) use wait_queue::WaitQueue;

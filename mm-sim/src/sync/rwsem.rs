@@ -18,7 +18,13 @@ impl RwSem {
     /// Acquires for reading.
     #[track_caller]
     pub(crate) fn read(&self) -> ReadGuard {
-        let hold = self.0.lock(Want::Read, 0);
+        self.read_nested(0)
+    }
+
+    /// Acquires for reading, under a lock of the same class.
+    #[track_caller]
+    pub(crate) fn read_nested(&self, subclass: u8) -> ReadGuard {
+        let hold = self.0.lock(Want::Read, subclass);
         ReadGuard(self.0.clone(), hold)
     }
 

@@ -42,8 +42,8 @@ pub(crate) fn vma_expand(
     flags: VmFlags,
     file: Option<&Arc<Inode>>,
 ) -> Option<Arc<Vma>> {
-    let is_alike =
-        |vma: &Arc<Vma>| vma.flags() == flags && vma.policy().is_none() && same_file(vma.file.as_ref(), file);
+    let is_plain = |vma: &Vma| vma.policy().is_none() && vma.uffd().is_none();
+    let is_alike = |vma: &Arc<Vma>| vma.flags() == flags && is_plain(vma) && same_file(vma.file.as_ref(), file);
     let pages = (range.end - range.start) / PAGE_SIZE;
     let before = range.start.checked_sub(1).and_then(|addr| mm.find(addr));
     if let Some(before) = before.filter(|before| is_alike(before) && before.pgoffs().end == pgoff) {
@@ -97,6 +97,15 @@ fn can_merge(vma: &Arc<Vma>, next: &Arc<Vma>) -> bool {
         && vma.pgoffs().end == next.pgoffs().start
         && vma.policy().map(|policy| policy.node) == next.policy().map(|policy| policy.node)
         && have_mergeable_anon_vmas(vma, next)
+        && same_uffd(vma, next)
+}
+
+fn same_uffd(vma: &Vma, next: &Vma) -> bool {
+    match (vma.uffd(), next.uffd()) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
+        _ => false,
+    }
 }
 
 fn same_file(one: Option<&Arc<Inode>>, other: Option<&Arc<Inode>>) -> bool {

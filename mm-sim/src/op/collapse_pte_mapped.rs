@@ -1,0 +1,136 @@
+//! `collapse_pte_mapped_thp`: frees the table of a process that maps a huge folio of a file page by page, so that the next
+//! fault maps it with one entry (the last step of `MADV_COLLAPSE`).
+//!
+//! Lock order up to 6.4: `mmap_lock (write) -> vma_lock (mark) -> folio_lock -> i_mmap_rwsem (write) -> pmd_lock -> pte_lock
+//! (nested)`, and no VMA with an anon_vma. From 6.5 on: `mmap_lock (read) -> folio_lock -> mmu_notifier_invalidate_range_start`,
+//! `-> pte_lock` to empty the table, `-> pmd_lock -> pte_lock (nested)` to take it out; freed by RCU. In between the folio
+//! lock keeps page faults from filling the table. It does not keep userfaultfd: for its private mappings the pmd lock is
+//! taken first and held throughout.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{filemap, mmu_notifier, pgtables};
+use crate::{
+    Bug,
+    machine::Machine,
+    mem::{Entry, Folio, HUGE_PAGES, Inode, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma},
+    protocol::Retract,
+    sched,
+    sync::SpinGuard,
+};
+
+/// Frees the table for the 2 MiB from `start` on. Returns whether it did.
+#[inline(never)]
+pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64) -> bool {
+    let _scope = sched::scope("collapse_pte_mapped_thp");
+    if m.protocol.retract == Retract::PageTableLocks {
+        let _mmap = mm.mmap_lock.read();
+        return with_folio(m, mm, start, &|vma, file, folio| collapse_by_rcu(m, mm, vma, (file, folio), start));
+    }
+    let _mmap = mm.mmap_write_lock();
+    with_folio(m, mm, start, &|vma, file, folio| collapse_at_once(m, mm, vma, (file, folio), start))
+}
+
+/// Finds the VMA and locks the huge folio that it maps there.
+fn with_folio(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    start: u64,
+    collapse: &dyn Fn(&Arc<Vma>, &Arc<Inode>, &Arc<Folio>) -> bool,
+) -> bool {
+    let whole = start..start + PMD_SIZE;
+    let fits = |vma: &Arc<Vma>| vma.range().start <= whole.start && whole.end <= vma.range().end;
+    let Some(vma) = mm.find(start).filter(|vma| start.is_multiple_of(PMD_SIZE) && fits(vma)) else { return false };
+    let Some(file) = vma.file.clone().filter(|_| !vma.flags().uffd_wp && !vma.flags().hugetlb) else { return false };
+    if m.protocol.retract != Retract::PageTableLocks {
+        vma.vma_start_write(mm);
+    }
+    let Some(folio) = file.mapping.get(vma.pgoff_of(start)) else { return false };
+    let done = {
+        let _locked = folio.lock.lock();
+        let is_whole = folio.is_huge() && folio.is_in(&file.mapping);
+        is_whole && filemap::page_of(&folio, vma.pgoff_of(start)) == folio.pfn && collapse(&vma, &file, &folio)
+    };
+    m.put_folio(&folio, 1);
+    done
+}
+
+/// Returns the table, if its entries are empty or map just this folio.
+fn table_of(m: &Machine, pmd: &Slot, folio: &Folio) -> Option<Arc<PageTable>> {
+    let table = pmd.load().as_table().and_then(|id| m.memory.table(id))?;
+    let is_ours = |(index, entry): (usize, Entry)| entry.as_page() == Some(folio.pfn + index as u64);
+    let is_usable = table.used().all(is_ours);
+    is_usable.then_some(table)
+}
+
+/// Up to 6.4: with everybody kept out who could walk the table.
+#[inline(never)]
+fn collapse_at_once(m: &Machine, mm: &Mm, vma: &Vma, (file, folio): (&Arc<Inode>, &Arc<Folio>), start: u64) -> bool {
+    let _i_mmap = file.mapping.i_mmap_rwsem.write();
+    let Some(pmd) = mm.slot(m, start, Level::Pmd).filter(|_| vma.anon_vma.lock().is_none()) else { return false };
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &(start..start + PMD_SIZE));
+    let _pmd_lock = pmd.table.lock.lock();
+    let Some(table) = table_of(m, &pmd, folio) else { return false };
+    {
+        let _ptl = table.lock.lock_nested(1);
+        empty(m, mm, &table, folio, start);
+    }
+    pgtables::free_pte_table(m, mm, vma, &pmd);
+    m.stats.tables_retracted.add(1);
+    true
+}
+
+/// From 6.5 on: under the locks of the table only.
+#[inline(never)]
+fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, (_, folio): (&Arc<Inode>, &Arc<Folio>), start: u64) -> bool {
+    let Some(pmd) = mm.slot(m, start, Level::Pmd) else { return false };
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &(start..start + PMD_SIZE));
+    let may_be_filled = vma.uffd().is_some() && !vma.flags().shared;
+    let early = (may_be_filled && !m.protocol.has(Bug::PmdLockAfterPteLock)).then(|| pmd.table.lock.lock());
+    let rcu = m.rcu.read();
+    let Some(table) = pmd.load().as_table().and_then(|id| m.memory.table(id)) else { return false };
+    let ptl = table.lock.lock_nested(u8::from(early.is_some()));
+    if table_of(m, &pmd, folio).is_none() {
+        return false;
+    }
+    empty(m, mm, &table, folio, start);
+    match early {
+        Some(pmd_lock) => take_out(m, mm, &pmd, &table, (pmd_lock, ptl)),
+        None => {
+            drop(ptl);
+            let pmd_lock = pmd.table.lock.lock();
+            let ptl = table.lock.lock_nested(1);
+            if pmd.load() != Entry::table(table.id) {
+                return false;
+            }
+            take_out(m, mm, &pmd, &table, (pmd_lock, ptl));
+        }
+    }
+    drop(rcu);
+    true
+}
+
+/// Empties the table, under its lock.
+fn empty(m: &Machine, mm: &Mm, table: &Arc<PageTable>, folio: &Arc<Folio>, start: u64) {
+    let used: Vec<_> = table.used().map(|(index, _)| index).collect();
+    for &index in &used {
+        if (Slot { table: table.clone(), index }).store(Entry::NONE).is_dirty() {
+            folio.dirty.store(true, Relaxed);
+        }
+        folio.unmap();
+    }
+    mm.rss.fetch_sub(used.len() as i64, Relaxed);
+    m.tlb.flush(mm.id, start / PAGE_SIZE..start / PAGE_SIZE + HUGE_PAGES);
+    m.put_folio(folio, used.len() as u64);
+}
+
+/// Takes the empty table out, under both locks.
+fn take_out(m: &Machine, mm: &Mm, pmd: &Slot, table: &Arc<PageTable>, locks: (SpinGuard, SpinGuard)) {
+    pmd.store(Entry::NONE);
+    m.tlb.await_accesses();
+    mm.tables.fetch_sub(1, Relaxed);
+    m.free_table_rcu(table.clone());
+    m.stats.tables_retracted.add(1);
+    drop(locks.1);
+    drop(locks.0);
+}

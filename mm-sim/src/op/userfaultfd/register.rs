@@ -1,0 +1,90 @@
+//! `UFFDIO_REGISTER`, `UFFDIO_UNREGISTER` and the end of a userfaultfd.
+//!
+//! Lock order: `mmap_lock (write)`, per VMA `vma_modify` (`-> i_mmap_rwsem -> anon_vma->rwsem`) and `-> vma_lock (mark)`.
+//! `munmap` and `mremap` say that mappings change: `mmap_lock (write) -> map_changing_lock (write)`.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    machine::Machine,
+    mem::{MapChange, Mm, Userfaultfd, VmFlags, Vma},
+    op::vma::modify,
+    sched,
+};
+
+/// What user code wants to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Modes {
+    pub(crate) missing: bool,
+    pub(crate) wp: bool,
+}
+
+/// Registers the private mappings of a range that have no userfaultfd yet. Returns whether there are any.
+#[inline(never)]
+pub(crate) fn register(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range: &Range<u64>, modes: Modes) -> bool {
+    let _scope = sched::scope("userfaultfd_register");
+    let _mmap = mm.mmap_write_lock();
+    if ctx.is_closed() {
+        return false;
+    }
+    let is_free = |vma: &Arc<Vma>| !vma.flags().shared && !vma.flags().hugetlb && vma.uffd().is_none();
+    let vmas: Vec<_> = mm.find_all(range).into_iter().filter(is_free).collect();
+    for vma in &vmas {
+        set_ctx(m, mm, vma, range, Some(ctx), modes);
+    }
+    !vmas.is_empty()
+}
+
+/// Ends it for a range.
+#[inline(never)]
+pub(crate) fn unregister(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range: &Range<u64>) {
+    let _scope = sched::scope("userfaultfd_unregister");
+    {
+        let _mmap = mm.mmap_write_lock();
+        let is_ours = |vma: &Arc<Vma>| vma.uffd().is_some_and(|other| Arc::ptr_eq(&other, ctx));
+        for vma in mm.find_all(range).into_iter().filter(is_ours) {
+            set_ctx(m, mm, &vma, range, None, Modes { missing: false, wp: false });
+        }
+    }
+    ctx.wake(range);
+}
+
+/// Ends it altogether (`userfaultfd_release`).
+#[inline(never)]
+pub(crate) fn release(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>) {
+    let _scope = sched::scope("userfaultfd_release");
+    ctx.close();
+    unregister(m, mm, ctx, &(0..u64::MAX / 2));
+}
+
+fn set_ctx(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    vma: &Arc<Vma>,
+    range: &Range<u64>,
+    ctx: Option<&Arc<Userfaultfd>>,
+    modes: Modes,
+) {
+    let part = vma.range().start.max(range.start)..vma.range().end.min(range.end);
+    if part.is_empty() {
+        return;
+    }
+    let part = modify::cut_out(m, mm, vma, &part);
+    part.vma_start_write(mm);
+    part.set_flags(VmFlags { uffd_missing: modes.missing, uffd_wp: modes.wp, ..part.flags() });
+    part.set_uffd(ctx.cloned());
+    crate::op::vma::merge::vma_merge(m, mm, &part);
+}
+
+/// Says to the userfaultfds of some VMAs that their mappings change, until the result is dropped. The caller has the mmap
+/// lock in write mode.
+#[inline(never)]
+pub(crate) fn begin_change(vmas: &[Arc<Vma>]) -> Vec<MapChange> {
+    let mut all: Vec<Arc<Userfaultfd>> = Vec::new();
+    for ctx in vmas.iter().filter_map(|vma| vma.uffd()) {
+        if !all.iter().any(|other| Arc::ptr_eq(other, &ctx)) {
+            all.push(ctx);
+        }
+    }
+    all.iter().map(Userfaultfd::begin_change).collect()
+}
