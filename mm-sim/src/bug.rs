@@ -72,4 +72,26 @@ bugs! {
     MoveWaitsForMmapLock = "UFFDIO_MOVE waits for the mmap lock under a VMA lock",
     /// `collapse_pte_mapped_thp` lets go of the pte lock before it takes the pmd lock, where userfaultfd may fill the table.
     PmdLockAfterPteLock = "collapse_pte_mapped_thp takes the pmd lock only after it has dropped the pte lock",
+    /// Files of hugetlbfs have their i_mmap in the class of all other files (up to 3.10).
+    HugetlbfsInCommonClass = "hugetlbfs has no class of its own for i_mmap",
+    /// `fork` links a VMA of hugetlbfs into i_mmap before it has its lock (CVE-2024-27022).
+    HugetlbLockAfterImap = "fork publishes a hugetlb VMA before it has its lock",
+    /// `madvise(MADV_DONTNEED)` takes the hugetlb lock away from the VMA, as if it ended.
+    DontneedFreesHugetlbLock = "MADV_DONTNEED frees the hugetlb lock of the VMA",
+    /// `hugetlb_wp` takes the fault mutex again while it has the folio of the page cache locked.
+    FolioLockedAcrossFaultMutex = "hugetlb_wp waits for the fault mutex with a folio locked",
+    /// Unmapping takes i_mmap before the hugetlb lock of the VMA.
+    HugetlbZapReversed = "unmapping takes i_mmap before the hugetlb lock of the VMA",
+    /// A page fault drops the VMA lock and then unlocks the hugetlb lock of that VMA.
+    VmaUsedAfterUnlock = "a hugetlb fault uses the VMA after it has dropped the VMA lock",
+    /// A VMA of hugetlbfs has its page tables unshared before the locks for the cut are taken.
+    UnsharedBeforeSplit = "split_vma unshares page tables before it has locked the VMA",
+    /// Moving a huge page waits for i_mmap while it has the folio locked (5.0-rc).
+    MigrationWaitsForImap = "hugetlb migration waits for i_mmap under the folio lock",
+    /// Directories have their inode lock in the class of the files of hugetlbfs (up to 3.0).
+    DirectoryInFileClass = "directories and hugetlbfs files share the class of the inode lock",
+    /// The sockets of the network block device are of the class of everybody's.
+    NbdSocketInCommonClass = "sockets of nbd share the class of the sockets of user code",
+    /// `mm_take_all_locks` takes i_mmap of all files in the order of their mappings (up to 4.4).
+    AllLocksInVmaOrder = "mm_take_all_locks takes i_mmap in the order of the mappings",
 }

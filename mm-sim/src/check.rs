@@ -2,6 +2,8 @@
 //!
 //! Page tables, reverse maps and counts are computed from each other, without locks, and must agree.
 
+mod hugetlb;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -10,7 +12,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Absent, Folio, Level, Mm, PAGE_SIZE, PageTable, rmap},
+    mem::{Absent, Folio, FolioKind, Level, Mm, PAGE_SIZE, PageTable, rmap},
     sched,
 };
 
@@ -19,19 +21,22 @@ pub(crate) fn at_rest(m: &Machine) {
     sched::drain();
     let mut mapped: BTreeMap<u64, (Arc<Folio>, i64)> = BTreeMap::new();
     let mms: Vec<_> = m.mms.lock().values().cloned().collect();
+    let mut shared = BTreeMap::new();
     for mm in &mms {
-        check_mm(m, mm, &mut mapped);
+        check_mm(m, mm, &mut mapped, &mut shared);
     }
+    hugetlb::check(m, &mms, &shared);
     for (folio, entries) in mapped.values() {
         check_folio(m, folio, *entries);
     }
 }
 
 /// Counts the tables and pages of a process, and which folios they map.
-fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>) {
+fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>, shared: &mut BTreeMap<u64, i64>) {
     let (mut tables, mut pages) = (0, 0);
-    count(m, &mm.pgd, &mut tables, &mut |folio, size| {
-        pages += size;
+    count(m, &mm.pgd, &mut tables, shared, &mut |folio, size| {
+        // Pages of hugetlbfs are no process's own.
+        pages += if folio.is_some_and(|folio| folio.kind == FolioKind::Hugetlb) { 0 } else { size };
         if let Some(folio) = folio {
             mapped.entry(folio.pfn).or_insert_with(|| (folio.clone(), 0)).1 += 1;
         }
@@ -50,7 +55,6 @@ fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>)
     }
 }
 
-/// Calls `page` for every resident page: with its folio, or without one while it is being moved.
 /// Counts the pages of locked VMAs.
 fn check_locked_vm(mm: &Mm) {
     let vmas: Vec<_> = mm.vmas.lock().values().cloned().collect();
@@ -62,12 +66,27 @@ fn check_locked_vm(mm: &Mm) {
     }
 }
 
-fn count(m: &Machine, table: &PageTable, tables: &mut i64, page: &mut dyn FnMut(Option<&Arc<Folio>>, i64)) {
+/// Calls `page` for every resident page, once where several processes share the table: with its folio, or without one while it is being moved.
+fn count(
+    m: &Machine,
+    table: &PageTable,
+    tables: &mut i64,
+    shared: &mut BTreeMap<u64, i64>,
+    page: &mut dyn FnMut(Option<&Arc<Folio>>, i64),
+) {
     *tables += 1;
+    if table.is_shared() {
+        let users = shared.entry(table.id).or_default();
+        *users += 1;
+        if *users > 1 {
+            // Its entries have been counted.
+            return;
+        }
+    }
     for (_, entry) in table.used() {
         let size = (table.level.entry_size() / PAGE_SIZE) as i64;
         if let Some(below) = entry.as_table().and_then(|id| m.memory.table(id)) {
-            count(m, &below, tables, page);
+            count(m, &below, tables, shared, page);
         } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
             page(Some(&folio), size);
         } else if let Some(Absent::Migration(_)) = entry.as_absent() {
@@ -104,6 +123,7 @@ pub(crate) fn at_end(m: &Machine) {
             sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
         }
     }
+    hugetlb::check_at_end(m);
     let used = m.memory.used_pages();
     if used != 0 {
         sched::finding(Invariant::Leak, format!("{used} pages are in use although every process has ended"));

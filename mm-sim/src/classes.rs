@@ -19,6 +19,8 @@ pub static INVALIDATE_LOCK: LockClass = LockClass::new("mapping.invalidate_lock"
 pub static FOLIO_LOCK_ANON: LockClass = LockClass::new("folio_lock(anon)");
 /// A folio of the page cache.
 pub static FOLIO_LOCK_FILE: LockClass = LockClass::new("folio_lock(file)");
+/// A folio of hugetlbfs.
+pub static FOLIO_LOCK_HUGETLB: LockClass = LockClass::new("folio_lock(hugetlb)");
 /// Size and contents of a file.
 pub static I_RWSEM: LockClass = LockClass::new("inode->i_rwsem");
 /// Pseudo lock: being inside reclaim, or being about to wait for it.
@@ -33,6 +35,25 @@ pub static PMD_LOCK: LockClass = LockClass::new("pmd_lock");
 pub static I_PAGES: LockClass = LockClass::new("i_pages");
 /// The lists that reclaim takes folios from.
 pub static LRU_LOCK: LockClass = LockClass::new("lruvec->lru_lock");
+
+// Hugetlb: locks of its own, and classes of its own for the locks that it shares with other files.
+
+/// Size and contents of a hugetlbfs file: taken under the mmap lock, unlike those of its directories.
+pub static HUGETLBFS_I_RWSEM: LockClass = LockClass::new("inode->i_rwsem(hugetlbfs)");
+/// A directory, of whatever file system.
+pub static DIR_I_RWSEM: LockClass = LockClass::new("inode->i_rwsem(directory)");
+/// The interval tree of a hugetlbfs file's mappings.
+pub static HUGETLBFS_I_MMAP_RWSEM: LockClass = LockClass::new("hugetlbfs i_mmap_rwsem");
+/// One page of a hugetlbfs file, while it is faulted in or taken out; hashed by file and index.
+pub static HUGETLB_FAULT_MUTEX: LockClass = LockClass::new("hugetlb_fault_mutex");
+/// The page tables of one shared mapping of hugetlbfs, which may be shared with other processes.
+pub static HUGETLB_VMA_LOCK: LockClass = LockClass::new("hugetlb vma_lock");
+/// The counts of the pool of huge pages.
+pub static HUGETLB_LOCK: LockClass = LockClass::new("hugetlb_lock");
+/// Which pages of a file or of a private mapping are reserved.
+pub static RESV_MAP_LOCK: LockClass = LockClass::new("resv_map->lock");
+/// The page tables of one private mapping of hugetlbfs.
+pub static RESV_MAP_RW_SEMA: LockClass = LockClass::new("resv_map->rw_sema");
 
 // Who else knows a process's memory.
 /// Pseudo lock: those who map a process's memory by tables of their own are told that entries are about to change.

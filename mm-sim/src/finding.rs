@@ -49,6 +49,14 @@ pub enum Invariant {
     RmapMismatch,
     /// After everything has ended, all memory is free again.
     Leak,
+    /// What is promised of the pool of huge pages is there, and adds up.
+    ReservationBroken,
+    /// A page table is shared only by mappings that cover all of it, and as many as it counts.
+    TableSharedWrongly,
+    /// A VMA is not used after it was freed.
+    VmaUsedAfterFree,
+    /// A lock is freed when nobody has it or waits for it, and not used any more.
+    LockUsedAfterFree,
     /// A guest's page tables lead to no page that is freed, and whoever is told that a change begins is told that it ends.
     NotifierMissed,
     /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
@@ -82,6 +90,10 @@ impl Invariant {
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
             Self::Leak => "leak",
+            Self::ReservationBroken => "reservation-broken",
+            Self::TableSharedWrongly => "table-shared-wrongly",
+            Self::VmaUsedAfterFree => "vma-used-after-free",
+            Self::LockUsedAfterFree => "lock-used-after-free",
             Self::NotifierMissed => "notifier-missed",
             Self::PinBroken => "pin-broken",
             Self::Deadlock => "deadlock",

@@ -53,11 +53,13 @@ mod what_if;
 pub use bug::Bug;
 pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
-pub use mem::{Message, PAGE_SIZE, PMD_SIZE};
+pub use mem::{Message, PAGE_SIZE, PMD_SIZE, PUD_SIZE};
 pub use model::Access;
 pub use op::{Advice, Signal, userfaultfd::fill::Filled};
-pub use process::{File, Guest, Pin, Process, Userfault, World};
-pub use protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View};
+pub use process::{Directory, File, Guest, Huge, Pin, Process, Userfault, World};
+pub use protocol::{
+    Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View,
+};
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};
 pub use sched::{Deadlock, Schedule, Wait};

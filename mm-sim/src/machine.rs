@@ -15,9 +15,12 @@ use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
 use crate::{
+    Bug,
     classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
-    mem::{Folio, FolioKind, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb},
+    mem::{
+        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb, Vma,
+    },
     model::Model,
     op::{mmu_notifier, reclaim},
     protocol::Protocol,
@@ -37,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) model: Model,
     pub(crate) stats: Stats,
     pub(crate) fs_reclaim: LockMap,
+    pub(crate) hugetlb: HugetlbPool,
+    pub(crate) hugetlb_fault_mutexes: FaultMutexes,
     pub(crate) mmu_notifier: LockMap,
     pub(crate) mm_all_locks_mutex: SleepMutex,
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
@@ -57,6 +62,8 @@ impl Machine {
             model: Model::default(),
             stats: Stats::default(),
             fs_reclaim: LockMap::new_in(&FS_RECLAIM),
+            hugetlb: HugetlbPool::new(),
+            hugetlb_fault_mutexes: FaultMutexes::new(),
             mmu_notifier: LockMap::new_in(&MMU_NOTIFIER),
             mm_all_locks_mutex: SleepMutex::new(&MM_ALL_LOCKS_MUTEX, ("machine", 0)),
             files: Mutex::default(),
@@ -88,7 +95,7 @@ impl Machine {
 
     #[inline(never)]
     #[track_caller]
-    fn alloc_pages(&self, pages: u64) -> Result<(), OutOfMemory> {
+    pub(crate) fn alloc_pages(&self, pages: u64) -> Result<(), OutOfMemory> {
         if sched::is_atomic() {
             sched::finding(Invariant::SleepInAtomic, "an allocation may sleep under a spinning lock".to_owned());
         }
@@ -138,6 +145,10 @@ impl Machine {
             sched::finding(Invariant::StaleTlb, text);
         }
         mmu_notifier::check_not_mapped(self, folio);
+        if folio.kind == FolioKind::Hugetlb {
+            folio.set_place(None);
+            return self.hugetlb.enqueue(&self.memory, folio);
+        }
         self.lru.remove(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);
@@ -155,6 +166,25 @@ impl Machine {
             return memory.free_table(&table, by);
         }
         self.rcu.call(move || memory.free_table(&table, by));
+    }
+
+    /// Frees a VMA that nobody finds any more: where there is a VMA lock, once everybody who may look at it under RCU has
+    /// finished.
+    pub(crate) fn free_vma(&self, vma: &Arc<Vma>) {
+        let vma = vma.clone();
+        if self.protocol.vma_lock {
+            self.rcu.call(move || vma.free());
+        } else {
+            vma.free();
+        }
+    }
+
+    /// Makes an empty file of hugetlbfs.
+    pub(crate) fn create_hugetlbfs(&self) -> Arc<Inode> {
+        let file = Inode::hugetlbfs(self.new_id(), !self.protocol.has(Bug::HugetlbfsInCommonClass));
+        self.files.lock().push(file.clone());
+        self.model.create(file.id, 0);
+        file
     }
 
     /// Makes a file of `pages` zero pages.

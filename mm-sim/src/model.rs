@@ -21,7 +21,7 @@ use self::{
     file::File,
     page::{Page, Source},
 };
-use crate::op::Signal;
+use crate::{mem::HUGE_PAGES, op::Signal};
 
 pub use self::page::Access;
 
@@ -35,8 +35,21 @@ struct Inner {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Backing {
     Anon,
-    File { file: u64, index: u64, shared: bool },
+    File {
+        file: u64,
+        index: u64,
+        shared: bool,
+    },
+    /// A file of huge pages. The model knows the first two pages of each.
+    Hugetlb {
+        file: u64,
+        index: u64,
+        shared: bool,
+    },
 }
+
+/// Pages of each huge page of hugetlbfs that the model knows.
+const KNOWN: u64 = 2;
 
 /// The model of one machine. Addresses are page numbers, files are known by number.
 #[derive(Default)]
@@ -68,7 +81,8 @@ impl Model {
         for (page, offset) in pages.zip(0..) {
             let source = match backing {
                 Backing::Anon => Source::Own(0),
-                Backing::File { file, index, shared } => {
+                Backing::Hugetlb { index, .. } if (index + offset) % HUGE_PAGES >= KNOWN => continue,
+                Backing::File { file, index, shared } | Backing::Hugetlb { file, index, shared } => {
                     Source::File { file, index: index + offset, private: (!shared).then_some(None) }
                 }
             };
@@ -184,6 +198,29 @@ impl Model {
         }
     }
 
+    /// A range of a file reads as zeros from now on; whatever was there is mapped nowhere.
+    pub(crate) fn zero(&self, file: u64, pages: Range<u64>) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.words.retain(|index, _| !pages.contains(index));
+        }
+    }
+
+    /// Private copies in a range of addresses may be lost or not.
+    pub(crate) fn blur(&self, mm: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.blur());
+    }
+
+    /// Private copies in a range of a file may be lost or not, wherever it is mapped.
+    pub(crate) fn blur_file(&self, id: u64, pages: Range<u64>) {
+        let mut inner = self.0.lock();
+        for page in inner.mms.values_mut().flat_map(BTreeMap::values_mut) {
+            if matches!(page.source, Source::File { file, index, .. } if file == id && pages.contains(&index)) {
+                page.blur();
+            }
+        }
+    }
+
     /// A private mapping of a file gets its own copy of a page, which holds `word`.
     pub(crate) fn privatise(&self, mm: u64, page: u64, word: u64) {
         let mut inner = self.0.lock();
@@ -279,13 +316,14 @@ impl Model {
             return Ok(());
         }
         let mut inner = self.0.lock();
-        let expected = inner.expected(mm, page);
+        let (expected, is_past_end) = (inner.expected(mm, page), inner.is_past_end(mm, page));
         let Some(mapped) = inner.mms.entry(mm).or_default().get_mut(&page) else {
             return Err(format!("page {page:#x} is written, but is not mapped"));
         };
         if mapped.settled && !mapped.may_allow(true) {
             return Err(format!("page {page:#x} is written, but is read-only"));
         }
+        mapped.vague &= is_past_end;
         match mapped.source {
             Source::File { file, index, private: None } => inner.files.entry(file).or_default().write(index, word),
             Source::Own(_) | Source::File { .. } => mapped.write(word),
@@ -333,9 +371,16 @@ enum Expected {
 }
 
 impl Inner {
+    /// Returns whether a page is mapped from beyond the end of its file, or from what is being cut off.
+    fn is_past_end(&self, mm: u64, page: u64) -> bool {
+        let source = self.mms.get(&mm).and_then(|pages| pages.get(&page)).map(|page| &page.source);
+        let Some(Source::File { file, index, .. }) = source else { return false };
+        self.files.get(file).is_none_or(|file| *index >= file.cut.unwrap_or(file.size).min(file.size))
+    }
+
     fn expected(&self, mm: u64, page: u64) -> Option<Expected> {
         let page = self.mms.get(&mm)?.get(&page)?;
-        if !page.settled {
+        if !page.settled || page.vague {
             return Some(Expected::Unsettled);
         }
         Some(match &page.source {

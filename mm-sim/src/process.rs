@@ -26,6 +26,23 @@ pub struct World {
 #[derive(Clone)]
 pub struct File(pub(crate) Arc<Inode>);
 
+/// A directory of the simulated machine.
+#[derive(Clone)]
+pub struct Directory(Arc<op::readdir::Directory>);
+
+/// How a file of hugetlbfs is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Huge {
+    /// Shared; its pages are promised.
+    Shared,
+    /// Shared; nothing is promised.
+    SharedNoreserve,
+    /// Private; its pages are promised.
+    Private,
+    /// Private; nothing is promised.
+    PrivateNoreserve,
+}
+
 impl World {
     /// A machine with `pages` pages of memory under these rules.
     pub(crate) fn new(protocol: Protocol, pages: u64, seed: u64) -> Self {
@@ -47,18 +64,47 @@ impl World {
         file.0.is_measured.store(true, Relaxed);
     }
 
-    /// Punches a hole into a file, which is zeros from then on.
-    pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
-        op::hole::punch_hole(&self.machine, &file.0, pages);
-    }
-
     /// Starts a process with nothing mapped. `None` without memory for it.
     pub fn spawn(&self) -> Option<Process> {
         let mm = op::fork::new_mm(&self.machine).ok()?;
         Some(Process { machine: self.machine.clone(), mm })
     }
 
-    /// Sets the size of a file, in pages.
+    /// Makes an empty file of hugetlbfs. It grows as it is mapped.
+    pub fn create_huge(&self) -> File {
+        File(self.machine.create_hugetlbfs())
+    }
+
+    /// Makes a directory of hugetlbfs.
+    pub fn make_directory(&self) -> Directory {
+        Directory(Arc::new(op::readdir::Directory::new(&self.machine)))
+    }
+
+    /// Makes the pool of huge pages this large, or as large as it can be. Returns its size.
+    pub fn set_huge_pages(&self, count: u64) -> u64 {
+        op::hugetlb::pool::set_max_huge_pages(&self.machine, count)
+    }
+
+    /// Punches a hole into a file, which is zeros from then on; one of hugetlbfs loses only whole huge pages.
+    pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
+        if file.0.hugetlb.is_some() {
+            op::hugetlb::file::hugetlbfs_punch_hole(&self.machine, &file.0, pages);
+        } else {
+            op::hole::punch_hole(&self.machine, &file.0, pages);
+        }
+    }
+
+    /// Gives the huge pages of a range of a file of hugetlbfs memory now. Returns whether there was enough.
+    pub fn allocate(&self, file: &File, pages: Range<u64>) -> bool {
+        op::hugetlb::file::hugetlbfs_fallocate(&self.machine, &file.0, pages)
+    }
+
+    /// Moves a huge page of a file of hugetlbfs to another place of memory. Returns whether it could.
+    pub fn migrate_huge(&self, file: &File, huge_index: u64) -> bool {
+        op::hugetlb::migrate::migrate_hugetlb_folio(&self.machine, &file.0, huge_index)
+    }
+
+    /// Sets the size of a file, in pages. That of a file of hugetlbfs is a multiple of 512.
     pub fn truncate(&self, file: &File, pages: u64) {
         op::truncate::truncate(&self.machine, &file.0, pages);
     }
@@ -106,6 +152,32 @@ impl Process {
     pub fn map_file(&self, file: &File, offset: u64, pages: u64, shared: bool) -> u64 {
         let flags = VmFlags { shared, ..VmFlags::READ_WRITE };
         self.map(Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) })
+    }
+
+    /// Maps `pages` pages of a file of hugetlbfs from page `offset` on, writable; both are multiples of 512. A mapping of 1 GiB
+    /// or more begins at a multiple of that. Returns the address, or `None` if the pool cannot promise the pages.
+    ///
+    /// Of each huge page the memory model knows the first two pages: only those may be accessed.
+    pub fn map_huge(&self, file: &File, offset: u64, pages: u64, how: Huge) -> Option<u64> {
+        let shared = matches!(how, Huge::Shared | Huge::SharedNoreserve);
+        let noreserve = matches!(how, Huge::SharedNoreserve | Huge::PrivateNoreserve);
+        let flags = VmFlags { shared, noreserve, hugetlb: true, ..VmFlags::READ_WRITE };
+        let request = Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) };
+        op::mmap::mmap(&self.machine, &self.mm, request)
+    }
+
+    /// Gives up what is in memory of a range of hugetlbfs: private copies are gone (`MADV_DONTNEED`).
+    pub fn discard_huge(&self, range: Range<u64>) {
+        op::hugetlb::unmap::madvise_dontneed(&self.machine, &self.mm, range);
+    }
+
+    /// Stores a name of a directory at `answer`.
+    ///
+    /// # Errors
+    ///
+    /// The signal that the store gets.
+    pub fn readdir(&self, directory: &Directory, name: u64, answer: u64) -> Result<(), Signal> {
+        op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
     }
 
     /// Maps `pages` pages of anonymous memory at an address. Returns whether nothing was mapped there.

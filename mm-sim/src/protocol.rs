@@ -56,6 +56,18 @@ pub enum MmapMark {
     UnderImap,
 }
 
+/// What keeps the page tables of hugetlbfs, which processes may share, in place while they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HugetlbLocking {
+    /// i_mmap, held for reading over the whole page fault (5.7 to 6.0).
+    Imap,
+    /// A lock of the VMA, if it is a shared mapping (6.1).
+    SharedVma,
+    /// A lock of the VMA; that of a private mapping is the one of its reservations (6.7).
+    EveryVma,
+}
+
 /// Under which lock a stack grows when a page below it is touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -126,6 +138,10 @@ pub struct Protocol {
     pub pte_map_under_rcu: bool,
     /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
     pub anon_vma_under_vma_lock: bool,
+    /// What keeps page tables of hugetlbfs in place.
+    pub hugetlb_locking: HugetlbLocking,
+    /// Whether page faults on hugetlbfs run under the VMA lock (6.10).
+    pub hugetlb_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
     /// What a userfaultfd needs the mmap lock for.
@@ -150,11 +166,21 @@ impl Protocol {
         fork_mark: false,
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
+        hugetlb_locking: HugetlbLocking::SharedVma,
+        hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
         bug: None,
+    };
+
+    /// Linux 6.0: as 6.1, and page faults on hugetlbfs hold i_mmap.
+    pub const V6_0: Self = Self {
+        name: "6.0",
+        title: "Linux 6.0: as 6.1, but page faults on hugetlbfs hold i_mmap all the time",
+        hugetlb_locking: HugetlbLocking::Imap,
+        ..Self::V6_1
     };
 
     /// The per-VMA lock series of January 2023, as posted.
@@ -221,6 +247,8 @@ impl Protocol {
         file_faults: FileFaults::VmaLock,
         userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
+        hugetlb_locking: HugetlbLocking::EveryVma,
+        hugetlb_under_vma_lock: true,
         ..Self::V6_6
     };
 

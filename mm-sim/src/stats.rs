@@ -76,6 +76,14 @@ stats! {
     pages_moved,
     /// Mappings moved by mremap.
     moves,
+    /// Page tables of hugetlbfs that a process took over from another one.
+    tables_shared,
+    /// Page tables of hugetlbfs that a process gave up while others had them.
+    tables_unshared,
+    /// Huge pages taken from children because the parent had been promised them.
+    pages_taken_from_children,
+    /// Huge pages moved to another place of memory.
+    huge_pages_migrated,
     /// Forks.
     forks,
     /// Truncations.

@@ -120,7 +120,12 @@ impl ContextSet {
 
     /// Returns the contexts in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = ContextId> {
-        (0..ContextId::MAX_CONTEXTS).map(ContextId).filter(move |context| self.contains(*context))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let number = left.trailing_zeros() as u8;
+            left &= left.wrapping_sub(1);
+            (number < ContextId::MAX_CONTEXTS).then_some(ContextId(number))
+        })
     }
 }
 
@@ -257,9 +262,17 @@ impl ContextState {
         true
     }
 
-    /// The lock at `depth` is no longer held.
-    pub(crate) fn released(&mut self, depth: usize) {
-        self.inside.iter_mut().filter(|inside| inside.base > depth).for_each(|inside| inside.base -= 1);
+    /// The lock at `depth` is no longer held. Returns whether that moves the place where a context was entered.
+    pub(crate) fn released(&mut self, depth: usize) -> bool {
+        let mut above = self.inside.iter_mut().filter(|inside| inside.base > depth).peekable();
+        let moves = above.peek().is_some();
+        above.for_each(|inside| inside.base -= 1);
+        moves
+    }
+
+    /// Returns whether the thread is inside of nothing.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.inside.is_empty()
     }
 
     /// Returns whether a context was entered with `depth` locks held.

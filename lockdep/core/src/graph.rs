@@ -12,54 +12,30 @@
 //! * A dependency that closed a cycle is **parked**: kept, but outside the order, so that checking goes on. Once
 //!   anything is parked, each new dependency is searched, because a new cycle may pass through a parked one.
 
+mod arcs;
+mod lists;
+mod pool;
+
 use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
-use petgraph::{
-    Direction,
-    graph::{DiGraph, EdgeIndex, NodeIndex},
-    visit::EdgeRef,
-};
+use arcs::{ArcId, Arcs, Fitting};
+use pool::Entry;
+pub(crate) use pool::{WitnessId, Witnesses};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    mode::{DependencyKind, KindSet, WaitKind},
-    order::{ClosesCycle, Edges, Order},
+    mode::{DependencyKind, WaitKind},
+    order::{ClosesCycle, Edges, Order, SORTS},
 };
-
-const WAITS: usize = WaitKind::ALL.len();
-const NORMAL: usize = WaitKind::Normal as usize;
 
 /// A dependency graph over locks named by `K` (classes, or the instances of one class), with witnesses `W` for
 /// each dependency in each kind.
 #[derive(Debug)]
 pub struct DependencyGraph<K, W> {
     arcs: Arcs<K, W>,
-    nodes: FxHashMap<K, NodeIndex>,
-    by_ends: FxHashMap<(NodeIndex, NodeIndex), EdgeIndex>,
+    nodes: FxHashMap<K, u32>,
     order: Order,
     parked: usize,
-}
-
-/// The storage, apart from the order so that the one can be read while the other is changed.
-#[derive(Debug)]
-struct Arcs<K, W> {
-    graph: DiGraph<Node<K>, Arc<W>>,
-}
-
-#[derive(Debug)]
-struct Node<K> {
-    key: K,
-    /// By [`WaitKind`]: whether this product node takes part in the order.
-    entered: [bool; WAITS],
-}
-
-#[derive(Debug)]
-struct Arc<W> {
-    /// In the order.
-    ordered: KindSet,
-    /// Beside it.
-    parked: KindSet,
-    witnesses: Vec<(DependencyKind, W)>,
 }
 
 /// A dependency on the way around a cycle.
@@ -88,13 +64,7 @@ pub enum Inserted<K> {
 
 impl<K, W> Default for DependencyGraph<K, W> {
     fn default() -> Self {
-        Self {
-            arcs: Arcs { graph: DiGraph::new() },
-            nodes: FxHashMap::default(),
-            by_ends: FxHashMap::default(),
-            order: Order::new(),
-            parked: 0,
-        }
+        Self { arcs: Arcs::default(), nodes: FxHashMap::default(), order: Order::new(), parked: 0 }
     }
 }
 
@@ -117,19 +87,20 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
     pub fn insert(&mut self, outer: K, inner: K, kind: DependencyKind, witness: W) -> Inserted<K> {
         assert_ne!(outer, inner, "a lock does not depend on itself");
         let (u, v) = (self.node(outer), self.node(inner));
-        let arc = self.arc(u, v);
-        let weight = &mut self.arcs.graph[arc];
-        if weight.ordered.contains(kind) {
-            return Inserted::Known;
-        }
-        if weight.parked.contains(kind) {
-            return Inserted::KnownToClose;
-        }
-        if weight.witnesses.is_empty() {
-            weight.witnesses = vec![(kind, witness)];
-        } else {
-            weight.witnesses.push((kind, witness));
-        }
+        let arc = match self.arcs.find(u, v) {
+            None => self.arcs.add(u, v, kind, witness),
+            Some(arc) => {
+                let known = *self.arcs.get(arc);
+                if known.ordered.contains(kind) {
+                    return Inserted::Known;
+                }
+                if known.parked.contains(kind) {
+                    return Inserted::KnownToClose;
+                }
+                self.arcs.pool.append(known.first, kind, witness);
+                arc
+            }
+        };
 
         let fits = self.enter_order(u, v, arc, kind).is_ok();
         if fits && self.parked == 0 {
@@ -142,53 +113,43 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         if fits {
             self.leave_order(v, arc, kind);
         }
-        self.arcs.graph[arc].parked.insert(kind);
+        self.arcs.park(arc, kind);
         self.parked += 1;
         Inserted::Closes([Step { outer, inner, kind }].into_iter().chain(path).collect())
     }
 
-    fn node(&mut self, key: K) -> NodeIndex {
-        let graph = &mut self.arcs.graph;
-        *self.nodes.entry(key).or_insert_with(|| graph.add_node(Node { key, entered: [false; WAITS] }))
-    }
-
-    fn arc(&mut self, u: NodeIndex, v: NodeIndex) -> EdgeIndex {
-        let graph = &mut self.arcs.graph;
-        *self.by_ends.entry((u, v)).or_insert_with(|| {
-            graph.add_edge(u, v, Arc { ordered: KindSet::EMPTY, parked: KindSet::EMPTY, witnesses: Vec::new() })
-        })
+    fn node(&mut self, key: K) -> u32 {
+        *self.nodes.entry(key).or_insert_with(|| self.arcs.add_node(key))
     }
 
     /// Brings a dependency into the order, or leaves the order as it was.
-    fn enter_order(
-        &mut self,
-        u: NodeIndex,
-        v: NodeIndex,
-        arc: EdgeIndex,
-        kind: DependencyKind,
-    ) -> Result<(), ClosesCycle> {
+    fn enter_order(&mut self, u: u32, v: u32, arc: ArcId, kind: DependencyKind) -> Result<(), ClosesCycle> {
         let target = product(v, kind.wait);
         // A fresh source goes to the front and a fresh target to the back: neither has anything on its other side.
-        if !std::mem::replace(&mut self.arcs.graph[u].entered[NORMAL], true) {
+        if !self.arcs.set_entered(u, WaitKind::Normal, true) {
             self.order.place_first(product(u, WaitKind::Normal));
         }
-        if !std::mem::replace(&mut self.arcs.graph[v].entered[NORMAL], true) {
+        if !self.arcs.set_entered(v, WaitKind::Normal, true) {
             self.order.place_last(product(v, WaitKind::Normal));
         }
-        let sources = self.arcs.states(u).filter(|wait| kind.hold.blocks(*wait)).map(|wait| product(u, wait));
-        let sources: Vec<usize> = sources.collect();
-        let first_entry = !self.arcs.graph[v].entered[kind.wait as usize];
+        let (mut sources, mut count) = ([0; WaitKind::ALL.len()], 0);
+        for wait in self.arcs.node(u).entered.iter().filter(|wait| kind.hold.blocks(*wait)) {
+            sources[count] = product(u, wait);
+            count += 1;
+        }
+        let sources = &sources[..count];
+        let first_entry = !self.arcs.node(v).entered.contains(kind.wait);
 
         // The new arcs are not yet in the storage while the order makes room for them.
         let fits = if first_entry {
-            self.place(target, &sources)
+            self.place(target, sources)
         } else {
             sources.iter().try_for_each(|&source| self.order.connect(source, target, &self.arcs))
         };
         match fits {
             Ok(()) => {
-                self.arcs.graph[v].entered[kind.wait as usize] = true;
-                self.arcs.graph[arc].ordered.insert(kind);
+                self.arcs.set_entered(v, kind.wait, true);
+                self.arcs.set_ordered(arc, kind, true);
             }
             Err(ClosesCycle) if first_entry => self.order.remove(target),
             Err(ClosesCycle) => {}
@@ -212,49 +173,37 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
     }
 
     /// Takes back what [`enter_order`](Self::enter_order) did.
-    fn leave_order(&mut self, v: NodeIndex, arc: EdgeIndex, kind: DependencyKind) {
-        self.arcs.graph[arc].ordered.remove(kind);
-        if kind.wait == WaitKind::Normal {
-            return;
-        }
-        let mut incoming = self.arcs.graph.edges_directed(v, Direction::Incoming);
-        let still_entered = incoming.any(|edge| edge.weight().ordered.iter().any(|other| other.wait == kind.wait));
-        if !still_entered {
-            self.arcs.graph[v].entered[kind.wait as usize] = false;
+    fn leave_order(&mut self, v: u32, arc: ArcId, kind: DependencyKind) {
+        self.arcs.set_ordered(arc, kind, false);
+        if kind.wait != WaitKind::Normal && !self.arcs.is_led_to(v, kind.wait) {
+            self.arcs.set_entered(v, kind.wait, false);
             self.order.remove(product(v, kind.wait));
         }
     }
 
     /// Returns the shortest strong path from `from`, waited for as `closing` says, to `to`, arriving there in a way that
     /// `closing`'s hold blocks; parked dependencies included.
-    fn path(&self, from: NodeIndex, to: NodeIndex, closing: DependencyKind) -> Option<Vec<Step<K>>> {
+    fn path(&self, from: u32, to: u32, closing: DependencyKind) -> Option<Vec<Step<K>>> {
         self.path_to(from, closing.wait, to, |wait| closing.hold.blocks(wait))
     }
 
     /// Returns the shortest strong path from `from`, waited for as `wait` says, to `to`, arriving as `arrives` likes it.
-    fn path_to(
-        &self,
-        from: NodeIndex,
-        wait: WaitKind,
-        to: NodeIndex,
-        arrives: impl Fn(WaitKind) -> bool,
-    ) -> Option<Vec<Step<K>>> {
-        let graph = &self.arcs.graph;
+    fn path_to(&self, from: u32, wait: WaitKind, to: u32, arrives: impl Fn(WaitKind) -> bool) -> Option<Vec<Step<K>>> {
         let start = product(from, wait);
         let mut came_from: FxHashMap<usize, (usize, DependencyKind)> = FxHashMap::default();
         let mut queue = VecDeque::from([start]);
         while let Some(state) = queue.pop_front() {
             let (node, wait) = split(state);
             // Successors come newest first; the order does not matter, but it is always the same.
-            for edge in graph.edges(node) {
-                let kinds = edge.weight().ordered.union(edge.weight().parked);
+            for out in self.arcs.outs(node).iter().rev() {
+                let kinds = out.ordered.union(out.parked);
                 for kind in kinds.iter().filter(|kind| kind.hold.blocks(wait)) {
-                    let next = product(edge.target(), kind.wait);
+                    let next = product(out.target, kind.wait);
                     if next == start || came_from.contains_key(&next) {
                         continue;
                     }
                     came_from.insert(next, (state, kind));
-                    if edge.target() == to && arrives(kind.wait) {
+                    if out.target == to && arrives(kind.wait) {
                         return Some(self.walk_back(next, start, &came_from));
                     }
                     queue.push_back(next);
@@ -283,7 +232,7 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         start: usize,
         came_from: &FxHashMap<usize, (usize, DependencyKind)>,
     ) -> Vec<Step<K>> {
-        let key = |state| self.arcs.graph[split(state).0].key;
+        let key = |state| self.arcs.node(split(state).0).key;
         let mut steps = Vec::new();
         while state != start {
             let (previous, kind) = came_from[&state];
@@ -294,38 +243,43 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
         steps
     }
 
+    /// Returns the first witness of a dependency, in whatever kind.
+    fn first(&self, outer: K, inner: K) -> Option<WitnessId> {
+        let arc = self.arcs.find(*self.nodes.get(&outer)?, *self.nodes.get(&inner)?)?;
+        Some(self.arcs.get(arc).first)
+    }
+
     /// Returns the first witness of a dependency in a kind.
     pub fn witness(&self, outer: K, inner: K, kind: DependencyKind) -> Option<&W> {
-        let arc = self.by_ends.get(&(*self.nodes.get(&outer)?, *self.nodes.get(&inner)?))?;
-        self.arcs.graph[*arc].witnesses.iter().find(|(seen, _)| *seen == kind).map(|(_, witness)| witness)
+        self.witnesses(outer, inner, kind).next()
     }
 
     /// Returns all witnesses of a dependency, of every kind.
-    pub(crate) fn witnesses_mut(&mut self, outer: K, inner: K) -> Option<&mut Vec<(DependencyKind, W)>> {
-        let arc = self.by_ends.get(&(*self.nodes.get(&outer)?, *self.nodes.get(&inner)?))?;
-        Some(&mut self.arcs.graph[*arc].witnesses)
+    pub(crate) fn witnesses_mut(&mut self, outer: K, inner: K) -> Option<Witnesses<'_, W>> {
+        let first = self.first(outer, inner)?;
+        Some(Witnesses { pool: &mut self.arcs.pool, first })
     }
 
     /// Returns the witnesses of a dependency in a kind.
     pub fn witnesses(&self, outer: K, inner: K, kind: DependencyKind) -> impl Iterator<Item = &W> {
-        let ends = self.nodes.get(&outer).copied().zip(self.nodes.get(&inner).copied());
-        let arc = ends.and_then(|ends| self.by_ends.get(&ends));
-        let all = arc.map_or(&[][..], |arc| &self.arcs.graph[*arc].witnesses);
-        all.iter().filter(move |(seen, _)| *seen == kind).map(|(_, witness)| witness)
+        let all = self.first(outer, inner).into_iter().flat_map(|first| self.arcs.pool.following(first));
+        all.filter(move |(_, entry)| entry.kind == kind).map(|(_, entry)| &entry.witness)
     }
 
     /// Returns the witnesses of all dependencies in all kinds.
     pub(crate) fn all_witnesses(&self) -> impl Iterator<Item = &W> {
-        self.arcs.graph.edge_weights().flat_map(|arc| arc.witnesses.iter().map(|(_, witness)| witness))
+        self.arcs.pool.iter().map(|entry| &entry.witness)
     }
 
     /// Returns every dependency in every kind with each of its witnesses.
     pub(crate) fn witnessed(&self) -> impl Iterator<Item = (Step<K>, &W)> {
-        self.arcs.graph.edge_references().flat_map(|edge| {
-            let key = |node: NodeIndex| self.arcs.graph[node].key;
-            let (outer, inner) = (key(edge.source()), key(edge.target()));
-            edge.weight().witnesses.iter().map(move |(kind, witness)| (Step { outer, inner, kind: *kind }, witness))
-        })
+        let all = self.arcs.pool.leading().flat_map(|first| self.arcs.pool.following(first));
+        all.map(|(_, entry)| (self.step(entry), &entry.witness))
+    }
+
+    fn step(&self, entry: &Entry<W>) -> Step<K> {
+        let [outer, inner] = <[u32; 2]>::from(entry.ends).map(|node| self.arcs.node(node).key);
+        Step { outer, inner, kind: entry.kind }
     }
 
     /// Returns how many dependencies did not fit the order in which they arrived, so that it had to be searched.
@@ -336,26 +290,25 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
     /// Returns every dependency in every kind, parked ones included, with its first witness, in the order of arrival of the
     /// pairs.
     pub fn dependencies(&self) -> impl Iterator<Item = (Step<K>, &W)> {
-        self.arcs.graph.edge_references().flat_map(|edge| {
-            let key = |node: NodeIndex| self.arcs.graph[node].key;
-            let (outer, inner) = (key(edge.source()), key(edge.target()));
-            let all = &edge.weight().witnesses;
-            let first = move |(index, (kind, _)): &(usize, &(DependencyKind, W))| {
-                !all[..*index].iter().any(|(other, _)| other == kind)
+        self.arcs.pool.leading().flat_map(|first| {
+            let all = self.arcs.pool.following(first);
+            let is_first = {
+                let all = all.clone();
+                move |index: usize, kind| !all.clone().take(index).any(|(_, other)| other.kind == kind)
             };
-            let firsts = all.iter().enumerate().filter(first);
-            firsts.map(move |(_, (kind, witness))| (Step { outer, inner, kind: *kind }, witness))
+            let firsts = all.enumerate().filter(move |(index, (_, entry))| is_first(*index, entry.kind));
+            firsts.map(|(_, (_, entry))| (self.step(entry), &entry.witness))
         })
     }
 
     /// Returns the locks that take part, in the order of their arrival.
     pub fn keys(&self) -> impl Iterator<Item = K> {
-        self.arcs.graph.node_weights().map(|node| node.key)
+        self.arcs.nodes.iter().map(|node| node.key)
     }
 
     /// Returns how many pairs of locks depend on each other directly.
     pub fn len(&self) -> usize {
-        self.arcs.graph.edge_count()
+        self.arcs.len
     }
 
     /// Returns whether there is no dependency.
@@ -365,7 +318,7 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
 
     /// Returns how many locks take part.
     pub fn node_count(&self) -> usize {
-        self.arcs.graph.node_count()
+        self.arcs.nodes.len()
     }
 
     /// Checks that indexes, kinds, entries and the order agree.
@@ -374,101 +327,46 @@ impl<K: Copy + Eq + Hash + Debug, W: Copy> DependencyGraph<K, W> {
     ///
     /// If they do not: a bug of this crate.
     pub fn check_invariants(&self) {
-        let graph = &self.arcs.graph;
-        assert_eq!(self.nodes.len(), graph.node_count());
-        assert_eq!(self.by_ends.len(), graph.edge_count());
-        assert!(self.nodes.iter().all(|(key, node)| graph[*node].key == *key), "the index finds the node");
-        for (ends, arc) in &self.by_ends {
-            assert_eq!(graph.edge_endpoints(*arc), Some(*ends), "the index finds the arc");
-            let Arc { ordered, parked, witnesses } = &graph[*arc];
-            assert!(ordered.iter().all(|kind| !parked.contains(kind)), "a kind is ordered or parked");
-            let seen = |kind| witnesses.iter().any(|(other, _)| *other == kind);
-            assert!(ordered.union(*parked).iter().all(seen), "a kind has a witness");
-            assert!(witnesses.iter().all(|(kind, _)| ordered.union(*parked).contains(*kind)), "a witness has a kind");
-        }
-        let parked: usize = graph.edge_weights().map(|arc| arc.parked.iter().count()).sum();
-        assert_eq!(self.parked, parked);
-        for node in graph.node_indices() {
+        self.arcs.check_invariants();
+        assert_eq!(self.nodes.len(), self.arcs.nodes.len());
+        assert!(self.nodes.iter().all(|(key, node)| self.arcs.node(*node).key == *key), "the index finds the node");
+        let mut parked = 0;
+        for node in 0..self.arcs.nodes.len() as u32 {
+            for out in self.arcs.outs(node) {
+                let all: Vec<DependencyKind> = out.ordered.union(out.parked).iter().collect();
+                let seen = || self.arcs.pool.following(out.first).map(|(_, entry)| entry);
+                assert!(out.ordered.iter().all(|kind| !out.parked.contains(kind)), "a kind is ordered or parked");
+                assert!(all.iter().all(|kind| seen().any(|entry| entry.kind == *kind)), "a kind has a witness");
+                assert!(seen().all(|entry| all.contains(&entry.kind)), "a witness has a kind");
+                assert!(seen().all(|entry| entry.ends == (node, out.target)), "a witness is of its dependency");
+                assert!(seen().enumerate().all(|(index, entry)| entry.leads == (index == 0)), "the first one leads");
+                parked += out.parked.iter().count();
+            }
             for wait in WaitKind::ALL {
-                let mut incoming = graph.edges_directed(node, Direction::Incoming);
-                let leads_here = incoming.any(|edge| edge.weight().ordered.iter().any(|kind| kind.wait == wait));
-                let entered = graph[node].entered[wait as usize];
+                let entered = self.arcs.node(node).entered.contains(wait);
                 assert_eq!(
                     entered,
-                    leads_here || wait == WaitKind::Normal,
+                    self.arcs.is_led_to(node, wait) || wait == WaitKind::Normal,
                     "a rare wait is entered if something leads there"
                 );
                 assert_eq!(self.order.is_placed(product(node, wait)), entered, "what is entered has a place");
             }
         }
+        assert_eq!(self.parked, parked);
+        assert_eq!(self.arcs.pool.leading().count(), self.len());
         self.order.check_invariants(&self.arcs);
     }
 }
 
-fn product(node: NodeIndex, wait: WaitKind) -> usize {
-    node.index() * WAITS + wait as usize
+/// The number of a product node: for the order, those of one wait are of one sort.
+#[inline]
+fn product(node: u32, wait: WaitKind) -> usize {
+    node as usize * SORTS + wait as usize
 }
 
-fn split(state: usize) -> (NodeIndex, WaitKind) {
-    (NodeIndex::new(state / WAITS), WaitKind::from_index(state % WAITS))
-}
-
-impl<K, W> Arcs<K, W> {
-    /// Returns the ways in which a node is entered.
-    fn states(&self, node: NodeIndex) -> impl Iterator<Item = WaitKind> {
-        let entered = self.graph[node].entered;
-        WaitKind::ALL.into_iter().filter(move |wait| entered[*wait as usize])
-    }
-}
-
-impl<K, W> Edges for Arcs<K, W> {
-    fn successors(&self, state: usize, mut visit: impl FnMut(usize)) {
-        let (node, wait) = split(state);
-        for edge in self.graph.edges(node) {
-            let kinds = edge.weight().ordered.iter().filter(|kind| kind.hold.blocks(wait));
-            kinds.for_each(|kind| visit(product(edge.target(), kind.wait)));
-        }
-    }
-
-    fn predecessors(&self, state: usize, mut visit: impl FnMut(usize)) {
-        let (node, wait) = split(state);
-        for edge in self.graph.edges_directed(node, Direction::Incoming) {
-            for kind in edge.weight().ordered.iter().filter(|kind| kind.wait == wait) {
-                let sources = self.states(edge.source()).filter(|wait| kind.hold.blocks(*wait));
-                sources.for_each(|wait| visit(product(edge.source(), wait)));
-            }
-        }
-    }
-}
-
-/// The arcs, with the node `target` as far as it has been fitted into the order.
-struct Fitting<'a, K, W> {
-    arcs: &'a Arcs<K, W>,
-    target: usize,
-    sources: &'a [usize],
-    fitted: Vec<usize>,
-}
-
-impl<K, W> Edges for Fitting<'_, K, W> {
-    fn successors(&self, state: usize, mut visit: impl FnMut(usize)) {
-        if state == self.target {
-            return self.fitted.iter().copied().for_each(visit);
-        }
-        self.arcs.successors(state, &mut visit);
-        if self.sources.contains(&state) {
-            visit(self.target);
-        }
-    }
-
-    fn predecessors(&self, state: usize, mut visit: impl FnMut(usize)) {
-        if state == self.target {
-            return self.sources.iter().copied().for_each(visit);
-        }
-        self.arcs.predecessors(state, &mut visit);
-        if self.fitted.contains(&state) {
-            visit(self.target);
-        }
-    }
+#[inline]
+fn split(state: usize) -> (u32, WaitKind) {
+    ((state / SORTS) as u32, WaitKind::from_index(state % SORTS))
 }
 
 #[cfg(test)]

@@ -275,8 +275,7 @@ impl HeldStack {
     /// Computes the floor anew.
     fn refloor(&self) {
         if self.floor.get() != usize::MAX {
-            // Without notes nothing is special.
-            let special = self.notes.borrow().is_some().then(|| self.iter().rposition(|lock| lock.how.is_special()));
+            let special = self.has_special().then(|| self.iter().rposition(|lock| lock.how.is_special()));
             self.floor.set(special.flatten().map_or(0, |depth| depth + 1));
         }
     }
@@ -286,19 +285,32 @@ impl HeldStack {
     pub fn release(&self, instance: u64) -> Option<HeldLock> {
         let depth = self.position(instance)?;
         let removed = self.slot(depth + 1);
-        let mut key = self.slot(depth).key;
-        for index in depth + 1..self.len() {
-            let lock = self.slot(index + 1);
-            key = key.then(lock.how);
-            self.set_slot(index, HeldLock { key, ..lock });
-        }
+        self.close_gap(depth);
         self.len.set(self.len() - 1);
         self.shrink();
-        if let Some(notes) = self.notes.borrow_mut().as_mut() {
-            notes.contexts.released(depth);
-        }
-        self.rekey_if_noted();
+        self.released(depth, removed);
         Some(removed)
+    }
+
+    /// Moves everything above the lock at `depth` one down, with the keys that it then has.
+    fn close_gap(&self, depth: usize) {
+        let (key, len) = (self.slot(depth).key, self.len());
+        let mut key = key;
+        let mut rekeyed = |lock: HeldLock| {
+            key = key.then(lock.how);
+            HeldLock { key, ..lock }
+        };
+        for index in depth + 1..len.min(INLINE) {
+            self.slots[index].set(rekeyed(self.slots[index + 1].get()));
+        }
+        let mut spill = self.spill.borrow_mut();
+        let Some(Spill(spilt)) = spill.as_deref_mut() else { return };
+        if depth < INLINE {
+            self.slots[INLINE].set(rekeyed(spilt[0]));
+        }
+        for index in depth.saturating_sub(INLINE)..spilt.len() - 1 {
+            spilt[index] = rekeyed(spilt[index + 1]);
+        }
     }
 
     /// Gives back the memory of what has been released. The stack of a thread-local is never dropped, so it keeps none
@@ -327,11 +339,20 @@ impl HeldStack {
 
     fn rekey_from(&self, depth: usize) {
         let mut key = self.slot(depth).key;
-        for index in depth + 1..=self.len() {
-            let lock = self.slot(index);
+        self.each_from(depth, |lock| {
             key = key.then(lock.how);
-            self.set_slot(index, HeldLock { key, ..lock });
+            HeldLock { key, ..lock }
+        });
+    }
+
+    /// Changes each lock from `depth` on, going up.
+    fn each_from(&self, depth: usize, mut change: impl FnMut(HeldLock) -> HeldLock) {
+        for index in depth + 1..=self.len().min(INLINE) {
+            self.slots[index].set(change(self.slots[index].get()));
         }
+        let mut spill = self.spill.borrow_mut();
+        let spilt = spill.as_mut().map_or(&mut [][..], |spill| &mut spill.0);
+        spilt.iter_mut().skip(depth.saturating_sub(INLINE)).for_each(|lock| *lock = change(*lock));
     }
 
     /// Exchanges everything with another stack.
@@ -344,7 +365,14 @@ impl HeldStack {
     }
 
     fn position(&self, instance: u64) -> Option<usize> {
-        (0..self.len()).rev().find(|&depth| self.slot(depth + 1).instance == instance)
+        if self.len() > INLINE {
+            let spill = self.spill.borrow();
+            let spilt = spill.as_ref().map_or(&[][..], |spill| &spill.0);
+            if let Some(index) = spilt.iter().rposition(|lock| lock.instance == instance) {
+                return Some(INLINE + index);
+            }
+        }
+        (0..self.len().min(INLINE)).rev().find(|&depth| self.slots[depth + 1].instance.get() == instance)
     }
 
     /// Returns the innermost entry of the lock `instance`.

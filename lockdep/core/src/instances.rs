@@ -50,7 +50,7 @@ impl Instances {
         let before = self.graph.witnesses(step.outer, step.inner, step.kind).count();
         self.insert(step, witness);
         let witnesses = self.graph.witnesses_mut(step.outer, step.inner);
-        let taken = witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, sets));
+        let taken = witnesses.is_some_and(|mut witnesses| offer(&mut witnesses, step.kind, witness, sets));
         (self.cycles.get(&step).cloned(), before == 0 || taken)
     }
 
@@ -79,8 +79,8 @@ impl Instances {
             let mut witnesses = old.graph.witnesses(step.outer, step.inner, step.kind).copied();
             let Some(first) = witnesses.next() else { continue };
             self.insert(step, first);
-            if let Some(all) = self.graph.witnesses_mut(step.outer, step.inner) {
-                all.extend(witnesses.map(|witness| (step.kind, witness)));
+            if let Some(mut all) = self.graph.witnesses_mut(step.outer, step.inner) {
+                witnesses.for_each(|witness| all.push(step.kind, witness));
             }
         }
         (before - self.nested.len()) as u64

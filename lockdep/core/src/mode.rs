@@ -124,7 +124,7 @@ impl DependencyKind {
     }
 
     /// All nine kinds.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
         HoldKind::ALL.into_iter().flat_map(|hold| WaitKind::ALL.into_iter().map(move |wait| Self { hold, wait }))
     }
 }
@@ -185,15 +185,133 @@ impl KindSet {
         Self(self.0 | other.0)
     }
 
+    /// Returns the waits of its kinds.
+    #[inline]
+    pub(crate) const fn waits(self) -> WaitSet {
+        let waits = WaitKind::ALL.len();
+        WaitSet((self.0 | self.0 >> waits | self.0 >> (2 * waits)) as u8 & WaitSet::ALL)
+    }
+
+    /// Returns how the inner lock is waited for where the outer one, waited for as `wait` says, is held so that it blocks
+    /// that wait.
+    #[inline]
+    pub(crate) const fn waits_after(self, wait: WaitKind) -> WaitSet {
+        Self(self.0 & BLOCKING[wait as usize]).waits()
+    }
+
+    /// Returns the waits that the outer lock blocks where the inner one is waited for as `wait` says.
+    #[inline]
+    pub(crate) const fn waits_before(self, wait: WaitKind) -> WaitSet {
+        let holds = self.0 >> wait as usize;
+        let mut waits = 0;
+        let mut hold = 0;
+        while hold < HoldKind::ALL.len() {
+            if holds & 1 << (hold * WaitKind::ALL.len()) != 0 {
+                waits |= BLOCKED[hold];
+            }
+            hold += 1;
+        }
+        WaitSet(waits)
+    }
+
     /// Returns the kinds in a fixed order.
-    pub fn iter(self) -> impl Iterator<Item = DependencyKind> {
+    pub fn iter(self) -> impl Iterator<Item = DependencyKind> + Clone {
         DependencyKind::all().filter(move |kind| self.contains(*kind))
+    }
+}
+
+/// By wait: the kinds whose hold blocks it, as bits of a [`KindSet`].
+const BLOCKING: [u16; WaitKind::ALL.len()] = {
+    let mut sets = [0; WaitKind::ALL.len()];
+    let mut kind = 0;
+    while kind < HoldKind::ALL.len() * WaitKind::ALL.len() {
+        let mut wait = 0;
+        while wait < WaitKind::ALL.len() {
+            if HoldKind::ALL[kind / WaitKind::ALL.len()].blocks(WaitKind::ALL[wait]) {
+                sets[wait] |= 1 << kind;
+            }
+            wait += 1;
+        }
+        kind += 1;
+    }
+    sets
+};
+
+/// By hold: the waits that it blocks, as bits of a [`WaitSet`].
+const BLOCKED: [u8; HoldKind::ALL.len()] = {
+    let mut sets = [0; HoldKind::ALL.len()];
+    let mut hold = 0;
+    while hold < sets.len() {
+        let mut wait = 0;
+        while wait < WaitKind::ALL.len() {
+            if HoldKind::ALL[hold].blocks(WaitKind::ALL[wait]) {
+                sets[hold] |= 1 << wait;
+            }
+            wait += 1;
+        }
+        hold += 1;
+    }
+    sets
+};
+
+/// A set of [`WaitKind`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitSet(u8);
+
+impl WaitSet {
+    pub(crate) const EMPTY: Self = Self(0);
+    const ALL: u8 = (1 << WaitKind::ALL.len()) - 1;
+
+    pub(crate) const fn contains(self, wait: WaitKind) -> bool {
+        self.0 & 1 << wait as u8 != 0
+    }
+
+    pub(crate) const fn set(&mut self, wait: WaitKind, is: bool) {
+        self.0 = self.0 & !(1 << wait as u8) | (is as u8) << wait as u8;
+    }
+
+    #[inline]
+    pub(crate) const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Returns the normal wait, if the set has it.
+    #[inline]
+    pub(crate) const fn normal(self) -> Self {
+        Self(self.0 & 1 << WaitKind::Normal as u8)
+    }
+
+    #[inline]
+    pub(crate) fn iter(self) -> impl Iterator<Item = WaitKind> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let wait = *WaitKind::ALL.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(wait)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_sets_say_of_waits_is_what_their_kinds_say() {
+        let sorted =
+            |waits: Vec<WaitKind>| WaitKind::ALL.into_iter().filter(|wait| waits.contains(wait)).collect::<Vec<_>>();
+        for set in (0..1 << 9).map(KindSet) {
+            let list = |waits: WaitSet| waits.iter().collect::<Vec<_>>();
+            assert_eq!(list(set.waits()), sorted(set.iter().map(|kind| kind.wait).collect()));
+            for wait in WaitKind::ALL {
+                let after = set.iter().filter(|kind| kind.hold.blocks(wait)).map(|kind| kind.wait).collect();
+                assert_eq!(list(set.waits_after(wait)), sorted(after));
+                let before = set.iter().filter(|kind| kind.wait == wait);
+                let blocked = |other: &WaitKind| before.clone().any(|kind| kind.hold.blocks(*other));
+                assert_eq!(list(set.waits_before(wait)), WaitKind::ALL.into_iter().filter(blocked).collect::<Vec<_>>());
+            }
+        }
+    }
 
     #[test]
     fn a_normal_waiter_is_blocked_by_all_a_recursive_reader_by_writers_an_upgrade_by_readers() {

@@ -23,20 +23,38 @@ pub trait Edges {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClosesCycle;
 
-const UNPLACED: i64 = i64::MIN;
+/// Nodes whose numbers are alike modulo this are of one sort. A sort that has no nodes takes no memory.
+pub const SORTS: usize = 4;
+
+const UNPLACED: i32 = i32::MIN;
+
+/// What is known of a node.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    rank: i32,
+    /// The last search that met it.
+    seen: u32,
+}
+
+const NOWHERE: Place = Place { rank: UNPLACED, seen: 0 };
 
 /// A topological order of the nodes placed in it.
 #[derive(Debug, Default)]
 pub struct Order {
-    /// By node.
-    rank: Vec<i64>,
-    front: i64,
-    back: i64,
-    /// By node: the last search that met it.
-    seen: Vec<u32>,
+    /// By sort and number: a search looks at rank and mark together, and mostly at nodes of one sort.
+    places: [Vec<Place>; SORTS],
+    front: i32,
+    back: i32,
     search: u32,
     searches: u64,
+    /// What searches met, and its ranks: kept for their memory.
+    after: Vec<Met>,
+    before: Vec<Met>,
+    ranks: Vec<i32>,
 }
+
+/// A node that a search met, after its rank at that time.
+type Met = (i32, usize);
 
 impl Order {
     /// An order of nothing.
@@ -44,39 +62,53 @@ impl Order {
         Self::default()
     }
 
+    #[inline]
+    fn get(&self, node: usize) -> Place {
+        self.places[node % SORTS].get(node / SORTS).copied().unwrap_or(NOWHERE)
+    }
+
     /// Returns whether the node has a place.
     pub fn is_placed(&self, node: usize) -> bool {
-        self.rank.get(node).is_some_and(|rank| *rank != UNPLACED)
+        self.get(node).rank != UNPLACED
     }
 
     /// Gives a node a place before all others.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^31 nodes.
     pub fn place_first(&mut self, node: usize) {
-        self.front -= 1;
+        self.front = self.front.checked_sub(1).filter(|rank| *rank != UNPLACED).expect("fewer than 2^31 nodes");
         self.place(node, self.front);
     }
 
     /// Gives a node a place after all others.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^31 nodes.
     pub fn place_last(&mut self, node: usize) {
         self.place(node, self.back);
-        self.back += 1;
+        self.back = self.back.checked_add(1).expect("fewer than 2^31 nodes");
     }
 
-    fn place(&mut self, node: usize, rank: i64) {
-        if self.rank.len() <= node {
-            self.rank.resize(node + 1, UNPLACED);
-            self.seen.resize(node + 1, 0);
+    fn place(&mut self, node: usize, rank: i32) {
+        let places = &mut self.places[node % SORTS];
+        let index = node / SORTS;
+        if places.len() <= index {
+            places.resize(index + 1, NOWHERE);
         }
-        self.rank[node] = rank;
+        places[index].rank = rank;
     }
 
     /// Takes a node out.
     pub fn remove(&mut self, node: usize) {
-        self.rank[node] = UNPLACED;
+        self.place(node, UNPLACED);
     }
 
     /// Returns whether `u` comes before `v`.
     pub fn is_before(&self, u: usize, v: usize) -> bool {
-        self.rank[u] < self.rank[v]
+        self.get(u).rank < self.get(v).rank
     }
 
     /// Returns how often it took a search to make one node come before another.
@@ -97,52 +129,54 @@ impl Order {
         if u == v {
             return Err(ClosesCycle);
         }
-        let (low, high) = (self.rank[v], self.rank[u]);
+        let (low, high) = (self.get(v).rank, self.get(u).rank);
         if high < low {
             return Ok(());
         }
         self.searches += 1;
-        let after = self.reach(v, |rank| rank <= high, |node, visit| edges.successors(node, visit));
-        if after.contains(&u) {
-            return Err(ClosesCycle);
+        let mut after = std::mem::take(&mut self.after);
+        self.reach(v, &mut after, |rank| rank <= high, |node, marker| edges.successors(node, |next| marker.meet(next)));
+        let closes = self.get(u).seen == self.search;
+        if !closes {
+            let mut before = std::mem::take(&mut self.before);
+            let within = |rank| rank >= low;
+            self.reach(u, &mut before, within, |node, marker| edges.predecessors(node, |next| marker.meet(next)));
+            self.reorder(&mut before, &mut after);
+            self.before = before;
         }
-        let before = self.reach(u, |rank| rank >= low, |node, visit| edges.predecessors(node, visit));
-        self.reorder(before, after);
-        Ok(())
+        self.after = after;
+        if closes { Err(ClosesCycle) } else { Ok(()) }
     }
 
     /// Collects what a search from `start` meets within the given ranks.
-    fn reach(
+    #[inline]
+    fn reach<F: Fn(i32) -> bool>(
         &mut self,
         start: usize,
-        within: impl Fn(i64) -> bool,
-        neighbours: impl Fn(usize, &mut dyn FnMut(usize)),
-    ) -> Vec<usize> {
+        met: &mut Vec<Met>,
+        within: F,
+        neighbours: impl Fn(usize, &mut Marker<'_, F>),
+    ) {
         self.search += 1;
-        let Self { rank, seen, search, .. } = self;
-        seen[start] = *search;
-        let mut met = vec![start];
+        met.clear();
+        let mut marker = Marker { places: &mut self.places, search: self.search, met, within };
+        marker.meet(start);
         let mut next = 0;
-        while let Some(&node) = met.get(next) {
+        while let Some(&(_, node)) = marker.met.get(next) {
             next += 1;
-            neighbours(node, &mut |neighbour| {
-                if seen[neighbour] != *search && within(rank[neighbour]) {
-                    seen[neighbour] = *search;
-                    met.push(neighbour);
-                }
-            });
+            neighbours(node, &mut marker);
         }
-        met
     }
 
-    fn reorder(&mut self, mut before: Vec<usize>, mut after: Vec<usize>) {
-        before.sort_unstable_by_key(|&node| self.rank[node]);
-        after.sort_unstable_by_key(|&node| self.rank[node]);
-        let nodes = || before.iter().chain(&after);
-        let mut ranks: Vec<i64> = nodes().map(|&node| self.rank[node]).collect();
-        ranks.sort_unstable();
-        for (&node, rank) in nodes().zip(ranks) {
-            self.rank[node] = rank;
+    fn reorder(&mut self, before: &mut [Met], after: &mut [Met]) {
+        before.sort_unstable();
+        after.sort_unstable();
+        let nodes = || before.iter().chain(&*after);
+        self.ranks.clear();
+        self.ranks.extend(nodes().map(|(rank, _)| *rank));
+        self.ranks.sort_unstable();
+        for (&(_, node), &rank) in nodes().zip(&self.ranks) {
+            self.places[node % SORTS][node / SORTS].rank = rank;
         }
     }
 
@@ -152,13 +186,33 @@ impl Order {
     ///
     /// If not: a bug of this crate.
     pub fn check_invariants(&self, edges: &impl Edges) {
-        let placed = || (0..self.rank.len()).filter(|&node| self.is_placed(node));
-        let mut ranks: Vec<i64> = placed().map(|node| self.rank[node]).collect();
+        let numbers = || 0..SORTS * self.places.iter().map(Vec::len).max().unwrap_or(0);
+        let placed = || numbers().filter(|&node| self.is_placed(node));
+        let mut ranks: Vec<i32> = placed().map(|node| self.get(node).rank).collect();
         ranks.sort_unstable();
         assert!(ranks.windows(2).all(|pair| pair[0] < pair[1]), "a place has one node");
         assert!(ranks.iter().all(|rank| (self.front..self.back).contains(rank)), "places lie between the ends");
         for node in placed() {
             edges.successors(node, |next| assert!(self.is_before(node, next), "an edge leads forward"));
+        }
+    }
+}
+
+/// Marks what a search meets.
+struct Marker<'a, F> {
+    places: &'a mut [Vec<Place>; SORTS],
+    search: u32,
+    met: &'a mut Vec<Met>,
+    within: F,
+}
+
+impl<F: Fn(i32) -> bool> Marker<'_, F> {
+    #[inline]
+    fn meet(&mut self, node: usize) {
+        let place = &mut self.places[node % SORTS][node / SORTS];
+        if place.seen != self.search && (self.within)(place.rank) {
+            place.seen = self.search;
+            self.met.push((place.rank, node));
         }
     }
 }

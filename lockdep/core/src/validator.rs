@@ -4,6 +4,7 @@
 //! [`Evidence`](crate::explain::Evidence).
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::{
     check::{self, Nesting, UsageGraph, nesting, relevant},
@@ -243,15 +244,23 @@ impl Validator {
 
     fn check_order(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
         let inner = request.how.class();
-        let outer_locks: Vec<HeldLock> = match request.wait {
+        let mut outer_locks = OuterLocks::new();
+        // Locks of one class, held in one way, make one dependency, and witnesses that differ in nothing that counts.
+        let mut add = |lock: HeldLock| {
+            let alike = |other: &HeldLock| other.class() == lock.class() && other.hold() == lock.hold();
+            if lock.class() != inner && !outer_locks.iter().rev().take(outer_locks.inline_size()).any(alike) {
+                outer_locks.push(lock);
+            }
+        };
+        match request.wait {
             // What is held above the lock that is upgraded was acquired under it; nothing is implied.
             WaitKind::Upgrade => {
                 let others = held.in_context().rev().filter(|lock| lock.instance() != request.instance);
-                others.filter(|lock| self.traits.is_ordered(lock.class())).collect()
+                others.filter(|lock| self.traits.is_ordered(lock.class())).for_each(add);
             }
-            _ => relevant(held, &self.traits).collect(),
-        };
-        for lock in outer_locks.into_iter().filter(|lock| lock.class() != inner) {
+            _ => relevant(held, &self.traits).for_each(&mut add),
+        }
+        for lock in outer_locks {
             let kind = DependencyKind { hold: lock.hold(), wait: request.wait };
             let step = Step { outer: lock.class(), inner, kind };
             self.learn(step, Witness::of(lock, request, set), outcome);
@@ -289,7 +298,7 @@ impl Validator {
 
     fn offer(&mut self, step: Step<ClassId>, witness: Witness) -> bool {
         let witnesses = self.classes.witnesses_mut(step.outer, step.inner);
-        let taken = witnesses.is_some_and(|witnesses| offer(witnesses, step.kind, witness, &self.sets));
+        let taken = witnesses.is_some_and(|mut witnesses| offer(&mut witnesses, step.kind, witness, &self.sets));
         self.kept += u64::from(taken);
         taken
     }
@@ -400,6 +409,9 @@ impl Validator {
         }
     }
 }
+
+/// The held locks that a new one depends on: few, as a rule.
+type OuterLocks = SmallVec<[HeldLock; 8]>;
 
 /// Returns the witnesses of a step.
 fn witnesses<K: Copy + Eq + std::hash::Hash + std::fmt::Debug>(

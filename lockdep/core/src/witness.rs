@@ -5,9 +5,11 @@
 //! witnesses of a program share a few of them.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::{
     class::ClassId,
+    graph::{WitnessId, Witnesses},
     held::{HeldLock, HeldStack, Point},
     mode::{DependencyKind, HoldKind, Mode},
     request::Request,
@@ -109,12 +111,12 @@ impl HeldSets {
             return HeldSetId::ALONE;
         }
         let entry = |lock: HeldLock| (lock.instance(), lock.hold(), lock.class());
-        let mut set: Vec<Entry> = held.iter().map(entry).collect();
+        let mut set: SmallVec<[Entry; 8]> = held.iter().map(entry).collect();
         set.sort_unstable_by_key(|entry| entry.0);
-        let set = set.into_boxed_slice();
-        if let Some(&number) = self.numbers.get(&set) {
+        if let Some(&number) = self.numbers.get(&set[..]) {
             return number;
         }
+        let set: Box<[Entry]> = set.as_slice().into();
         let number = self.free.pop().unwrap_or_else(|| {
             self.sets.push(Box::default());
             u32::try_from(self.sets.len()).map_or(HeldSetId::ALONE, HeldSetId)
@@ -193,54 +195,77 @@ fn exclude(a: HoldKind, b: HoldKind) -> bool {
     !shares(a, b) && !shares(b, a)
 }
 
+/// Where a witness is to go.
+enum Room {
+    InsteadOf(WitnessId),
+    Beside,
+}
+
 /// Offers another witness to a dependency that has some. Returns whether it was taken.
 pub(crate) fn offer(
-    witnesses: &mut Vec<(DependencyKind, Witness)>,
+    witnesses: &mut Witnesses<'_, Witness>,
     kind: DependencyKind,
     new: Witness,
     sets: &HeldSets,
 ) -> bool {
-    let same_kind = || witnesses.iter().filter(|(other, _)| *other == kind).map(|(_, witness)| witness);
+    let room = room(witnesses.of_kind(kind), &new, sets);
+    match room {
+        Some(Room::InsteadOf(old)) => witnesses.replace(old, new),
+        Some(Room::Beside) => witnesses.push(kind, new),
+        None => {}
+    }
+    room.is_some()
+}
+
+fn room<'a>(
+    kept: impl Iterator<Item = (WitnessId, &'a Witness)> + Clone,
+    new: &Witness,
+    sets: &HeldSets,
+) -> Option<Room> {
     let alike = |old: &Witness| old.thread == new.thread && old.segment == new.segment;
-    if same_kind().any(|old| alike(old) && sets.is_subset(old.held, new.held)) {
-        return false;
+    if kept.clone().any(|(_, old)| alike(old) && sets.is_subset(old.held, new.held)) {
+        return None;
     }
-    let replaced =
-        witnesses.iter().position(|(other, old)| *other == kind && alike(old) && sets.is_subset(new.held, old.held));
-    if let Some(index) = replaced {
-        witnesses[index].1 = new;
-    } else if same_kind().count() < WITNESSES {
-        witnesses.push((kind, new));
-    } else if let Some((index, most)) = witnesses
-        .iter()
-        .enumerate()
-        .filter(|(_, (other, _))| *other == kind)
-        .map(|(index, (_, old))| (index, sets.get(old.held).len()))
-        .max_by_key(|(_, size)| *size)
-        .filter(|(_, size)| *size > sets.get(new.held).len())
-    {
-        debug_assert!(most > 0);
-        witnesses[index].1 = new;
-    } else {
-        // As good as any; what is to come is more likely to be concurrent with the latest. The first one stays, since it
-        // explains the dependency.
-        let later = witnesses.iter().enumerate().filter(|(_, (other, _))| *other == kind).skip(1);
-        let oldest = later.min_by_key(|(_, (_, old))| (old.segment, old.thread)).map(|(index, _)| index);
-        let Some(index) = oldest.filter(|&index| {
-            let old = &witnesses[index].1;
-            old.segment < new.segment && sets.get(old.held).len() >= sets.get(new.held).len()
-        }) else {
-            return false;
-        };
-        witnesses[index].1 = new;
+    let mut worse = kept.clone().filter(|(_, old)| alike(old) && sets.is_subset(new.held, old.held));
+    if let Some((worse, _)) = worse.next() {
+        return Some(Room::InsteadOf(worse));
     }
-    true
+    if kept.clone().count() < WITNESSES {
+        return Some(Room::Beside);
+    }
+    let size = |old: &Witness| sets.get(old.held).len();
+    let largest = kept.clone().max_by_key(|(_, old)| size(old));
+    if let Some((largest, _)) = largest.filter(|(_, old)| size(old) > size(new)) {
+        return Some(Room::InsteadOf(largest));
+    }
+    // As good as any; what is to come is more likely to be concurrent with the latest. The first one stays, since it
+    // explains the dependency.
+    let oldest = kept.skip(1).min_by_key(|(_, old)| (old.segment, old.thread));
+    let worse = oldest.filter(|(_, old)| old.segment < new.segment && size(old) >= size(new));
+    worse.map(|(worse, _)| Room::InsteadOf(worse))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Acquired, WaitKind};
+    use crate::{Acquired, DependencyGraph, WaitKind};
+
+    const KIND: DependencyKind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
+
+    /// One dependency, with this witness.
+    fn dependency(first: Witness) -> DependencyGraph<u32, Witness> {
+        let mut graph = DependencyGraph::new();
+        graph.insert(1, 2, KIND, first);
+        graph
+    }
+
+    fn add(graph: &mut DependencyGraph<u32, Witness>, new: Witness, sets: &HeldSets) -> bool {
+        offer(&mut graph.witnesses_mut(1, 2).unwrap(), KIND, new, sets)
+    }
+
+    fn kept(graph: &DependencyGraph<u32, Witness>) -> Vec<Witness> {
+        graph.witnesses(1, 2, KIND).copied().collect()
+    }
 
     fn sets(held: &[&[(u64, Mode)]]) -> (HeldSets, Vec<HeldSetId>) {
         let mut sets = HeldSets::default();
@@ -306,32 +331,30 @@ mod tests {
         use Mode::Exclusive;
         let (sets, ids) =
             sets(&[&[(1, Exclusive), (2, Exclusive)], &[(1, Exclusive)], &[(3, Exclusive), (4, Exclusive)]]);
-        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
-        let mut kept = vec![(kind, witness(1, ids[0]))];
-        offer(&mut kept, kind, witness(1, ids[1]), &sets);
-        assert_eq!(kept, [(kind, witness(1, ids[1]))]);
-        offer(&mut kept, kind, witness(1, ids[0]), &sets);
-        assert_eq!(kept.len(), 1, "more of the same says nothing new");
+        let mut graph = dependency(witness(1, ids[0]));
+        add(&mut graph, witness(1, ids[1]), &sets);
+        assert_eq!(kept(&graph), [witness(1, ids[1])]);
+        add(&mut graph, witness(1, ids[0]), &sets);
+        assert_eq!(kept(&graph).len(), 1, "more of the same says nothing new");
         for thread in 2..20 {
-            offer(&mut kept, kind, witness(thread, ids[2]), &sets);
+            add(&mut graph, witness(thread, ids[2]), &sets);
         }
-        assert_eq!(kept.len(), WITNESSES);
-        offer(&mut kept, kind, witness(30, ids[1]), &sets);
-        assert!(kept.iter().any(|(_, kept)| kept.thread == 30), "one that is guarded more made room");
-        assert_eq!(kept.len(), WITNESSES);
+        assert_eq!(kept(&graph).len(), WITNESSES);
+        add(&mut graph, witness(30, ids[1]), &sets);
+        assert!(kept(&graph).iter().any(|kept| kept.thread == 30), "one that is guarded more made room");
+        assert_eq!(kept(&graph).len(), WITNESSES);
     }
 
     #[test]
     fn the_first_witness_stays_and_the_latest_takes_the_place_of_the_oldest() {
         let sets = HeldSets::default();
-        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
         let at = |number| Witness { segment: SegmentId::from_u32(number), ..witness(number, HeldSetId::ALONE) };
-        let mut kept = vec![(kind, at(1))];
-        assert!((2..=9).all(|number| offer(&mut kept, kind, at(number), &sets)));
-        let mut numbers: Vec<u32> = kept.iter().map(|(_, kept)| kept.thread).collect();
+        let mut graph = dependency(at(1));
+        assert!((2..=9).all(|number| add(&mut graph, at(number), &sets)));
+        let mut numbers: Vec<u32> = kept(&graph).iter().map(|kept| kept.thread).collect();
         assert_eq!(numbers[0], 1);
         numbers.sort_unstable();
         assert_eq!(numbers, [1, 7, 8, 9]);
-        assert!(!offer(&mut kept, kind, at(6), &sets), "it would take turns with those that are kept");
+        assert!(!add(&mut graph, at(6), &sets), "it would take turns with those that are kept");
     }
 }

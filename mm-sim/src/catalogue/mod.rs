@@ -3,13 +3,15 @@
 //! A [`Pair`] is data: the same machine and the same actors under two sets of rules, those of the kernel that had the bug
 //! and those of the kernel that had it no more. Where no kernel release has exactly the bug, the rules carry a [`Bug`].
 //! One file a family, under the ids of the history: `vma_lock` (V), `page_tables` (K: khugepaged; M: moving and freeing),
-//! `waiting` (R), `address_space` (what system calls do to an address space); `stage` has the actors that many of them need.
+//! `hugetlb` (H, and M1, M2, F3: classes of its own), `waiting` (R), `address_space` (what system calls do to an address
+//! space); `stage` has the actors that many of them need.
 //!
 //! To add a pair: an entry in the file of its family, and a `build` beside it that says who does what. An operation that
 //! has to go wrong asks the protocol ([`Protocol::has`]) and its bug gets a name in `bug.rs`.
 
 mod address_space;
 mod gup;
+mod hugetlb;
 mod page_tables;
 mod stage;
 mod userfaultfd;
@@ -55,8 +57,15 @@ pub struct Pair {
 }
 
 /// The families, in the order of `mm-sim list`.
-const FAMILIES: &[&[Pair]] =
-    &[vma_lock::PAIRS, address_space::PAIRS, page_tables::PAIRS, waiting::PAIRS, gup::PAIRS, userfaultfd::PAIRS];
+const FAMILIES: &[&[Pair]] = &[
+    vma_lock::PAIRS,
+    address_space::PAIRS,
+    page_tables::PAIRS,
+    hugetlb::PAIRS,
+    waiting::PAIRS,
+    gup::PAIRS,
+    userfaultfd::PAIRS,
+];
 
 /// Returns all pairs.
 pub fn all() -> impl Iterator<Item = &'static Pair> {

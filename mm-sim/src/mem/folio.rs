@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{AddressSpace, AnonVma, HUGE_PAGES};
 use crate::{
-    classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE},
+    classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB},
     finding::Invariant,
     sched,
     sync::FolioLock,
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum FolioKind {
     Anon,
     File,
+    /// A huge page of the pool, in the cache of a hugetlbfs file or private to its mappings.
+    Hugetlb,
 }
 
 /// Where a folio belongs.
@@ -42,6 +44,8 @@ pub(crate) struct Folio {
     pub(crate) mlocked: AtomicBool,
     /// It may be dropped while it is clean (MADV_FREE).
     pub(crate) lazyfree: AtomicBool,
+    /// A huge page that was taken out of the pool as a promise, and is not yet what it was promised for.
+    pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
     /// Who writes to it past all page tables; each has a reference too.
@@ -55,7 +59,11 @@ pub(crate) struct Folio {
 impl Folio {
     /// A folio of `pages` zero pages with one reference.
     pub(crate) fn new(pfn: u64, kind: FolioKind, pages: u64) -> Self {
-        let class = if kind == FolioKind::Anon { &FOLIO_LOCK_ANON } else { &FOLIO_LOCK_FILE };
+        let class = match kind {
+            FolioKind::Anon => &FOLIO_LOCK_ANON,
+            FolioKind::File => &FOLIO_LOCK_FILE,
+            FolioKind::Hugetlb => &FOLIO_LOCK_HUGETLB,
+        };
         Self {
             pfn,
             kind,
@@ -64,6 +72,7 @@ impl Folio {
             uptodate: AtomicBool::new(false),
             mlocked: AtomicBool::new(false),
             lazyfree: AtomicBool::new(false),
+            is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
             pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),

@@ -2,10 +2,10 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PageTable, Slot, Vma};
+use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
 use crate::{
     machine::Machine,
-    op::{huge_pmd, mmu_notifier},
+    op::{huge_pmd, hugetlb::unmap, mmu_notifier},
 };
 
 /// Folios and tables that wait for the flush.
@@ -34,8 +34,11 @@ impl Gather {
         });
     }
 
-    /// Empties all entries of a range: of pages that are there, and of those that are elsewhere.
-    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
+    /// Empties all entries of a VMA that ends: of pages that are there, and of those that are elsewhere.
+    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
+        if vma.is_hugetlb() {
+            return unmap::zap_final(m, mm, vma, range, self);
+        }
         huge_pmd::split_edges(m, mm, vma, &range);
         let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
@@ -62,6 +65,14 @@ impl Gather {
         mm.rss.fetch_sub(pages as i64, Relaxed);
         self.flush.push((mm.id, page..page + pages));
         self.folios.push((folio.clone(), old.is_dirty()));
+    }
+
+    /// Empties one entry of hugetlbfs, under its lock. Its pages count as no process's own.
+    pub(crate) fn take_hugetlb(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
+        slot.store(Entry::NONE);
+        folio.unmap();
+        self.flush.push((mm.id, addr / PAGE_SIZE..(addr + PMD_SIZE) / PAGE_SIZE));
+        self.folios.push((folio.clone(), false));
     }
 
     /// Flushes and frees.

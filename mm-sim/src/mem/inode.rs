@@ -10,8 +10,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::AddressSpace;
-use crate::{classes::I_RWSEM, sched, sync::RwSem};
+use super::{AddressSpace, ResvMap};
+use crate::{
+    classes::{HUGETLBFS_I_RWSEM, I_RWSEM},
+    sched,
+    sync::RwSem,
+};
 
 /// A file.
 pub(crate) struct Inode {
@@ -22,6 +26,8 @@ pub(crate) struct Inode {
     pub(crate) is_measured: AtomicBool,
     /// What it has measured last.
     pub(crate) digest: AtomicU64,
+    /// Which of its pages are reserved, if it is one of hugetlbfs.
+    pub(crate) hugetlb: Option<Arc<ResvMap>>,
     size: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
 }
@@ -38,9 +44,33 @@ impl Inode {
             mapping: AddressSpace::new(id),
             is_measured,
             digest,
+            hugetlb: None,
             size,
             disk: Mutex::default(),
         })
+    }
+
+    /// An empty file of hugetlbfs, with a class of its own for i_mmap or not.
+    pub(crate) fn hugetlbfs(id: u64, own_class: bool) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            i_rwsem: RwSem::new(&HUGETLBFS_I_RWSEM, ("file", id)),
+            mapping: AddressSpace::hugetlbfs(id, own_class),
+            is_measured: AtomicBool::new(false),
+            digest: AtomicU64::new(0),
+            hugetlb: Some(Arc::new(ResvMap::new(id))),
+            size: AtomicU64::new(0),
+            disk: Mutex::default(),
+        })
+    }
+
+    /// Returns which of its pages are reserved.
+    ///
+    /// # Panics
+    ///
+    /// If it is no file of hugetlbfs.
+    pub(crate) fn resv_map(&self) -> &Arc<ResvMap> {
+        self.hugetlb.as_ref().expect("only operations of hugetlbfs ask")
     }
 
     /// Returns the size, in pages.
@@ -51,9 +81,15 @@ impl Inode {
     /// Sets the size, in pages.
     pub(crate) fn set_size(&self, pages: u64) {
         let shrinks = pages < self.size();
-        let holds = self.i_rwsem.is_mine_to_write() && (!shrinks || self.mapping.invalidate_lock.is_mine_to_write());
+        let holds = self.i_rwsem.is_mine_to_write() && (!shrinks || self.is_settled());
         sched::must_hold(holds, || format!("file {} gets a new size without its locks", self.id));
         self.size.store(pages, Relaxed);
+    }
+
+    /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their
+    /// mutex, and who cuts a file takes them all.
+    fn is_settled(&self) -> bool {
+        self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
     }
 
     /// Reads a page from disk.

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use lockdep::LockClass;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Folio, HUGE_PAGES, Intervals};
 use crate::{
-    classes::{I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK},
+    classes::{HUGETLBFS_I_MMAP_RWSEM, I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK},
     sched,
     sync::{RwSem, SpinLock},
 };
@@ -23,8 +24,18 @@ pub(crate) struct AddressSpace {
 
 impl AddressSpace {
     pub(crate) fn new(file: u64) -> Arc<Self> {
+        Self::with_i_mmap(file, &I_MMAP_RWSEM)
+    }
+
+    /// That of a hugetlbfs file. `own_class` is how it has been since 3.11: while it is walked a page table may be
+    /// allocated, which nobody may do under the lock of another file.
+    pub(crate) fn hugetlbfs(file: u64, own_class: bool) -> Arc<Self> {
+        Self::with_i_mmap(file, if own_class { &HUGETLBFS_I_MMAP_RWSEM } else { &I_MMAP_RWSEM })
+    }
+
+    fn with_i_mmap(file: u64, class: &'static LockClass) -> Arc<Self> {
         let owner = ("file", file);
-        let i_mmap_rwsem = RwSem::new(&I_MMAP_RWSEM, owner);
+        let i_mmap_rwsem = RwSem::new(class, owner);
         Arc::new(Self {
             file,
             i_mmap: Mutex::new(Intervals::under(&i_mmap_rwsem)),

@@ -96,15 +96,25 @@ impl Memory {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
+        if self.forget_folio(folio) {
+            self.give(folio.pages());
+        }
+    }
+
+    /// Forgets a huge page that goes back to the pool. Returns whether it was there.
+    pub(crate) fn forget_folio(&self, folio: &Folio) -> bool {
         if folio.maps() != 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} is freed while it is mapped", folio.pfn));
         }
         if folio.is_pinned() {
             sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
         }
-        if self.folios.remove(&folio.pfn).is_some() {
-            self.free.fetch_add(folio.pages() as i64, Relaxed);
-        }
+        self.folios.remove(&folio.pfn).is_some()
+    }
+
+    /// Gives back pages that were taken.
+    pub(crate) fn give(&self, pages: u64) {
+        self.free.fetch_add(pages as i64, Relaxed);
     }
 
     /// Frees a table; `by` is the operation that does it.

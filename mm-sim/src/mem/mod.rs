@@ -8,12 +8,14 @@
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * `hugetlb`: the pool of huge pages and the files made of them.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
 mod anon_vma;
 mod entry;
 mod folio;
 mod gather;
+mod hugetlb;
 mod inode;
 mod intervals;
 mod lru;
@@ -34,6 +36,7 @@ pub(crate) use anon_vma::AnonVma;
 pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
+pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};
 pub(crate) use inode::Inode;
 pub(crate) use intervals::Intervals;
 pub(crate) use lru::Lru;
@@ -54,5 +57,7 @@ pub(crate) use walk::{PteMap, Slot};
 pub const PAGE_SIZE: u64 = 4096;
 /// What one entry of the PMD level covers, in bytes.
 pub const PMD_SIZE: u64 = PAGE_SIZE * ENTRIES as u64;
+/// What a table of the PMD level covers, in bytes: what processes share of the page tables of hugetlbfs.
+pub const PUD_SIZE: u64 = PMD_SIZE * ENTRIES as u64;
 /// Pages in a huge folio.
 pub(crate) const HUGE_PAGES: u64 = ENTRIES as u64;

@@ -8,7 +8,7 @@
 
 use std::sync::{
     OnceLock,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -66,6 +66,8 @@ pub(crate) struct PageTable {
     /// The pte lock or the pmd lock; the levels above are under the mm's page_table_lock.
     pub(crate) lock: SpinLock,
     entries: Box<[AtomicU64]>,
+    /// Processes that use it besides the first one: only tables of hugetlbfs are shared.
+    pub(crate) shares: AtomicI64,
     bus: Mutex<()>,
     freed: OnceLock<String>,
 }
@@ -75,7 +77,7 @@ impl PageTable {
         let class = if level == Level::Pte { &PTE_LOCK } else { &PMD_LOCK };
         let entries = (0..ENTRIES).map(|_| AtomicU64::new(0)).collect();
         let lock = SpinLock::new(class, (level.as_str(), id));
-        Self { id, level, lock, entries, bus: Mutex::default(), freed: OnceLock::new() }
+        Self { id, level, lock, entries, shares: AtomicI64::new(0), bus: Mutex::default(), freed: OnceLock::new() }
     }
 
     /// Reads an entry.
@@ -108,6 +110,11 @@ impl PageTable {
     /// Sets bits of an entry, as the hardware does on an access. The caller has the bus.
     pub(crate) fn touch(&self, index: usize, entry: Entry) {
         self.entries[index].fetch_or(entry.bits(), Relaxed);
+    }
+
+    /// Returns whether several processes use it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shares.load(Relaxed) > 0
     }
 
     /// Returns the entries that are not empty.

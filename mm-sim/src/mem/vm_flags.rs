@@ -13,6 +13,8 @@ pub(crate) struct VmFlags {
     pub(crate) growsdown: bool,
     /// Its pages are huge ones of hugetlbfs.
     pub(crate) hugetlb: bool,
+    /// Nothing is promised to it: only hugetlbfs promises anything.
+    pub(crate) noreserve: bool,
     /// KSM may merge its pages.
     pub(crate) mergeable: bool,
     /// It asks for huge pages.
@@ -36,6 +38,7 @@ impl VmFlags {
         locked: false,
         growsdown: false,
         hugetlb: false,
+        noreserve: false,
         mergeable: false,
         huge: false,
         nohuge: false,

@@ -16,7 +16,7 @@ use std::{
 use lockdep::Acquire;
 use parking_lot::Mutex;
 
-use super::{AnonVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
+use super::{AnonVma, HugetlbVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
 use crate::{
     classes::VM_LOCK,
     finding::Invariant,
@@ -38,6 +38,9 @@ pub(crate) struct Vma {
     pub(crate) detached: AtomicBool,
     /// In the interval tree of its file.
     pub(crate) is_file_linked: AtomicBool,
+    /// What it has besides if it is one of hugetlbfs.
+    pub(crate) hugetlb: HugetlbVma,
+    is_freed: AtomicBool,
     flags: Mutex<VmFlags>,
     policy: Mutex<Option<Arc<Policy>>>,
     uffd: Mutex<Option<Arc<Userfaultfd>>>,
@@ -66,6 +69,8 @@ impl Vma {
             lock: RwSem::new(&VM_LOCK, ("vma", id)),
             detached: AtomicBool::new(false),
             is_file_linked: AtomicBool::new(false),
+            hugetlb: HugetlbVma::default(),
+            is_freed: AtomicBool::new(false),
             flags: Mutex::new(flags),
             policy: Mutex::default(),
             uffd: Mutex::default(),
@@ -94,6 +99,23 @@ impl Vma {
         self.check_write_locked("gets another memory policy");
         if let Some(old) = std::mem::replace(&mut *self.policy.lock(), policy) {
             old.free();
+        }
+    }
+
+    /// Returns whether its pages are huge ones of hugetlbfs.
+    pub(crate) fn is_hugetlb(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.hugetlb.is_some())
+    }
+
+    /// It is freed now.
+    pub(crate) fn free(&self) {
+        self.is_freed.store(true, Relaxed);
+    }
+
+    /// Checks that it has not been freed.
+    pub(crate) fn check_not_freed(&self, what: &str) {
+        if self.is_freed.load(Relaxed) {
+            sched::finding(Invariant::VmaUsedAfterFree, format!("vma {} {what} after it was freed", self.id));
         }
     }
 

@@ -99,8 +99,19 @@ impl Mm {
     /// Returns the PMD entry for `addr`, making the tables above it.
     #[inline(never)]
     pub(crate) fn pmd_alloc(&self, m: &Machine, addr: u64) -> Result<Slot, OutOfMemory> {
+        self.alloc_down(m, addr, Level::Pmd)
+    }
+
+    /// Returns the entry for `addr` that leads to a PMD table, making the tables above it.
+    #[inline(never)]
+    pub(crate) fn pud_alloc(&self, m: &Machine, addr: u64) -> Result<Slot, OutOfMemory> {
+        self.alloc_down(m, addr, Level::Pud)
+    }
+
+    #[inline(always)]
+    fn alloc_down(&self, m: &Machine, addr: u64, last: Level) -> Result<Slot, OutOfMemory> {
         let mut slot = Slot::new(self.pgd.clone(), addr);
-        for level in [Level::Pud, Level::Pmd] {
+        for level in [Level::Pud, Level::Pmd].into_iter().filter(|&level| level >= last) {
             if slot.load().is_none() {
                 let new = m.alloc_table(level)?;
                 let _page_table_lock = self.page_table_lock.lock();

@@ -38,6 +38,8 @@ pub(super) struct Page {
     /// What it will allow, when that is being changed.
     pub(super) becomes: Option<Access>,
     pub(super) settled: bool,
+    /// A private copy may be lost or not: nothing is known before the next store.
+    pub(super) vague: bool,
     /// System calls under way that throw away what is in it.
     pub(super) discards: u32,
     /// What it may hold, if that is not certain; `None` is what a page has that nobody has written to.
@@ -48,7 +50,16 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(source: Source, access: Access) -> Self {
-        Self { source, access, becomes: None, settled: false, discards: 0, maybe: Vec::new(), lazy: false }
+        Self {
+            source,
+            access,
+            becomes: None,
+            settled: false,
+            vague: false,
+            discards: 0,
+            maybe: Vec::new(),
+            lazy: false,
+        }
     }
 
     /// Returns the value of its own, or `None` if it has none, or is nobody's to lose.
@@ -66,6 +77,10 @@ impl Page {
             Source::File { private: Some(copy), .. } => *copy = value,
             Source::File { private: None, .. } => {}
         }
+    }
+
+    pub(super) fn blur(&mut self) {
+        self.vague = matches!(self.source, Source::File { private: Some(_), .. });
     }
 
     /// It may lose its value.

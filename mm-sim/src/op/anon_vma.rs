@@ -13,20 +13,25 @@ use crate::{
     sched,
 };
 
-/// Sees to it that the VMA has an anon_vma. A fault under the VMA lock may only try the mmap lock for that.
+/// Sees to it that the VMA of a fault has an anon_vma.
 #[inline(never)]
 pub(crate) fn vmf_anon_prepare(m: &Machine, fault: &VmFault<'_>) -> Result<(), Outcome> {
-    let has_one = || fault.vma.anon_vma.lock().is_some();
+    anon_prepare(m, fault.mm, &fault.vma, fault.under_vma_lock)
+}
+
+/// The same for any VMA. A fault under the VMA lock may only try the mmap lock for that.
+pub(crate) fn anon_prepare(m: &Machine, mm: &Mm, vma: &Arc<Vma>, under_vma_lock: bool) -> Result<(), Outcome> {
+    let has_one = || vma.anon_vma.lock().is_some();
     if has_one() {
         return Ok(());
     }
-    if !fault.under_vma_lock || m.protocol.has(Bug::AnonVmaCheckedEarly) {
-        anon_vma_prepare(m, fault.mm, &fault.vma);
+    if !under_vma_lock || m.protocol.has(Bug::AnonVmaCheckedEarly) {
+        anon_vma_prepare(m, mm, vma);
         return Ok(());
     }
     let allowed = m.protocol.anon_vma_under_vma_lock;
-    let Some(_mmap) = allowed.then(|| fault.mm.mmap_lock.try_read()).flatten() else { return Err(Outcome::Retry) };
-    anon_vma_prepare(m, fault.mm, &fault.vma);
+    let Some(_mmap) = allowed.then(|| mm.mmap_lock.try_read()).flatten() else { return Err(Outcome::Retry) };
+    anon_vma_prepare(m, mm, vma);
     Ok(())
 }
 

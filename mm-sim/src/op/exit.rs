@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{mmu_notifier, pgtables};
+use super::{mmu_notifier, munmap, pgtables};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -25,7 +25,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
         let _mmap = mm.mmap_lock.read();
         mm.all().iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     }
-    {
+    let vmas = {
         let locked = mm.mmap_write_lock();
         let vmas = mm.all();
         for vma in &vmas {
@@ -35,8 +35,10 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
         pgtables::free_pgtables(m, mm, &vmas, 0..crate::mem::Level::Pgd.table_size(), &(0..u64::MAX), &mut gather);
         mm.vmas.lock().clear();
         drop(locked);
-    }
+        vmas
+    };
     gather.finish(m);
+    vmas.iter().for_each(|vma| munmap::remove_vma(m, vma));
     check_counts(mm);
     m.free_table(&mm.pgd);
     m.mms.lock().remove(&mm.id);

@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, stack, write_fault};
+use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, stack, write_fault};
 use crate::{
     Bug,
     machine::Machine,
@@ -83,9 +83,11 @@ pub(crate) fn do_user_addr_fault(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bo
         && locked.vma.flags().allows(write)
     {
         m.stats.faults_under_vma_lock.add(1);
-        match handle_mm_fault(m, mm, &locked.vma, page, write, true) {
+        let vma = locked.vma.clone();
+        let mut locked = Some(locked);
+        match handle_mm_fault(m, mm, &vma, page, write, &mut locked) {
             Outcome::Retry => m.stats.faults_retried.add(1),
-            Outcome::Userfault => return wait_for_user(locked.vma.uffd(), locked),
+            Outcome::Userfault => return wait_for_user(vma.uffd(), locked),
             outcome => return to_result(outcome),
         }
     }
@@ -99,7 +101,7 @@ fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> R
     if !vma.flags().allows(write) {
         return Err(access::signal(m, mm, addr, write, Signal::Segv));
     }
-    match handle_mm_fault(m, mm, &vma, addr, write, false) {
+    match handle_mm_fault(m, mm, &vma, addr, write, &mut None) {
         Outcome::Userfault => wait_for_user(vma.uffd(), mmap),
         outcome => to_result(outcome),
     }
@@ -113,7 +115,7 @@ pub(crate) fn fixup_user_fault(
     addr: u64,
     write: bool,
 ) -> Result<(), Signal> {
-    match handle_mm_fault(m, mm, vma, addr, write, false) {
+    match handle_mm_fault(m, mm, vma, addr, write, &mut None) {
         Outcome::Userfault => wait_for_user(vma.uffd(), mmap),
         outcome => to_result(outcome),
     }
@@ -144,6 +146,9 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     if vma.file.is_some() && m.protocol.file_faults == FileFaults::MmapLock {
         return None;
     }
+    if vma.is_hugetlb() && !m.protocol.hugetlb_under_vma_lock {
+        return None;
+    }
     if vma.uffd().is_some() && m.protocol.userfault == UserfaultLocks::MmapLock {
         return None;
     }
@@ -157,9 +162,20 @@ fn lock_vma_under_rcu(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<VmaReadGua
     (still_ready && is_there).then_some(locked)
 }
 
-/// Handles a fault on a VMA that is kept in place by the VMA lock or the mmap lock.
+/// Handles a fault on a VMA that is kept in place by the VMA lock, which is `vma_lock` then, or by the mmap lock.
 #[inline(never)]
-fn handle_mm_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, write: bool, under_vma_lock: bool) -> Outcome {
+fn handle_mm_fault(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    vma: &Arc<Vma>,
+    addr: u64,
+    write: bool,
+    vma_lock: &mut Option<VmaReadGuard>,
+) -> Outcome {
+    if vma.is_hugetlb() {
+        return hugetlb::fault::hugetlb_fault(m, mm, vma, addr, write, vma_lock);
+    }
+    let under_vma_lock = vma_lock.is_some();
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
     let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };

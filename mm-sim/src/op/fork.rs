@@ -10,8 +10,9 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, mmu_notifier};
+use super::{anon_vma, hugetlb, mmu_notifier};
 use crate::{
+    Bug,
     machine::Machine,
     mem::{
         Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
@@ -65,6 +66,10 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
     m.might_reclaim(); // vm_area_dup()
     let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
     copy.init_for_fork();
+    let is_late = m.protocol.has(Bug::HugetlbLockAfterImap);
+    if !is_late {
+        hugetlb::mmap::hugetlb_dup_vma_private(m, vma, &copy);
+    }
     anon_vma::anon_vma_fork(m, vma, &copy);
     child.insert(&copy);
     if let Some(file) = &copy.file {
@@ -72,15 +77,22 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         file.mapping.i_mmap.lock().insert(&copy);
         copy.is_file_linked.store(true, Relaxed);
     }
-    copy_page_range(m, parent, child, vma, &copy)
+    let copied = copy_page_range(m, parent, child, vma, &copy);
+    if is_late {
+        hugetlb::mmap::hugetlb_dup_vma_private(m, vma, &copy);
+    }
+    copied
 }
 
 #[inline(never)]
-fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), OutOfMemory> {
+fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Arc<Vma>, copy: &Vma) -> Result<(), OutOfMemory> {
     let range = vma.range();
     if vma.anon_vma.lock().is_none() {
         // Nothing private in it: the child faults it in from the file, or as zeros.
         return Ok(());
+    }
+    if vma.is_hugetlb() {
+        return hugetlb::copy::copy_hugetlb_page_range(m, (parent, vma), child);
     }
     let _told = mmu_notifier::invalidate_range_start(m, parent, &range);
     let mut addr = range.start;

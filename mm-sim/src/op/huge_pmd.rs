@@ -24,7 +24,7 @@ pub(crate) fn split_for_fault(fault: &VmFault<'_>) {
 #[inline(never)]
 pub(crate) fn vma_adjust_trans_huge(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) {
     let is_huge = || mm.slot(m, addr, Level::Pmd).is_some_and(|pmd| pmd.load().is_page());
-    if !addr.is_multiple_of(PMD_SIZE) && is_huge() {
+    if !vma.is_hugetlb() && !addr.is_multiple_of(PMD_SIZE) && is_huge() {
         split_huge_pmd(m, mm, vma, addr);
     }
 }

@@ -57,7 +57,7 @@ fn apply_vma_lock_flags(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, locked: b
 #[inline(never)]
 fn mlock_fixup(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, part: &Range<u64>, locked: bool) {
     let old = vma.flags();
-    if old.locked == locked || old.hugetlb {
+    if old.locked == locked || vma.is_hugetlb() {
         return;
     }
     let pages = ((part.end - part.start) / PAGE_SIZE) as i64;

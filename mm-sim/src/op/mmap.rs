@@ -8,10 +8,10 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{ima, vma::merge};
+use super::{hugetlb, ima, vma::merge};
 use crate::{
     machine::Machine,
-    mem::{Inode, Mm, PAGE_SIZE, VmFlags, Vma},
+    mem::{Inode, Mm, PAGE_SIZE, PMD_SIZE, PUD_SIZE, VmFlags, Vma},
     model::{Access, Backing},
     protocol::MmapMark,
     sched,
@@ -30,7 +30,7 @@ pub(crate) struct Request {
     pub(crate) file: Option<(Arc<Inode>, u64)>,
 }
 
-/// Maps. Returns the address, or `None` if something is mapped there already.
+/// Maps. Returns the address, or `None` if something is mapped there already, or the pool cannot promise the huge pages.
 #[inline(never)]
 pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     let _scope = sched::scope("mmap");
@@ -38,7 +38,12 @@ pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
         ima::security_mmap_file(m, file);
     }
     let locked = mm.mmap_write_lock();
-    let addr = request.addr.unwrap_or_else(|| get_unmapped_area(mm));
+    let is_hugetlb = request.file.as_ref().is_some_and(|(file, _)| file.hugetlb.is_some());
+    let free = || match is_hugetlb {
+        true => get_unmapped_area_hugetlb(mm, request.pages * PAGE_SIZE),
+        false => get_unmapped_area(mm),
+    };
+    let addr = request.addr.unwrap_or_else(free);
     let mapped = do_mmap(m, mm, addr, request);
     drop(locked);
     mapped
@@ -52,10 +57,12 @@ pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) ->
     }
     let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
     m.model.map(mm.id, pages.clone(), backing(&request), access_of(request.flags));
-    if request.flags.locked {
-        mm.account_locked(request.pages as i64);
+    let locked = if request.flags.locked { request.pages as i64 } else { 0 };
+    if !mmap_region(m, mm, &range, request) {
+        m.model.unmap(mm.id, pages);
+        return None;
     }
-    mmap_region(m, mm, &range, request);
+    mm.account_locked(locked);
     m.model.settle(mm.id, pages);
     Some(addr)
 }
@@ -63,7 +70,13 @@ pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) ->
 pub(crate) fn get_unmapped_area(mm: &Mm) -> u64 {
     let end = mm.all().last().map_or(MMAP_BASE, |vma| vma.range().end.max(MMAP_BASE));
     // One table is left free, so that mappings do not share their page tables.
-    (end + crate::mem::PMD_SIZE).next_multiple_of(crate::mem::PMD_SIZE)
+    (end + PMD_SIZE).next_multiple_of(PMD_SIZE)
+}
+
+/// Returns a free place for a mapping of huge pages: one that has a 1 GiB begins at one, so that its tables can be shared.
+pub(crate) fn get_unmapped_area_hugetlb(mm: &Mm, len: u64) -> u64 {
+    let align = if len >= PUD_SIZE { PUD_SIZE } else { PMD_SIZE };
+    get_unmapped_area(mm).next_multiple_of(align)
 }
 
 /// What the model is told of flags.
@@ -74,22 +87,29 @@ pub(crate) const fn access_of(flags: VmFlags) -> Access {
 fn backing(request: &Request) -> Backing {
     match &request.file {
         None => Backing::Anon,
+        Some((file, index)) if file.hugetlb.is_some() => {
+            Backing::Hugetlb { file: file.id, index: *index, shared: request.flags.shared }
+        }
         Some((file, index)) => Backing::File { file: file.id, index: *index, shared: request.flags.shared },
     }
 }
 
 #[inline(never)]
-fn mmap_region(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, request: Request) {
+fn mmap_region(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, request: Request) -> bool {
     let (file, pgoff) = request.file.map_or((None, range.start / PAGE_SIZE), |(file, pgoff)| (Some(file), pgoff));
     if merge::vma_expand(m, mm, range, pgoff, request.flags, file.as_ref()).is_some() {
-        return;
+        return true;
     }
     m.might_reclaim(); // vm_area_alloc()
     let vma = Vma::new(m.new_id(), mm, range.clone(), pgoff, request.flags, file);
     if mm.protocol.mmap_mark == MmapMark::BeforeImap {
         vma.vma_start_write(mm);
     }
+    if vma.is_hugetlb() && !hugetlb::mmap::hugetlbfs_file_mmap(m, &vma) {
+        return false;
+    }
     vma_link(mm, &vma);
+    true
 }
 
 #[inline(never)]

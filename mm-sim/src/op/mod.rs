@@ -7,6 +7,7 @@
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
+//! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
@@ -31,6 +32,7 @@ pub(crate) mod gup;
 pub(crate) mod gup_fast;
 pub(crate) mod hole;
 pub(crate) mod huge_pmd;
+pub(crate) mod hugetlb;
 pub(crate) mod ima;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
@@ -44,6 +46,7 @@ pub(crate) mod mremap;
 pub(crate) mod msync;
 pub(crate) mod munmap;
 pub(crate) mod pgtables;
+pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod remap_file_pages;
 pub(crate) mod retract;

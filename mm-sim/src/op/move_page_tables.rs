@@ -8,7 +8,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::mmu_notifier;
+use super::{hugetlb, mmu_notifier};
 use crate::{
     Bug,
     machine::Machine,
@@ -27,6 +27,9 @@ pub(crate) fn move_page_tables(
 ) -> Result<(), OutOfMemory> {
     let _scope = sched::scope("move_page_tables");
     let (old, new) = (from.1, to.1);
+    if from.0.is_hugetlb() {
+        return hugetlb::move_tables::move_hugetlb_page_tables(m, mm, (from.0, old), new);
+    }
     let _told = mmu_notifier::invalidate_range_start(m, mm, &old);
     let pages = old.start / PAGE_SIZE..old.end / PAGE_SIZE;
     let mut addr = old.start;

@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{mmu_notifier, vma::modify};
+use super::{hugetlb, mmu_notifier, vma::modify};
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
@@ -19,6 +19,9 @@ use crate::{
 pub(crate) fn mprotect(m: &Machine, mm: &Arc<Mm>, range: Range<u64>, access: Access) -> bool {
     let _scope = sched::scope("mprotect");
     let _mmap = mm.mmap_write_lock();
+    if ![range.start, range.end].into_iter().all(|border| hugetlb::mmap::may_split(mm, border)) {
+        return false;
+    }
     let mut addr = range.start;
     while addr < range.end {
         let Some(vma) = mm.find(addr) else { return false };
@@ -45,7 +48,10 @@ fn mprotect_fixup(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, part: &Range<u64>, 
 
 /// Takes from the entries of a range what the VMA does not allow, and flushes.
 #[inline(never)]
-fn change_protection(m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>, allowed: VmFlags) {
+fn change_protection(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: &Range<u64>, allowed: VmFlags) {
+    if vma.is_hugetlb() {
+        return hugetlb::protect::hugetlb_change_protection(m, mm, vma, range, allowed);
+    }
     let _told = mmu_notifier::invalidate_range_start(m, mm, range);
     mm.walk(m, vma, range.clone(), &mut |slot, _, entry| {
         if entry.is_page() {

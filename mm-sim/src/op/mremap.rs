@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, mmap, move_page_tables::move_page_tables, munmap, userfaultfd};
+use super::{anon_vma, hugetlb, mmap, move_page_tables::move_page_tables, munmap, userfaultfd};
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
@@ -34,6 +34,10 @@ pub(crate) fn mremap(m: &Machine, mm: &Arc<Mm>, old: Range<u64>, leave: Leave) -
     if leave == Leave::Empty && (vma.file.is_some() || vma.range() != old) {
         return None;
     }
+    if vma.is_hugetlb() && (leave == Leave::Empty || vma.range() != old) {
+        // The promises of a private mapping go along with it, all or none.
+        return None;
+    }
     move_vma(m, mm, &vma, old, leave)
 }
 
@@ -45,7 +49,9 @@ fn move_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: Range<u64>, leave: L
     m.model.unsettle(mm.id, pages.clone());
     let copy = copy_vma(m, mm, vma, &old);
     let new = copy.range();
-    if move_page_tables(m, mm, (vma, old.clone()), (&copy, new.start)).is_err() {
+    let moved = move_page_tables(m, mm, (vma, old.clone()), (&copy, new.start));
+    hugetlb::mmap::clear_vma_resv(if moved.is_ok() { vma } else { &copy });
+    if moved.is_err() {
         // What has been moved goes back; that needs no new table.
         let _moved = move_page_tables(m, mm, (&copy, new.clone()), (vma, old.start));
         munmap::do_munmap(m, mm, new);
@@ -74,12 +80,16 @@ fn leave_empty(mm: &Mm, vma: &Arc<Vma>) {
 #[inline(never)]
 fn copy_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: &Range<u64>) -> Arc<Vma> {
     m.might_reclaim(); // vm_area_dup()
-    let start = mmap::get_unmapped_area(mm) + old.start % crate::mem::PMD_SIZE;
+    let start = match vma.is_hugetlb() {
+        true => mmap::get_unmapped_area_hugetlb(mm, old.end - old.start),
+        false => mmap::get_unmapped_area(mm) + old.start % crate::mem::PMD_SIZE,
+    };
     // Anonymous memory that nobody has touched yet is as good as new.
     let untouched = vma.file.is_none() && vma.anon_vma.lock().is_none();
     let pgoff = if untouched { start / PAGE_SIZE } else { vma.pgoff_of(old.start) };
     let copy = vma.like(m.new_id(), mm, start..start + (old.end - old.start), pgoff);
     anon_vma::clone_chain(m, vma, &copy);
+    hugetlb::mmap::hugetlb_vm_op_open(m, vma, &copy);
     copy.vma_start_write(mm);
     if let Some(file) = &copy.file {
         let _i_mmap = file.mapping.i_mmap_rwsem.write();

@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{pgtables, userfaultfd, vma::split::split_at};
+use super::{hugetlb, pgtables, userfaultfd, vma::split::split_at};
 use crate::{
     Bug,
     machine::Machine,
@@ -57,9 +57,13 @@ struct TakenOut {
     gap: Range<u64>,
 }
 
-/// Takes a range out of the VMA tree. `None` if nothing is mapped there.
+/// Takes a range out of the VMA tree. `None` if nothing is mapped there, or a border is inside of a page of hugetlbfs.
 fn take_out(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> Option<TakenOut> {
-    [range.start, range.end].into_iter().for_each(|border| split_at(m, mm, border));
+    let borders = [range.start, range.end];
+    if !borders.into_iter().all(|border| hugetlb::mmap::may_split(mm, border)) {
+        return None;
+    }
+    borders.into_iter().for_each(|border| split_at(m, mm, border));
     let vmas = mm.find_all(range);
     let mapped = vmas.first()?.range().start..vmas.last()?.range().end;
     m.model.unsettle(mm.id, mapped.start / PAGE_SIZE..mapped.end / PAGE_SIZE);
@@ -72,6 +76,7 @@ impl TakenOut {
     fn unmap(self, m: &Machine, mm: &Mm) {
         let pages = self.range.start / PAGE_SIZE..self.range.end / PAGE_SIZE;
         unmap_region(m, mm, &self.vmas, self.range, &self.gap);
+        self.vmas.iter().for_each(|vma| remove_vma(m, vma));
         m.model.unmap(mm.id, pages);
     }
 }
@@ -92,4 +97,10 @@ fn unmap_region(m: &Machine, mm: &Mm, vmas: &[Arc<Vma>], range: Range<u64>, gap:
     vmas.iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     pgtables::free_pgtables(m, mm, vmas, range, gap, &mut gather);
     gather.finish(m);
+}
+
+/// Frees a VMA that is in no tree any more.
+pub(crate) fn remove_vma(m: &Machine, vma: &Arc<Vma>) {
+    hugetlb::mmap::hugetlb_vm_op_close(m, vma);
+    m.free_vma(vma);
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::anon_vma;
+use super::{anon_vma, hugetlb::share};
 use crate::{
     Bug,
     finding::Invariant,
@@ -65,7 +65,8 @@ fn free_range(
     for (index, entry) in used {
         let (start, end) = (base + index as u64 * size, base + (index as u64 + 1) * size);
         let Some(id) = entry.as_table().filter(|_| start < range.end && range.start < end) else { continue };
-        if let Some(below) = m.memory.table(id).filter(|below| below.level > Level::Pte) {
+        let is_own = |below: &Arc<PageTable>| below.level > Level::Pte && !below.is_shared();
+        if let Some(below) = m.memory.table(id).filter(is_own) {
             free_range(m, mm, &below, start, range, gap, gather);
         }
         if gap.start <= start && end <= gap.end {
@@ -88,6 +89,9 @@ fn take_table(m: &Machine, mm: &Mm, slot: &Slot, gather: &mut Gather) {
     slot.store_unlocked(Entry::NONE);
     m.tlb.await_accesses();
     mm.tables.fetch_sub(1, Relaxed);
+    if table.is_shared() {
+        return share::leave_table(m, &table);
+    }
     gather.tables.push(table);
 }
 

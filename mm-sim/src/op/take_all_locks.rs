@@ -1,15 +1,16 @@
 //! `mm_take_all_locks`: keeps everybody away from the memory of a process.
 //!
 //! Lock order: `mmap_lock (write) -> mm_all_locks_mutex -> vma_lock (marks of all, from 6.4)`, `-> i_mmap_rwsem of all
-//! files`, `-> anon_vma->rwsem of all families`. Many locks of one class are held at once: whoever holds several of them
-//! holds this mmap lock (nest lock), and `mm_all_locks_mutex` keeps two processes from doing it at the same time. The VMAs
-//! come first, because that is the order of page faults (eeff9a5d47f8).
+//! files`, those of hugetlbfs first (M1), `-> anon_vma->rwsem of all families`. Many locks of one class are held at once:
+//! whoever holds several of them holds this mmap lock (nest lock), and `mm_all_locks_mutex` keeps two processes from doing
+//! it at the same time. The VMAs come first, because that is the order of page faults (eeff9a5d47f8).
 
 use std::sync::Arc;
 
 use crate::{
+    Bug,
     machine::Machine,
-    mem::{AddressSpace, MmapWrite, Vma},
+    mem::{MmapWrite, Vma},
     sched,
     sync::{MutexGuard, WriteGuard},
 };
@@ -29,22 +30,23 @@ pub(crate) fn mm_take_all_locks(m: &Machine, mm: &MmapWrite) -> AllLocks {
     let vmas = mm.all();
     vmas.iter().for_each(|vma| vma.vma_start_write(mm));
     let mut locks = Vec::new();
-    vm_lock_mappings(mm, &vmas, &|_| true, &mut locks);
+    if m.protocol.has(Bug::AllLocksInVmaOrder) {
+        vm_lock_mappings(mm, &vmas, &|_| true, &mut locks);
+    } else {
+        // Under the lock of a file of hugetlbfs page tables are allocated: it comes before those that reclaim takes.
+        vm_lock_mappings(mm, &vmas, &|vma| vma.is_hugetlb(), &mut locks);
+        vm_lock_mappings(mm, &vmas, &|vma| !vma.is_hugetlb(), &mut locks);
+    }
     vm_lock_anon_vmas(mm, &vmas, &mut locks);
     AllLocks { _locks: locks, _mutex: mutex }
 }
 
 /// Locks the files of some mappings, each once.
 #[inline(never)]
-fn vm_lock_mappings(
-    mm: &MmapWrite,
-    vmas: &[Arc<Vma>],
-    which: &dyn Fn(&AddressSpace) -> bool,
-    locks: &mut Vec<WriteGuard>,
-) {
-    for mapping in vmas.iter().filter_map(|vma| vma.file.as_ref()).map(|file| &file.mapping) {
-        if which(mapping) && !mapping.i_mmap_rwsem.is_mine_to_write() {
-            locks.push(mapping.i_mmap_rwsem.write_under(&mm.mmap_lock));
+fn vm_lock_mappings(mm: &MmapWrite, vmas: &[Arc<Vma>], which: &dyn Fn(&Vma) -> bool, locks: &mut Vec<WriteGuard>) {
+    for file in vmas.iter().filter(|vma| which(vma)).filter_map(|vma| vma.file.as_ref()) {
+        if !file.mapping.i_mmap_rwsem.is_mine_to_write() {
+            locks.push(file.mapping.i_mmap_rwsem.write_under(&mm.mmap_lock));
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use super::hugetlb;
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
@@ -21,6 +22,9 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     let _scope = sched::scope("truncate");
     let _i_rwsem = file.i_rwsem.write();
     m.stats.truncations.add(1);
+    if file.hugetlb.is_some() {
+        return hugetlb::file::hugetlb_vmtruncate(m, file, pages);
+    }
     if pages >= file.size() {
         m.model.end_truncate(file.id, pages);
         file.set_size(pages);
@@ -39,7 +43,9 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
 pub(crate) fn evict_inode(m: &Machine, file: &Arc<Inode>) {
     let _scope = sched::scope("evict_inode");
     truncate(m, file, 0);
-    truncate_inode_pages(m, file, 0);
+    if file.hugetlb.is_none() {
+        truncate_inode_pages(m, file, 0);
+    }
 }
 
 #[inline(never)]

@@ -2,12 +2,14 @@
 //!
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
+//! * `hugetlb`: a tour of hugetlbfs, and random operations on it.
 //! * `directed`: small ones, each for one race.
 //! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
 //! * `expect`: the expected verdict as a value.
 
 mod directed;
 mod expect;
+mod hugetlb;
 mod mail;
 mod soak;
 mod tour_rmap;
@@ -71,6 +73,8 @@ pub const ALL: &[Scenario] = &[
     soak::SOAK,
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
+    hugetlb::TOUR,
+    hugetlb::SOAK,
 ];
 
 /// Small scenarios, to be explored schedule by schedule.

@@ -64,6 +64,7 @@ struct State {
     writer: Option<ActorId>,
     readers: Vec<ActorId>,
     queue: VecDeque<(ActorId, Want)>,
+    is_destroyed: bool,
 }
 
 impl State {
@@ -180,6 +181,7 @@ impl Core {
             Nesting::Under(nest) => self.map.acquire_under(want.how(), &nest.map),
         }
         let me = sched::current();
+        self.check_not_destroyed("taken");
         let has_it = {
             let mut state = self.state.lock();
             let has_it = state.try_take(me, want);
@@ -218,6 +220,26 @@ impl Core {
         taken.then_some(Hold::Taken)
     }
 
+    /// From now on nobody may use it.
+    pub(super) fn destroy(&self) {
+        let in_use = {
+            let mut state = self.state.lock();
+            state.is_destroyed = true;
+            state.writer.is_some() || !state.readers.is_empty() || !state.queue.is_empty()
+        };
+        if in_use {
+            let text = format!("{} is freed while somebody has it or waits for it", self.label());
+            sched::finding(Invariant::LockUsedAfterFree, text);
+        }
+    }
+
+    fn check_not_destroyed(&self, what: &str) {
+        if self.state.lock().is_destroyed {
+            let text = format!("{} is {what} after it was freed", self.label());
+            sched::finding(Invariant::LockUsedAfterFree, text);
+        }
+    }
+
     fn note_taken(&self) {
         if !self.sleeps {
             sched::enter_atomic();
@@ -227,6 +249,7 @@ impl Core {
     /// Releases, and hands the lock to whoever is next.
     pub(super) fn unlock(&self, want: Want, hold: Hold) {
         if self.is_really(hold) {
+            self.check_not_destroyed("released");
             self.let_go(want);
             self.map.release();
         }

@@ -33,6 +33,6 @@ pub(crate) use mutation::Mutation;
 pub use mutation::{Look, Place, Twist};
 pub(crate) use mutex::{MutexGuard, SleepMutex};
 pub(crate) use rcu::{Rcu, RcuGuard};
-pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
+pub(crate) use rwsem::{Held, ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
 pub(crate) use wait_queue::WaitQueue;

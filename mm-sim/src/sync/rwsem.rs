@@ -60,6 +60,39 @@ impl RwSem {
         self.0.try_lock(Want::Write, 0).map(|hold| WriteGuard(Some(self.0.clone()), hold))
     }
 
+    /// Acquires for reading, without a guard: for a lock that is looked for again when it is to be released.
+    #[track_caller]
+    pub(crate) fn down_read(&self) -> Held {
+        Held(self.0.lock(Want::Read, 0))
+    }
+
+    /// Acquires for writing, without a guard.
+    #[track_caller]
+    pub(crate) fn down_write(&self) -> Held {
+        Held(self.0.lock(Want::Write, 0))
+    }
+
+    /// Acquires for writing, without a guard, unless that would wait.
+    #[track_caller]
+    pub(crate) fn try_down_write(&self) -> Option<Held> {
+        self.0.try_lock(Want::Write, 0).map(Held)
+    }
+
+    /// Releases what [`down_read`](Self::down_read) got.
+    pub(crate) fn up_read(&self, held: Held) {
+        self.0.unlock(Want::Read, held.0);
+    }
+
+    /// Releases what [`down_write`](Self::down_write) got.
+    pub(crate) fn up_write(&self, held: Held) {
+        self.0.unlock(Want::Write, held.0);
+    }
+
+    /// The memory that it is in is freed: nobody may have it or wait for it, and nobody may take it any more.
+    pub(crate) fn destroy(&self) {
+        self.0.destroy();
+    }
+
     /// Returns whether this actor holds it in either mode.
     pub(crate) fn is_mine(&self) -> bool {
         self.0.is_mine(Want::Read) || self.is_mine_to_write()
@@ -94,6 +127,15 @@ impl RwSem {
     pub(crate) fn map(&self) -> &lockdep::LockMap {
         self.0.map()
     }
+}
+
+/// What an acquisition without a guard got.
+#[derive(Clone, Copy)]
+pub(crate) struct Held(Hold);
+
+impl Held {
+    /// What somebody who has taken nothing believes to have.
+    pub(crate) const NOTHING: Self = Self(Hold::Taken);
 }
 
 /// Holds a lock for reading.

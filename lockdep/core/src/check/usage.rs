@@ -102,7 +102,7 @@ impl UsageGraph {
                 return None;
             }
             Inserted::Known => {
-                let taken = offer(graph.witnesses_mut(step.outer, step.inner)?, step.kind, witness, sets);
+                let taken = offer(&mut graph.witnesses_mut(step.outer, step.inner)?, step.kind, witness, sets);
                 self.kept += u64::from(taken);
                 return None;
             }

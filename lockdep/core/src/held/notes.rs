@@ -42,21 +42,34 @@ impl HeldStack {
         self.noted(|notes| notes.contexts.base()).unwrap_or(0)
     }
 
-    /// Computes all boundaries and keys anew if contexts could have changed them.
-    pub(super) fn rekey_if_noted(&self) {
-        if self.notes.borrow().is_some() {
-            self.rekey();
+    /// Returns whether a lock on the stack can be special. Without pins and contexts none is.
+    pub(super) fn has_special(&self) -> bool {
+        self.noted(|notes| !notes.pins.is_empty() || !notes.contexts.is_outside()).unwrap_or(false)
+    }
+
+    /// Attends to the notes after the lock at `depth` has been removed.
+    pub(super) fn released(&self, depth: usize, removed: HeldLock) {
+        let moved = self.notes.borrow_mut().as_mut().map(|notes| notes.contexts.released(depth));
+        match moved {
+            None => {}
+            Some(moved) if moved || removed.how.is_special() => self.rekey(),
+            Some(_) => self.refloor(),
         }
     }
 
     fn rekey(&self) {
-        self.set_slot(0, HeldLock { key: self.start(), ..HeldLock::NONE });
-        for depth in 0..self.len() {
-            let lock = self.slot(depth + 1);
-            let how = lock.how.marked(lock.how.is_pinned(), self.is_base(depth + 1));
-            self.set_slot(depth + 1, HeldLock { how, ..lock });
-        }
-        self.rekey_from(0);
+        let mut key = self.start();
+        self.set_slot(0, HeldLock { key, ..HeldLock::NONE });
+        let notes = self.notes.borrow();
+        let mut depth = 0;
+        self.each_from(0, |lock| {
+            depth += 1;
+            let boundary = notes.as_ref().is_some_and(|notes| notes.contexts.is_base(depth));
+            let how = lock.how.marked(lock.how.is_pinned(), boundary);
+            key = key.then(how);
+            HeldLock { how, key, ..lock }
+        });
+        drop(notes);
         self.refloor();
     }
 

@@ -34,7 +34,7 @@ pub(super) fn pageout(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
 fn cold_or_pageout(m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, pageout: bool) -> Vec<Arc<Folio>> {
     let mut isolated = Vec::new();
     let flags = vma.flags();
-    if flags.locked || flags.hugetlb {
+    if flags.locked || vma.is_hugetlb() {
         return isolated;
     }
     mm.walk(m, vma, range, &mut |slot, addr, entry| {

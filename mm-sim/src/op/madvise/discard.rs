@@ -21,14 +21,14 @@ pub(super) fn dontneed(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     let _mmap = mm.mmap_lock.read();
     walk_vmas(mm, range, |vma, part| {
         let flags = vma.flags();
-        if !flags.locked && !flags.hugetlb {
+        if !flags.locked && !vma.is_hugetlb() {
             zap_page_range(m, mm, vma, part);
         }
     })
 }
 
 #[inline(never)]
-fn zap_page_range(m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
+fn zap_page_range(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
     let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
     m.model.begin_discard(mm.id, pages.clone());
     let mut gather = Gather::default();
@@ -43,7 +43,7 @@ pub(super) fn free(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     let _mmap = mm.mmap_lock.read();
     walk_vmas(mm, range, |vma, part| {
         let flags = vma.flags();
-        if vma.file.is_none() && !flags.locked && !flags.hugetlb {
+        if vma.file.is_none() && !flags.locked && !vma.is_hugetlb() {
             free_single_vma(m, mm, vma, &part);
         }
     })

@@ -20,7 +20,7 @@ pub(super) fn set(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, huge: bool) -> 
         let part = addr..vma.range().end.min(range.end);
         let old = vma.flags();
         let new = VmFlags { huge, nohuge: !huge, ..old };
-        if new != old && !old.hugetlb {
+        if new != old && !vma.is_hugetlb() {
             modify::vma_modify_flags(m, mm, &vma, &part, new);
         }
         addr = part.end;

@@ -91,6 +91,7 @@ fn swallow(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, gone: &Arc<Vma>) {
 /// Returns whether two neighbours, in this order, may become one.
 fn can_merge(vma: &Arc<Vma>, next: &Arc<Vma>) -> bool {
     vma.id != next.id
+        && !vma.is_hugetlb()
         && vma.range().end == next.range().start
         && vma.flags() == next.flags()
         && same_file(vma.file.as_ref(), next.file.as_ref())

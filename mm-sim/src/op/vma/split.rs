@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::vma_prepare;
 use crate::{
+    Bug,
     machine::Machine,
     mem::{Mm, Vma},
-    op::{anon_vma, huge_pmd},
+    op::{anon_vma, huge_pmd, hugetlb},
     sched,
 };
 
@@ -20,12 +21,18 @@ pub(crate) fn split_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) ->
     m.might_reclaim(); // vm_area_dup()
     let (range, pgoff) = (vma.range(), vma.pgoffs().start);
     let tail = vma.like(m.new_id(), mm, addr..range.end, vma.pgoff_of(addr));
+    hugetlb::mmap::hugetlb_vm_op_split(m, mm, vma, addr);
     anon_vma::clone_chain(m, vma, &tail);
+    hugetlb::mmap::hugetlb_vm_op_open(m, vma, &tail);
     vma.vma_start_write(mm);
     tail.vma_start_write(mm);
     let prepared = vma_prepare(vma, None);
     huge_pmd::vma_adjust_trans_huge(m, mm, vma, addr);
+    if !m.protocol.has(Bug::UnsharedBeforeSplit) {
+        hugetlb::mmap::hugetlb_split(m, mm, vma, addr);
+    }
     vma.set_range(range.start..addr, pgoff);
+    hugetlb::share::check_covered(m, mm, vma, addr);
     prepared.link_file(&tail);
     mm.insert(&tail);
     prepared.complete();

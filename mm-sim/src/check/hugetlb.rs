@@ -1,0 +1,61 @@
+//! The invariants of hugetlbfs at rest: the pool, the promises and the shared tables add up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use crate::{
+    finding::Invariant,
+    machine::Machine,
+    mem::{Mm, Vma, huge_index},
+    op::hugetlb::{pool, reserve},
+    sched,
+};
+
+/// Checks everything. `shared` has the tables that are shared, and how many processes have been found to use them.
+pub(super) fn check(m: &Machine, mms: &[Arc<Mm>], shared: &BTreeMap<u64, i64>) {
+    for (id, users) in shared {
+        let counted = m.memory.table(*id).map_or(0, |table| table.shares.load(Relaxed) + 1);
+        if counted != *users {
+            let text = format!("page table {id} counts {counted} users, but {users} processes use it");
+            sched::finding(Invariant::TableSharedWrongly, text);
+        }
+    }
+    let promised = promised_of_files(m) + mms.iter().map(|mm| promised_to(mm)).sum::<u64>();
+    let counts = m.hugetlb.counts();
+    if counts.reserved != promised {
+        let text = format!("{promised} huge pages are promised and not used, but the pool has {counts:?}");
+        sched::finding(Invariant::ReservationBroken, text);
+    }
+}
+
+/// Returns how many pages of files are promised and not in the cache.
+fn promised_of_files(m: &Machine) -> u64 {
+    let files = m.files.lock().clone();
+    let unused = |file: &Arc<crate::mem::Inode>| {
+        let cached: BTreeSet<u64> = file.mapping.from(0).iter().map(|(index, _)| huge_index(*index)).collect();
+        file.hugetlb.as_ref().map_or(0, |map| map.pages().difference(&cached).count())
+    };
+    files.iter().map(unused).sum::<usize>() as u64
+}
+
+/// Returns how many pages are promised to private mappings of a process, and not used.
+fn promised_to(mm: &Mm) -> u64 {
+    let unused = |vma: &Arc<Vma>| {
+        let map = vma.hugetlb.resv_map.lock().clone();
+        let pages = reserve::huge_pages(vma);
+        map.map_or(0, |map| pages.end - pages.start - map.pages().range(pages).count() as u64)
+    };
+    mm.vmas.lock().values().filter(|vma| vma.is_hugetlb()).map(unused).sum()
+}
+
+/// Checks that all huge pages are back, and gives the pool back to memory.
+pub(super) fn check_at_end(m: &Machine) {
+    let counts = m.hugetlb.counts();
+    if (counts.free, counts.reserved) != (counts.total, 0) {
+        let text = format!("every process has ended and every file is gone, but the pool has {counts:?}");
+        sched::finding(Invariant::Leak, text);
+    }
+    pool::set_max_huge_pages(m, 0);
+}

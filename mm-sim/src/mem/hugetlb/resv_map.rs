@@ -1,0 +1,73 @@
+//! Which huge pages are reserved (the kernel's `struct resv_map`).
+//!
+//! That of a file has the pages that somebody has been promised or that are in its cache; that of a private mapping has
+//! those whose promise has been used up. Lock order: `resv_map->rw_sema -> ... -> resv_map->lock`, the innermost.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use parking_lot::Mutex;
+
+use crate::{
+    classes::{RESV_MAP_LOCK, RESV_MAP_RW_SEMA},
+    sched,
+    sync::{RwSem, SpinLock},
+};
+
+/// A set of huge pages with a lock of its own.
+pub(crate) struct ResvMap {
+    id: u64,
+    lock: SpinLock,
+    /// Guards the page tables of a private mapping.
+    pub(crate) rw_sema: RwSem,
+    pages: Mutex<BTreeSet<u64>>,
+}
+
+impl ResvMap {
+    pub(crate) fn new(id: u64) -> Self {
+        let owner = ("resv_map", id);
+        let (lock, rw_sema) = (SpinLock::new(&RESV_MAP_LOCK, owner), RwSem::new(&RESV_MAP_RW_SEMA, owner));
+        Self { id, lock, rw_sema, pages: Mutex::default() }
+    }
+
+    /// Returns whether it has a page (`region_chg` of one page).
+    #[track_caller]
+    pub(crate) fn has(&self, huge_index: u64) -> bool {
+        let _lock = self.lock.lock();
+        self.look().contains(&huge_index)
+    }
+
+    /// Returns how many pages of a range it has (`region_count`).
+    #[track_caller]
+    pub(crate) fn count(&self, range: Range<u64>) -> u64 {
+        let _lock = self.lock.lock();
+        self.look().range(range).count() as u64
+    }
+
+    /// Adds a range. Returns how many pages are new (`region_add`).
+    #[track_caller]
+    pub(crate) fn add(&self, range: Range<u64>) -> u64 {
+        let _lock = self.lock.lock();
+        let mut pages = self.look();
+        range.filter(|&index| pages.insert(index)).count() as u64
+    }
+
+    /// Removes a range. Returns how many pages it had of it (`region_del`).
+    #[track_caller]
+    pub(crate) fn remove(&self, range: Range<u64>) -> u64 {
+        let _lock = self.lock.lock();
+        let mut pages = self.look();
+        let before = pages.len();
+        pages.retain(|index| !range.contains(index));
+        (before - pages.len()) as u64
+    }
+
+    /// Returns its pages, without a lock: for invariants.
+    pub(crate) fn pages(&self) -> BTreeSet<u64> {
+        self.pages.lock().clone()
+    }
+
+    fn look(&self) -> parking_lot::MutexGuard<'_, BTreeSet<u64>> {
+        sched::must_hold(self.lock.is_mine(), || format!("reservation map {} is used without its lock", self.id));
+        self.pages.lock()
+    }
+}

@@ -1,0 +1,88 @@
+//! A huge page of a file moves to another place of memory (`unmap_and_move_huge_page`).
+//!
+//! Lock order: `folio_lock(hugetlb), old -> folio_lock(hugetlb), new (trylock)`, and against the order of everybody else
+//! `-> i_mmap_rwsem (write, trylock) -> hugetlb vma_lock (write, trylock) -> pmd_lock`; then `-> i_pages`. Who cannot have a
+//! lock gives up.
+
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use super::unmap::{self, Wanted};
+use crate::{
+    Bug,
+    machine::Machine,
+    mem::{Folio, HUGE_PAGES, Inode, Place},
+    sched,
+    sync::WriteGuard,
+};
+
+/// Our reference; the cache has one a page.
+const OURS: u64 = 1;
+
+/// Moves a huge page of a file. Returns whether it could.
+#[inline(never)]
+pub(crate) fn migrate_hugetlb_folio(m: &Machine, file: &Arc<Inode>, huge_index: u64) -> bool {
+    let _scope = sched::scope("unmap_and_move_huge_page");
+    let Some(new) = m.hugetlb.dequeue(&m.memory, false) else { return false };
+    let start = huge_index * HUGE_PAGES;
+    let Some(old) = file.mapping.get(start) else {
+        m.put_folio(&new, 1);
+        return false;
+    };
+    let locked = old.lock.lock();
+    let new_locked = new.lock.try_lock();
+    let pages = start..start + HUGE_PAGES;
+    let done = old.is_in(&file.mapping) && unmap_everywhere(m, file, &pages, &old) && replace(file, start, &old, &new);
+    drop(new_locked);
+    drop(locked);
+    if done {
+        m.free_folio(&old);
+        m.stats.huge_pages_migrated.add(1);
+    } else {
+        m.put_folio(&old, OURS);
+    }
+    m.put_folio(&new, 1);
+    done
+}
+
+/// Takes a locked folio out of all page tables. Returns whether it is.
+#[inline(never)]
+fn unmap_everywhere(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>, folio: &Arc<Folio>) -> bool {
+    if folio.maps() == 0 {
+        return true;
+    }
+    let Some(_i_mmap) = lock_i_mmap(m, file) else { return false };
+    let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
+    vmas.iter().all(|vma| {
+        let Some(mm) = vma.mm.upgrade() else { return true };
+        let Some(lock) = vma.hugetlb_vma_trylock_write(&m.protocol) else { return false };
+        unmap::unmap_from_file(m, &mm, vma, vma.addrs_of(pages), Wanted::Folio(folio));
+        drop(lock);
+        true
+    }) && folio.maps() == 0
+}
+
+#[inline(never)]
+fn lock_i_mmap(m: &Machine, file: &Inode) -> Option<WriteGuard> {
+    if m.protocol.has(Bug::MigrationWaitsForImap) {
+        return Some(file.mapping.i_mmap_rwsem.write());
+    }
+    file.mapping.i_mmap_rwsem.try_write()
+}
+
+/// Puts the new folio in the place of the old one, if nobody else has that.
+#[inline(never)]
+fn replace(file: &Inode, start: u64, old: &Arc<Folio>, new: &Arc<Folio>) -> bool {
+    let _i_pages = file.mapping.i_pages.lock();
+    if old.maps() > 0 || !old.freeze(HUGE_PAGES + OURS) {
+        return false;
+    }
+    (0..HUGE_PAGES).for_each(|offset| new.write(new.pfn + offset, old.read(old.pfn + offset)));
+    new.uptodate.store(true, Relaxed);
+    new.set_place(Some(Place::File(file.mapping.clone(), start)));
+    file.mapping.replace(start, new);
+    old.set_place(None);
+    true
+}
