@@ -60,6 +60,8 @@ bugs! {
     SecurityHookUnderMmapLock = "remap_file_pages asks the security module under the mmap lock",
     /// `MADV_REMOVE` has the file system punch the hole while it holds the mmap lock.
     HolePunchedUnderMmapLock = "MADV_REMOVE punches the hole under the mmap lock",
+    /// Cutting a huge page of a locked mapping asks the reverse map, under i_mmap.
+    MunlockUnderImap = "a VMA is cut under i_mmap, and to unlock the pages of a huge page the reverse map is asked",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
     /// khugepaged frees a page table without interrupting those who walk without a lock.

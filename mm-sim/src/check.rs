@@ -74,7 +74,7 @@ fn count(
     shared: &mut BTreeMap<u64, i64>,
     page: &mut dyn FnMut(Option<&Arc<Folio>>, i64),
 ) {
-    *tables += 1;
+    *tables += 1 + table.deposits() as i64;
     if table.is_shared() {
         let users = shared.entry(table.id).or_default();
         *users += 1;
@@ -124,6 +124,9 @@ pub(crate) fn at_end(m: &Machine) {
         }
     }
     hugetlb::check_at_end(m);
+    if !m.khugepaged.is_empty() {
+        sched::finding(Invariant::Leak, "a process that has ended is on khugepaged's list".to_owned());
+    }
     let used = m.memory.used_pages();
     if used != 0 {
         sched::finding(Invariant::Leak, format!("{used} pages are in use although every process has ended"));

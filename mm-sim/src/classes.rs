@@ -33,6 +33,8 @@ pub static PTE_LOCK: LockClass = LockClass::new("pte_lock");
 pub static PMD_LOCK: LockClass = LockClass::new("pmd_lock");
 /// The tree of a file's cached folios.
 pub static I_PAGES: LockClass = LockClass::new("i_pages");
+/// The processes that want huge pages.
+pub static KHUGEPAGED_MM_LOCK: LockClass = LockClass::new("khugepaged_mm_lock");
 /// The lists that reclaim takes folios from.
 pub static LRU_LOCK: LockClass = LockClass::new("lruvec->lru_lock");
 

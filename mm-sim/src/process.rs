@@ -119,6 +119,11 @@ impl World {
         op::collapse::collapse_file(&self.machine, &file.0, start)
     }
 
+    /// khugepaged goes through the processes that want huge pages. Returns how many it has made.
+    pub fn khugepaged(&self) -> u64 {
+        op::thp::khugepaged::scan(&self.machine)
+    }
+
     /// kswapd tries to free `pages` pages. Returns whether it had to unmap one for that.
     pub fn reclaim(&self, pages: u64) -> bool {
         op::reclaim::balance_pgdat(&self.machine, pages)

@@ -58,6 +58,12 @@ stats! {
     retracts_skipped,
     /// Times that a stack grew.
     stacks_grown,
+    /// Huge pages of anonymous memory mapped by a first touch.
+    huge_faults,
+    /// Huge pages of anonymous memory taken apart.
+    huge_splits,
+    /// Huge pages that khugepaged has made of anonymous memory.
+    anon_collapses,
     /// Holes punched into files.
     holes,
     /// Ranges locked in memory.

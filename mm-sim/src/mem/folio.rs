@@ -159,6 +159,12 @@ impl Folio {
         self.get(1);
     }
 
+    /// Records that as many more entries map it.
+    pub(crate) fn map_more(&self, entries: u64) {
+        self.maps.fetch_add(entries as i64, Relaxed);
+        self.get(entries);
+    }
+
     /// Records that an entry maps it no more; the reference is the caller's to drop.
     pub(crate) fn unmap(&self) {
         let left = self.maps.fetch_sub(1, Relaxed) - 1;

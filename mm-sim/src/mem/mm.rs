@@ -5,13 +5,13 @@ use std::{
     ops::{Deref, Range},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use parking_lot::Mutex;
 
-use super::{PageTable, SecondaryMmu, Vma};
+use super::{PageTable, SecondaryMmu, Slot, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
@@ -33,6 +33,8 @@ pub(crate) struct Mm {
     pub(crate) rss: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// On khugepaged's list.
+    pub(crate) wants_huge_pages: AtomicBool,
     /// Pages of VMAs that are locked in memory.
     pub(crate) locked_vm: AtomicI64,
     /// The size of the heap.
@@ -58,6 +60,7 @@ impl Mm {
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            wants_huge_pages: AtomicBool::new(false),
             locked_vm: AtomicI64::new(0),
             heap_pages: AtomicU64::new(0),
             write_protect_seq: AtomicU64::new(0),
@@ -99,6 +102,12 @@ impl Mm {
     pub(crate) fn mmap_write_trylock(self: &Arc<Self>) -> Option<MmapWrite> {
         let guard = self.mmap_lock.try_write()?;
         Some(MmapWrite { mm: self.clone(), guard: Some(guard) })
+    }
+
+    /// Deposits a table of this process beside a huge page.
+    pub(crate) fn deposit(&self, pmd: &Slot, table: Arc<PageTable>) {
+        self.tables.fetch_add(1, Relaxed);
+        pmd.table.deposit(table);
     }
 
     /// Counts pages that are locked in memory from now on, or no more.

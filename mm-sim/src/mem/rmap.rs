@@ -96,6 +96,13 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
     dirty
 }
 
+/// Returns whether a VMA that may map the folio is locked in memory. Waits for the lock.
+pub(crate) fn is_locked_elsewhere(folio: &Folio) -> bool {
+    let mut locked = false;
+    rmap_walk(folio, true, &mut |vma, _| locked |= vma.flags().locked);
+    locked
+}
+
 /// Counts the entries that the reverse map finds, without locks: for the invariants.
 pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
     let Some(place) = folio.place() else { return 0 };

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{mmu_notifier, munmap, pgtables};
+use super::{mmu_notifier, munmap, pgtables, thp::khugepaged};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -19,6 +19,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     let _scope = sched::scope("exit_mmap");
     mm.users.fetch_sub(1, Relaxed);
     m.model.exit(mm.id);
+    khugepaged::exit(m, mm);
     mmu_notifier::mmu_notifier_release(m, mm);
     let mut gather = Gather::default();
     {

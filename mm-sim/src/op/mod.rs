@@ -6,7 +6,7 @@
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `truncate`, `writeback`: files.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
-//! * `huge_pmd`: huge pages in page tables.
+//! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
@@ -52,6 +52,7 @@ pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
 pub(crate) mod stack;
 pub(crate) mod take_all_locks;
+pub(crate) mod thp;
 pub(crate) mod truncate;
 pub(crate) mod userfaultfd;
 pub(crate) mod vma;

@@ -46,6 +46,11 @@ fn build(world: &World) -> Plan {
         let mappings = Mappings::default();
         // Before 6.4.1 a stack grew under the page faults that hold its VMA lock (V5 of the catalogue).
         let stack = (!world.protocol().grows_stacks_under_faults()).then(|| process.map_stack(2));
+        if number == 0 {
+            let heap = process.map_anon(2 * HUGE_PAGES);
+            process.advise(heap..heap + HUGE_PAGES * PAGE_SIZE, Advice::HugePage);
+            mappings.lock().push((heap, 2 * HUGE_PAGES));
+        }
         for thread in 0..threads {
             let (process, files, mappings) = (process.clone(), files.clone(), mappings.clone());
             let user = User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings, stack };
@@ -62,6 +67,7 @@ fn build(world: &World) -> Plan {
     plan.actor("khugepaged", move || {
         for _ in 0..OPERATIONS / 6 {
             kernel.collapse(&file, 0);
+            kernel.khugepaged();
             kernel.compute(500);
         }
     });
@@ -169,7 +175,7 @@ impl User {
     }
 
     fn advise(&mut self) {
-        const ALL: [Advice; 8] = [
+        const ALL: [Advice; 10] = [
             Advice::DontNeed,
             Advice::DontNeed,
             Advice::Free,
@@ -178,9 +184,11 @@ impl User {
             Advice::WillNeed,
             Advice::Remove,
             Advice::HugePage,
+            Advice::NoHugePage,
+            Advice::Collapse,
         ];
         let Some(range) = self.part() else { return };
-        self.process.advise(range, ALL[self.rng.below(8) as usize]);
+        self.process.advise(range, ALL[self.rng.below(10) as usize]);
     }
 
     fn lock(&mut self) {

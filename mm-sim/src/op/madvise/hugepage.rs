@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     machine::Machine,
     mem::{Mm, VmFlags},
-    op::vma::modify,
+    op::{thp::khugepaged, vma::modify},
 };
 
 /// Asks for huge pages, or for none.
@@ -24,6 +24,9 @@ pub(super) fn set(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, huge: bool) -> 
             modify::vma_modify_flags(m, mm, &vma, &part, new);
         }
         addr = part.end;
+    }
+    if huge {
+        khugepaged::enter(m, mm);
     }
     true
 }

@@ -3,11 +3,12 @@
 //! * `discard`: `DONTNEED` and `FREE`: nobody needs what is in it.
 //! * `cold`: `COLD` and `PAGEOUT`: nobody needs it soon; `WILLNEED`: somebody does.
 //! * `remove`: `REMOVE`: neither does anybody need that part of the file.
-//! * `hugepage`: `HUGEPAGE` and `NOHUGEPAGE`: whether it is to have huge pages.
+//! * `hugepage`: `HUGEPAGE` and `NOHUGEPAGE`: whether it is to have huge pages; `collapse`: `COLLAPSE`: at once.
 //!
 //! Lock order: the mmap lock in read mode, or in write mode where flags change.
 
 mod cold;
+mod collapse;
 mod discard;
 mod hugepage;
 mod remove;
@@ -37,6 +38,8 @@ pub enum Advice {
     Remove,
     /// It should have huge pages.
     HugePage,
+    /// It should get huge pages at once.
+    Collapse,
     /// It should have no huge pages.
     NoHugePage,
 }
@@ -53,6 +56,7 @@ pub(crate) fn madvise(m: &Machine, mm: &Arc<Mm>, range: Range<u64>, advice: Advi
         Advice::WillNeed => cold::willneed(m, mm, &range),
         Advice::Remove => remove::remove(m, mm, &range),
         Advice::HugePage => hugepage::set(m, mm, &range, true),
+        Advice::Collapse => collapse::collapse(m, mm, &range),
         Advice::NoHugePage => hugepage::set(m, mm, &range, false),
     }
 }
