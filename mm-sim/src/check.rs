@@ -89,7 +89,11 @@ fn count(
             count(m, &below, tables, shared, page);
         } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
             page(Some(&folio), size);
-        } else if let Some(Absent::Migration(_)) = entry.as_absent() {
+        } else if let Some(Absent::Migration(pfn)) = entry.as_absent() {
+            sched::finding(
+                Invariant::RmapMismatch,
+                format!("page {pfn} has been moved, but an entry waits for it still"),
+            );
             page(None, size);
         }
     }
@@ -123,6 +127,7 @@ pub(crate) fn at_end(m: &Machine) {
             sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
         }
     }
+    m.ksm.forget();
     hugetlb::check_at_end(m);
     if !m.khugepaged.is_empty() {
         sched::finding(Invariant::Leak, "a process that has ended is on khugepaged's list".to_owned());

@@ -72,3 +72,7 @@ pub static UFFD_FD_WQH: LockClass = LockClass::new("ctx->fd_wqh");
 pub static UFFD_FAULT_PENDING_WQH: LockClass = LockClass::new("ctx->fault_pending_wqh");
 /// Page faults that it has been told of.
 pub static UFFD_FAULT_WQH: LockClass = LockClass::new("ctx->fault_wqh");
+/// The state of KSM.
+pub static KSM_THREAD_MUTEX: LockClass = LockClass::new("ksm_thread_mutex");
+/// The list of processes that KSM scans.
+pub static KSM_MMLIST_LOCK: LockClass = LockClass::new("ksm_mmlist_lock");

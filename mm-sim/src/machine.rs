@@ -19,7 +19,8 @@ use crate::{
     classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
     mem::{
-        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb, Vma,
+        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb,
+        Vma,
     },
     model::Model,
     op::{mmu_notifier, reclaim, thp::khugepaged::Khugepaged},
@@ -36,6 +37,7 @@ pub(crate) struct Machine {
     pub(crate) lru: Lru,
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
+    pub(crate) ksm: Ksm,
     pub(crate) tlb: Tlb,
     pub(crate) model: Model,
     pub(crate) stats: Stats,
@@ -59,6 +61,7 @@ impl Machine {
             lru: Lru::new(),
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
+            ksm: Ksm::new(),
             tlb: Tlb::default(),
             model: Model::default(),
             stats: Stats::default(),
@@ -85,6 +88,12 @@ impl Machine {
     pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
         self.alloc_pages(pages)?;
         Ok(self.memory.make_folio(kind, pages))
+    }
+
+    /// Allocates a folio if that needs no reclaim.
+    #[inline(never)]
+    pub(crate) fn alloc_folio_nowait(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        if self.memory.take(pages) { Ok(self.memory.make_folio(kind, pages)) } else { Err(OutOfMemory) }
     }
 
     /// Allocates an empty page table.

@@ -129,6 +129,21 @@ impl World {
         op::reclaim::balance_pgdat(&self.machine, pages)
     }
 
+    /// Moves some folios to other frames. Returns how many have moved.
+    pub fn compact(&self) -> u64 {
+        op::migrate::compaction::compact_zone(&self.machine)
+    }
+
+    /// One round of KSM. Returns how many pages were merged.
+    pub fn ksm_scan(&self) -> u64 {
+        op::ksm::scan::ksm_do_scan(&self.machine)
+    }
+
+    /// Ends all sharing by KSM.
+    pub fn ksm_unmerge(&self) {
+        op::ksm::advise::unmerge_and_remove_all_rmap_items(&self.machine);
+    }
+
     /// The actor computes, and the others run for `steps` steps of the scheduler.
     pub fn compute(&self, steps: u64) {
         crate::sched::sleep(steps);
@@ -337,6 +352,21 @@ impl Process {
     /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.
     pub fn peek(&self, addr: u64) -> bool {
         op::gup_fast::get_user_page_fast_only(&self.machine, &self.mm, addr)
+    }
+
+    /// Lets KSM merge the anonymous pages of a range, or no more.
+    pub fn set_mergeable(&self, range: Range<u64>, mergeable: bool) {
+        op::ksm::advise::ksm_madvise(&self.machine, &self.mm, &range, mergeable);
+    }
+
+    /// Moves the pages of a range to other frames. Returns how many folios have moved.
+    pub fn move_pages(&self, range: Range<u64>) -> u64 {
+        op::migrate::syscall::move_pages(&self.machine, &self.mm, range)
+    }
+
+    /// The kernel wants to see who uses the pages of a range: each moves at the next use.
+    pub fn numa_hint(&self, range: Range<u64>) {
+        op::migrate::numa::change_prot_numa(&self.machine, &self.mm, &range);
     }
 
     /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry

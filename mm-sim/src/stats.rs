@@ -78,6 +78,12 @@ stats! {
     gup_fast,
     /// Page faults that had to wait for user code.
     userfaults,
+    /// Pages merged by KSM.
+    ksm_merged,
+    /// Folios migrated.
+    migrated,
+    /// Those of them that moved in a page fault.
+    numa_migrated,
     /// Pages moved by userfaultfd.
     pages_moved,
     /// Mappings moved by mremap.

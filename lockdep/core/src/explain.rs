@@ -61,7 +61,7 @@ impl Violation {
         validator: &Validator,
         evidence: &impl Evidence,
     ) -> Report {
-        let teller = Teller { evidence };
+        let teller = Teller { evidence, locks: self.locks() };
         let Graded { grade, gate } = validator.grade(self);
         Report {
             code: self.code(),
@@ -70,6 +70,7 @@ impl Violation {
             gate: gate.map(|class| evidence.class(class)),
             context: match self {
                 Self::ContextCycle { context, .. } => Some(evidence.context(*context)),
+                Self::WaitType { suspends: true, .. } => Some("await point".to_owned()),
                 _ => None,
             },
             waits: match self {
@@ -77,7 +78,10 @@ impl Violation {
                 _ => None,
             },
             thread: evidence.thread(request.thread),
-            wanted: teller.acquisition(request.how.class(), request.how.mode(), false, request.point),
+            wanted: Acquisition {
+                lock: teller.lock(request.instance),
+                ..teller.acquisition(request.how.class(), request.how.mode(), false, request.point)
+            },
             cycle: self.cycle(validator, evidence),
             conflict: self.conflict().map(|lock| teller.held(lock)),
             same_instance: self.is_certain(),
@@ -86,19 +90,28 @@ impl Violation {
         }
     }
 
+    /// Returns the locks of a finding about several locks of one class, in the order in which it tells them.
+    fn locks(&self) -> Vec<u64> {
+        let Self::InstanceCycle(_, steps) = self else { return Vec::new() };
+        // The finding is read from its end.
+        steps.iter().rev().map(|step| step.outer).collect()
+    }
+
     /// Returns the dependencies of the cycle, if it is one, each as its first witness made it.
     fn cycle(&self, validator: &Validator, evidence: &impl Evidence) -> Vec<Dependency> {
-        let teller = Teller { evidence };
+        let teller = Teller { evidence, locks: self.locks() };
         let of_class = |class: ClassId| evidence.class(class);
         match self {
-            Self::Cycle(steps) => teller.cycle(steps, validator.dependencies(), of_class),
+            Self::Cycle(steps) => teller.cycle(steps, validator.dependencies(), |class| (of_class(class), None)),
             Self::InstanceCycle(class, steps) => {
                 let graph = validator.instances(*class);
-                graph.map_or_else(Vec::new, |graph| teller.cycle(steps, graph, |_| of_class(*class)))
+                graph.map_or_else(Vec::new, |graph| {
+                    teller.cycle(steps, graph, |lock| (of_class(*class), teller.lock(lock)))
+                })
             }
             Self::ContextCycle { steps, .. } => {
                 let graph = validator.usage();
-                graph.map_or_else(Vec::new, |graph| teller.cycle(steps, graph, |name| node(name, evidence)))
+                graph.map_or_else(Vec::new, |graph| teller.cycle(steps, graph, |name| (node(name, evidence), None)))
             }
             _ => Vec::new(),
         }
@@ -134,7 +147,7 @@ pub fn release_unheld(
     held: &HeldStack,
     evidence: &impl Evidence,
 ) -> Report {
-    let teller = Teller { evidence };
+    let teller = Teller { evidence, locks: Vec::new() };
     let class = evidence.class(class);
     Report {
         code: Code::ReleaseUnheld,
@@ -144,7 +157,7 @@ pub fn release_unheld(
         waits: None,
         fingerprint: Fingerprint::of(Code::ReleaseUnheld, &[&class]),
         thread,
-        wanted: Acquisition { class, mode: Mode::Exclusive, trylock: false, site, stack: Vec::new() },
+        wanted: Acquisition { class, mode: Mode::Exclusive, lock: None, trylock: false, site, stack: Vec::new() },
         cycle: Vec::new(),
         conflict: None,
         same_instance: false,
@@ -155,13 +168,22 @@ pub fn release_unheld(
 
 struct Teller<'a, E> {
     evidence: &'a E,
+    /// The locks that are told apart, since they are of one class.
+    locks: Vec<u64>,
 }
 
 impl<E: Evidence> Teller<'_, E> {
+    /// Returns the number of a lock among those that are told apart.
+    fn lock(&self, instance: u64) -> Option<u32> {
+        let index = self.locks.iter().position(|lock| *lock == instance)?;
+        u32::try_from(index + 1).ok()
+    }
+
     fn acquisition(&self, class: ClassId, mode: Mode, trylock: bool, point: Point) -> Acquisition {
         let evidence = self.evidence;
         Acquisition {
             class: evidence.class(class),
+            lock: None,
             mode,
             trylock,
             site: evidence.site(point),
@@ -170,23 +192,23 @@ impl<E: Evidence> Teller<'_, E> {
     }
 
     fn held(&self, lock: HeldLock) -> Acquisition {
-        self.acquisition(lock.class(), lock.mode(), lock.how().is_trylock(), lock.point())
+        Acquisition {
+            lock: self.lock(lock.instance()),
+            ..self.acquisition(lock.class(), lock.mode(), lock.how().is_trylock(), lock.point())
+        }
     }
 
     fn cycle<K: Copy + Eq + Hash + Debug>(
         &self,
         steps: &[Step<K>],
         graph: &DependencyGraph<K, Witness>,
-        name: impl Fn(K) -> String,
+        name: impl Fn(K) -> (String, Option<u32>),
     ) -> Vec<Dependency> {
         let dependency = |step: &Step<K>| {
             let witness = graph.witness(step.outer, step.inner, step.kind)?;
-            let at = |node, mode, trylock, point| Acquisition {
-                class: name(node),
-                mode,
-                trylock,
-                site: self.evidence.site(point),
-                stack: self.evidence.stack(point),
+            let at = |node, mode, trylock, point| {
+                let ((class, lock), site, stack) = (name(node), self.evidence.site(point), self.evidence.stack(point));
+                Acquisition { class, lock, mode, trylock, site, stack }
             };
             Some(Dependency {
                 outer: at(step.outer, witness.outer_mode, witness.outer_trylock, witness.outer),

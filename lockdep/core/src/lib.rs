@@ -13,6 +13,7 @@
 //! * `check`: the rules, one file each.
 //! * [`validator`]: one acquisition ([`request`]) in, what it teaches and what it breaks ([`violation`]) out; the only
 //!   door to the rules.
+//! * [`counts`]: what the validator has done.
 //! * [`explain`]: from the validator's numbers to words.
 //! * [`report`]: a finding as data.
 //! * [`journal`]: the JSON-lines format of classes, dependencies and reports.
@@ -24,6 +25,7 @@ pub mod chain;
 mod check;
 pub mod class;
 pub mod context;
+pub mod counts;
 pub mod event;
 pub mod explain;
 pub mod grade;
@@ -47,6 +49,7 @@ pub mod witness;
 pub use chain::ChainCache;
 pub use class::{ClassId, ClassInfo, ClassKey, ClassRegistry, Site, Subclass};
 pub use context::{ContextId, ContextSet, ContextState, Contexts, WaitType, WaitTypes};
+pub use counts::Counts;
 pub use event::Event;
 pub use explain::Evidence;
 pub use grade::{FailOn, Grade, Graded};
@@ -61,6 +64,6 @@ pub use request::Request;
 pub use segment::{SegmentId, Segments};
 pub use stats::LockStats;
 pub use traits::{Checking, ClassTraits, SameClass};
-pub use validator::{Counts, Outcome, Validator};
+pub use validator::{Outcome, Validator};
 pub use violation::{UsageNode, Violation};
 pub use witness::Witness;

@@ -167,6 +167,9 @@ pub struct Acquisition {
     pub class: String,
     /// The mode.
     pub mode: Mode,
+    /// Which lock of its class it was, counted from 1, in a finding that is about several locks of one class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<u32>,
     /// Whether it was a trylock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trylock: bool,
@@ -207,7 +210,7 @@ pub struct Report {
     /// The lock that keeps the parts of a gated cycle apart, as reports show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,
-    /// The context that the finding is about.
+    /// The context that the finding is about; `await point` if the task was suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
     /// What the acquisition needs and what is allowed, for a finding about waiting.

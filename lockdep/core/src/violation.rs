@@ -51,6 +51,8 @@ pub enum Violation {
         limit: WaitType,
         /// The held lock that allows no more, unless the context itself does not.
         held: Option<HeldLock>,
+        /// Whether nothing is acquired, but the task suspended while the lock is held.
+        suspends: bool,
     },
     /// Two locks of one class are nested against the order that it declares.
     DeclaredOrder(HeldLock),

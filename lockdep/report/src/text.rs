@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use lockdep_core::{Acquisition, Code, Dependency, Frame, Grade, Mode, Report};
+use lockdep_core::{Acquisition, Code, Dependency, Frame, Grade, Mode, Report, WaitType};
 
 /// Returns the report as text, every line ended by a line feed.
 pub fn render(report: &Report) -> String {
@@ -63,7 +63,7 @@ fn circle(out: &mut String, report: &Report) -> fmt::Result {
     }
     writeln!(out, "\nother info that might help us debug this:\n")?;
     // From the wanted lock to the held one: what was known before.
-    let names: Vec<&str> = report.cycle.iter().map(|dependency| dependency.inner.class.as_str()).collect();
+    let names: Vec<String> = report.cycle.iter().map(|dependency| Named(&dependency.inner).to_string()).collect();
     writeln!(out, "Chain exists of:\n  {}\n", names.join(" --> "))?;
     let other = report.cycle.last().unwrap_or(closing);
     scenario(out, closing, other)
@@ -81,10 +81,10 @@ fn link(out: &mut String, number: usize, dependency: &Dependency) -> fmt::Result
         out,
         "   acquired by {thread}{} while holding ({}), dependency {kind}:",
         InSpan(span.as_deref()),
-        outer.class
+        Named(outer)
     )?;
     stack(out, &inner.stack)?;
-    writeln!(out, "   ({}) had been acquired{}:", outer.class, At(outer))?;
+    writeln!(out, "   ({}) had been acquired{}:", Named(outer), At(outer))?;
     stack(out, &outer.stack)
 }
 
@@ -151,13 +151,41 @@ fn usage(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn wait_context(out: &mut String, report: &Report) -> fmt::Result {
-    wanted(out, report)?;
-    if let Some((needs, limit)) = report.waits {
-        writeln!(out, "\nwhich may wait as {needs:?}, where no more than {limit:?} is allowed")?;
+    let Some((needs, limit)) = report.waits else { return wanted(out, report) };
+    if let (Some(place), Some(held)) = (&report.context, &report.conflict) {
+        let (thread, span, at) = (&report.thread, InSpan(report.span.as_deref()), At(&report.wanted));
+        writeln!(out, "{thread}{span} leaves the task at an {place}{at}")?;
+        writeln!(out, "while holding lock:\n {}", Lock(held))?;
+        stack(out, &held.stack)?;
+        return writeln!(
+            out,
+            "\nwhich {} ({needs:?} is needed here, {limit:?} is what it is): whoever wants it next on this thread keeps\n\
+             the task that has it from going on. Let go of it before, or take a lock of an async runtime.",
+            waits(limit)
+        );
     }
+    wanted(out, report)?;
+    writeln!(
+        out,
+        "\nwhich {} ({needs:?}), where what {} ({limit:?}) is the most that is allowed",
+        waits(needs),
+        waits(limit)
+    )?;
     match &report.conflict {
         Some(held) => writeln!(out, "while holding lock:\n {}", Lock(held)),
         None => writeln!(out, "by the context that the thread is inside of."),
+    }
+}
+
+/// What a lock of this wait type does to who waits for it.
+const fn waits(wait: WaitType) -> &'static str {
+    match wait {
+        WaitType::Free => "never waits",
+        WaitType::Spin => "spins",
+        WaitType::Config => "spins or sleeps",
+        WaitType::Sleep => "blocks the thread",
+        WaitType::Await => "suspends the task",
+        WaitType::Any => "waits in any way",
     }
 }
 
@@ -220,8 +248,18 @@ impl fmt::Display for Lock<'_> {
             Mode::Upgradable => "upgradable",
         };
         let trylock = if self.0.trylock { ", trylock" } else { "" };
-        write!(f, "({}){{{mode}{trylock}}}", self.0.class)?;
+        write!(f, "({}){{{mode}{trylock}}}", Named(self.0))?;
         self.0.site.iter().try_for_each(|site| write!(f, ", at {site}"))
+    }
+}
+
+/// `class`, or `class[2]` where several locks of one class are told apart.
+struct Named<'a>(&'a Acquisition);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.class)?;
+        self.0.lock.iter().try_for_each(|number| write!(f, "[{number}]"))
     }
 }
 
@@ -253,168 +291,9 @@ impl fmt::Display for Call<'_> {
             Mode::Shared | Mode::SharedRecursive => "rlock",
             Mode::Upgradable => "ulock",
         };
-        write!(f, "{verb}({});", self.0.class)
+        write!(f, "{verb}({});", Named(self.0))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use lockdep_core::{DependencyKind, Fingerprint, HoldKind, Site, WaitKind, WaitType};
-
-    use super::*;
-
-    fn acquisition(class: &str, mode: Mode, line: u32) -> Acquisition {
-        let site = Site { file: "src/a.rs".to_owned(), line, column: 5 };
-        let frame = Frame { function: format!("take_{class}"), site: Some(site.clone()) };
-        Acquisition { class: class.to_owned(), mode, trylock: false, site: Some(site), stack: vec![frame] }
-    }
-
-    fn dependency(outer: Acquisition, inner: Acquisition, thread: &str) -> Dependency {
-        let kind = DependencyKind { hold: HoldKind::Exclusive, wait: WaitKind::Normal };
-        Dependency { outer, inner, kind, thread: thread.to_owned(), span: Some("fault{addr=7}".to_owned()) }
-    }
-
-    fn sample() -> Report {
-        let (a, b, c) = ("a", "b", "c");
-        let lock = |class, line| acquisition(class, Mode::Exclusive, line);
-        Report {
-            code: Code::CircularDependency,
-            fingerprint: Fingerprint::of(Code::CircularDependency, &[a, b, c]),
-            thread: "three".to_owned(),
-            wanted: lock(a, 6),
-            cycle: vec![
-                dependency(lock(c, 5), lock(a, 6), "three"),
-                dependency(lock(a, 1), acquisition(b, Mode::Shared, 2), "one"),
-                dependency(acquisition(b, Mode::Shared, 3), lock(c, 4), "two"),
-            ],
-            conflict: None,
-            same_instance: false,
-            grade: Grade::Concurrent,
-            gate: None,
-            context: None,
-            waits: None,
-            held: vec![lock(c, 5)],
-            span: None,
-        }
-    }
-
-    #[test]
-    fn a_circle_reads_like_the_kernels() {
-        let text = render(&sample());
-        let expected = "\
-======================================================
-WARNING: possible circular locking dependency detected
-------------------------------------------------------
-three is trying to acquire lock:
- (a){exclusive}, at src/a.rs:6:5
-
-but thread is already holding lock:
- (c){exclusive}, at src/a.rs:5:5
-
-which lock already depends on the new lock.
-
-the existing dependency chain (in reverse order) is:
-
--> #2 (c){exclusive}, at src/a.rs:4:5
-   acquired by two (in fault{addr=7}) while holding (b), dependency EN:
-       take_c (src/a.rs:4:5)
-   (b) had been acquired at src/a.rs:3:5:
-       take_b (src/a.rs:3:5)
-
--> #1 (b){shared}, at src/a.rs:2:5
-   acquired by one (in fault{addr=7}) while holding (a), dependency EN:
-       take_b (src/a.rs:2:5)
-   (a) had been acquired at src/a.rs:1:5:
-       take_a (src/a.rs:1:5)
-
--> #0 (a){exclusive}, at src/a.rs:6:5
-   acquired by three (in fault{addr=7}) while holding (c), dependency EN:
-       take_a (src/a.rs:6:5)
-   (c) had been acquired at src/a.rs:5:5:
-       take_c (src/a.rs:5:5)
-
-other info that might help us debug this:
-
-Chain exists of:
-  a --> b --> c
-
- Possible unsafe locking scenario:
-
-  CPU0                    CPU1
-  ----                    ----
-  lock(c);
-                          rlock(b);
-                          lock(c);
-  lock(a);
-
- *** DEADLOCK ***
-
-1 lock held by three:
- #0: (c){exclusive}, at src/a.rs:5:5
-
-[circular-dependency ";
-        assert!(text.starts_with(expected), "{text}");
-    }
-
-    #[test]
-    fn a_recursion_says_whether_it_is_certain() {
-        let mut report = Report {
-            code: Code::Recursion,
-            cycle: Vec::new(),
-            conflict: Some(acquisition("a", Mode::Exclusive, 1)),
-            ..sample()
-        };
-        assert!(render(&report).contains("May be due to missing lock nesting notation"));
-        report.same_instance = true;
-        assert!(render(&report).contains("the thread waits for itself"));
-        report.conflict = Some(acquisition("a", Mode::Shared, 1));
-        assert!(render(&report).contains("  rlock(a);\n  lock(a);"));
-    }
-
-    #[test]
-    fn every_code_has_a_title_and_a_story_of_its_own() {
-        let conflict = Some(acquisition("b", Mode::Shared, 9));
-        let stories = Code::ALL.map(|code| {
-            let cycle = if code == Code::WaitContext { Vec::new() } else { sample().cycle };
-            let waits = Some((WaitType::Sleep, WaitType::Spin));
-            render(&Report { code, cycle, conflict: conflict.clone(), waits, ..sample() })
-        });
-        assert!(stories.iter().all(|story| !story.contains("locking rule broken")));
-        let of = |code| &stories[Code::ALL.iter().position(|other| *other == code).unwrap()];
-        assert!(of(Code::WaitContext).contains("may wait as Sleep, where no more than Spin is allowed"));
-        assert!(of(Code::NestNotHeld).contains("Nested lock was not taken"));
-        assert!(of(Code::HeldFreed).contains("three is destroying a lock that it holds:\n (b){shared}"));
-        assert!(of(Code::HeldAtExit).contains("three ends with a lock held"));
-        assert!(of(Code::PinnedRelease).contains("releasing a lock that was pinned"));
-    }
-
-    #[test]
-    fn a_context_is_told_as_an_interrupt() {
-        let cycle = vec![
-            dependency(acquisition("a", Mode::Exclusive, 1), acquisition("<hardirq>", Mode::Exclusive, 1), "one"),
-            dependency(acquisition("<hardirq>", Mode::Exclusive, 2), acquisition("a", Mode::Shared, 2), "two"),
-        ];
-        let context = Some("hardirq".to_owned());
-        let text = render(&Report { code: Code::InconsistentUsage, cycle, context, ..sample() });
-        assert!(text.contains("WARNING: inconsistent lock state\n"), "{text}");
-        assert!(text.contains("  lock(a);\n  <Interrupt: hardirq>\n    rlock(a);"), "{text}");
-    }
-
-    #[test]
-    fn a_grade_says_what_speaks_against_the_cycle() {
-        let graded = |grade| render(&Report { grade, gate: Some("g".to_owned()), ..sample() });
-        assert!(!graded(Grade::Concurrent).contains("grade"));
-        assert!(graded(Grade::Gated).contains("grade gated: (g) was held around all parts"));
-        assert!(graded(Grade::Ordered).contains("grade ordered"));
-        assert!(graded(Grade::FewThreads).contains("the order is just as broken"));
-    }
-
-    #[test]
-    fn a_release_without_a_lock_is_told() {
-        let report = Report { code: Code::ReleaseUnheld, cycle: Vec::new(), held: Vec::new(), ..sample() };
-        let text = render(&report);
-        assert!(text.contains("bad unlock balance detected!"));
-        assert!(text.contains("three is trying to release lock (a) at src/a.rs:6:5"));
-        assert!(text.contains("no locks held by three."));
-    }
-}
+mod tests;

@@ -41,6 +41,7 @@ mod tests {
     fn who_holds_and_who_waits() {
         let lock = |class: &str| Acquisition {
             class: class.to_owned(),
+            lock: None,
             mode: Mode::Exclusive,
             trylock: false,
             site: None,

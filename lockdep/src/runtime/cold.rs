@@ -6,16 +6,16 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
-    Acquired, ClassId, Grade, HeldStack, Mode, Point, Report, Request, Violation, WaitKind,
+    Acquired, Grade, HeldStack, Mode, Point, Report, Request, WaitKind,
     event::{Action, Lock},
-    explain::{dependency_record, release_unheld as unheld_report},
+    explain::dependency_record,
     journal::Record as Line,
 };
 use once_cell::sync::Lazy;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::{
-    budget, classes, contexts, enter, observe,
+    budget, enter, findings, observe,
     output::{self, Verdict},
     placed::{self, Place},
     session::{Learnt, Session, Shared},
@@ -23,7 +23,7 @@ use super::{
     thread::{self, Thread},
     trace,
 };
-use crate::{Acquire, Policy, hooks::Record};
+use crate::{Acquire, hooks::Record};
 
 /// The names of threads, by number, from 1.
 static THREADS: Lazy<Mutex<Vec<String>>> = Lazy::new(Default::default);
@@ -135,8 +135,8 @@ pub(super) fn dropped(record: &Record) {
         let learnt = session.0.learnt.lock();
         let violation = learnt.validator.free(&thread.held, id.instance());
         let how = Acquired::new(id.class(), Mode::Exclusive, false);
-        let request = Request { how, instance: id.instance(), ..at_place(thread, &session.0, Some(site)) };
-        let verdict = conclude(violation.as_slice(), &request, &thread.held, &session.0, learnt);
+        let request = Request { how, instance: id.instance(), ..findings::at_place(thread, &session.0, Some(site)) };
+        let verdict = findings::conclude(violation.as_slice(), &request, &thread.held, &session.0, learnt);
         thread.held.release(id.instance());
         verdict
     })
@@ -227,7 +227,7 @@ pub(super) fn introduce() {
 pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
     let verdict = placed::check_release(instance);
     if thread::with(|thread| !thread.inside.get() && !take(thread, instance)) {
-        release_unheld(record, site).carry_out();
+        findings::release_unheld(record, site).carry_out();
     }
     verdict.carry_out();
 }
@@ -376,118 +376,11 @@ impl Attempt<'_> {
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let mut news = report(&outcome.violations, &request, &thread.held, session, learnt);
-        news.extend(regrade(&outcome.regraded, &request, &thread.held, session, learnt));
+        let mut news = findings::report(&outcome.violations, &request, &thread.held, session, learnt);
+        news.extend(findings::regrade(&outcome.regraded, &request, &thread.held, session, learnt));
         let gates = news.iter().any(|report| report.grade == Grade::Gated);
         // What is proven under a lock that gates is proven for that lock only.
-        let doubted = gates && doubt_gates(&outcome.violations, session, learnt);
+        let doubted = gates && findings::doubt_gates(&outcome.violations, session, learnt);
         (outcome.proven && !doubted, news)
     }
-}
-
-/// Returns a request that stands for this place in the program, whatever lock the thread took last. Its own site, if it
-/// has one, is remembered with its stack.
-pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static Location<'static>>) -> Request {
-    let innermost = contexts::innermost(&thread.held);
-    let point = site.map_or(innermost.point, |site| {
-        let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
-        session.meet(point, site);
-        point
-    });
-    let span = session.span();
-    Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
-}
-
-/// Keeps violations and tells what must be told.
-pub(super) fn conclude(
-    violations: &[Violation],
-    request: &Request,
-    held: &HeldStack,
-    session: &Shared,
-    mut learnt: MutexGuard<'_, Learnt>,
-) -> Verdict {
-    let news = report(violations, request, held, session, &mut learnt);
-    let policy = learnt.policy_for(&news);
-    drop(learnt);
-    output::tell(&news, policy)
-}
-
-/// Keeps what was broken, each finding once; returns what must be told.
-fn report(
-    violations: &[Violation],
-    request: &Request,
-    held: &HeldStack,
-    session: &Shared,
-    learnt: &mut Learnt,
-) -> Vec<Report> {
-    let mut news = Vec::new();
-    for violation in violations {
-        let first = learnt.count(violation.fingerprint(request, session));
-        // The thread would hang right here, so even a known one is told again.
-        let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
-        if first || told_again {
-            news.push(violation.report(request, held, &learnt.validator, session));
-        }
-        if first {
-            // Into the journal before anybody is told: the policy may be to abort.
-            learnt.keep(news[news.len() - 1].clone());
-        } else {
-            news.extend(regrade(std::slice::from_ref(violation), request, held, session, learnt));
-        }
-    }
-    news
-}
-
-/// Looks again at known findings that do not fail the run. Returns those that have got worse.
-fn regrade(
-    violations: &[Violation],
-    request: &Request,
-    held: &HeldStack,
-    session: &Shared,
-    learnt: &mut Learnt,
-) -> Vec<Report> {
-    let mut news = Vec::new();
-    for violation in violations {
-        let fingerprint = violation.fingerprint(request, session);
-        let Some(known) = learnt.mild_grade(fingerprint) else { continue };
-        if learnt.validator.grade(violation).grade > known {
-            let report = violation.report(request, held, &learnt.validator, session);
-            learnt.keep(report.clone());
-            news.push(report);
-        }
-    }
-    news
-}
-
-/// From now on, nothing is proven under locks that gate these findings. Returns whether that is news.
-fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &mut Learnt) -> bool {
-    let gates: Vec<ClassId> =
-        violations.iter().filter_map(|violation| learnt.validator.grade(violation).gate).collect();
-    let mut news = false;
-    for gate in gates {
-        news |= learnt.validator.doubt_gate(gate);
-    }
-    if news {
-        session.doubt();
-    }
-    news
-}
-
-/// Reports a release, by hand, of a lock that this thread does not hold.
-fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
-    inside(|thread, session| {
-        let shared = &*session.0;
-        observe::released_unheld(thread, record.id().class(), record.id().instance(), site);
-        let place = Some(classes::site_of(site));
-        let name = thread_name(thread.number.get());
-        let report = unheld_report(record.id().class(), place, name, &thread.held, shared);
-        let mut learnt = shared.learnt.lock();
-        if !learnt.count(report.fingerprint) {
-            return Verdict::GoOn;
-        }
-        learnt.keep(report.clone());
-        let policy = learnt.policy_for(std::slice::from_ref(&report));
-        drop(learnt);
-        output::tell(&[report], policy)
-    })
 }

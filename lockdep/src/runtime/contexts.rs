@@ -10,7 +10,7 @@ use once_cell::{race::OnceNonZeroUsize, sync::Lazy};
 use parking_lot::Mutex;
 
 use super::{
-    cold,
+    cold, findings,
     output::{self, Verdict},
     session::Shared,
     state,
@@ -163,8 +163,8 @@ fn suspend(thread: &Thread, session: &Shared, site: &'static Location<'static>) 
     trace::other(thread, Some(site), || Action::Await);
     let learnt = session.learnt.lock();
     let Some(violation) = learnt.validator.await_point(&thread.held) else { return Verdict::GoOn };
-    let request = cold::at_place(thread, session, Some(site));
-    cold::conclude(&[violation], &request, &thread.held, session, learnt)
+    let request = findings::at_place(thread, session, Some(site));
+    findings::conclude(&[violation], &request, &thread.held, session, learnt)
 }
 
 /// Changes the state of contexts, unless nobody is watching. Returns whether `f` did something.
@@ -201,9 +201,9 @@ fn mark(thread: &Thread, session: &Shared, enabled: ContextSet, site: Option<&'s
         return Verdict::GoOn;
     }
     let mut learnt = session.learnt.lock();
-    let request = cold::at_place(thread, session, site);
+    let request = findings::at_place(thread, session, site);
     let outcome = learnt.validator.enabled(&thread.held, enabled, &request);
-    cold::conclude(&outcome.violations, &request, &thread.held, session, learnt)
+    findings::conclude(&outcome.violations, &request, &thread.held, session, learnt)
 }
 
 /// The acquisition of the innermost lock, or of none, as something to say a place with.

@@ -18,6 +18,7 @@ use lockdep_core::{SegmentId, event::Action};
 use super::{
     cold,
     enter::{self, Entered},
+    findings,
     output::Verdict,
     session::Session,
     state, thread, trace,
@@ -89,8 +90,8 @@ impl Drop for Alive {
             trace::other(thread, Some(self.site), || Action::End);
             let learnt = session.0.learnt.lock();
             let Some(violation) = learnt.validator.exit(&thread.held) else { return Verdict::GoOn };
-            let request = cold::at_place(thread, &session.0, Some(self.site));
-            cold::conclude(&[violation], &request, &thread.held, &session.0, learnt)
+            let request = findings::at_place(thread, &session.0, Some(self.site));
+            findings::conclude(&[violation], &request, &thread.held, &session.0, learnt)
         });
         thread::with(|thread| {
             begun.last.store(thread.segment.get().as_u32(), Relaxed);

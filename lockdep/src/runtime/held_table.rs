@@ -73,6 +73,7 @@ pub(super) fn read() -> Vec<ThreadLocks> {
     all.sort_unstable_by_key(|(number, _)| *number);
     let acquisition = |entry: &Entry| Acquisition {
         class: classes::label(entry.how.class()),
+        lock: None,
         mode: entry.how.mode(),
         trylock: entry.how.is_trylock(),
         site: entry.location.map(classes::site_of),

@@ -1,7 +1,7 @@
 //! The process-wide runtime: what turns the brain, which is a value, into something that watches real threads.
 //!
 //! * `thread`: the fast path: a thread's held stack, nothing shared. `proven`: the acquisition points it has seen proven.
-//! * `cold`: everything else that an acquisition can lead to.
+//! * `cold`: everything else that an acquisition can lead to. `findings`: what of it is told.
 //! * `session`: a validator with what belongs to it; one for the process, others on demand. `settings`: the environment.
 //! * `enter`: moving between sessions. `fork`: beginnings and ends of threads.
 //! * `attention`: one word that every fast path reads: off, or the number of the latest thing to attend to; `state`: the
@@ -25,6 +25,7 @@ pub(crate) mod classes;
 mod cold;
 mod contexts;
 mod enter;
+mod findings;
 pub(crate) mod fork;
 pub(crate) mod guards;
 mod held_table;

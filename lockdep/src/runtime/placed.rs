@@ -8,7 +8,7 @@ use std::{
 use lockdep_core::{HeldLock, Request, Violation, event::Action};
 
 use super::{
-    cold,
+    cold, findings,
     output::Verdict,
     session::{Origin, Shared},
     thread::{self, Thread},
@@ -81,8 +81,8 @@ pub(crate) fn pin<'a>(record: &'a Record, site: &'static Location<'static>) -> P
         let learnt = session.0.learnt.lock();
         let violation = learnt.validator.assert_held(&thread.held, id.instance(), None);
         let how = lockdep_core::Acquired::new(id.class(), lockdep_core::Mode::Exclusive, false);
-        let request = Request { how, instance: id.instance(), ..cold::at_place(thread, &session.0, Some(site)) };
-        cold::conclude(violation.as_slice(), &request, &thread.held, &session.0, learnt)
+        let request = Request { how, instance: id.instance(), ..findings::at_place(thread, &session.0, Some(site)) };
+        findings::conclude(violation.as_slice(), &request, &thread.held, &session.0, learnt)
     });
     verdict.carry_out();
     Pin { record, cookie }
@@ -116,5 +116,5 @@ fn tell_release(
         point
     });
     let request = Request { thread: thread.number.get(), ..Request::new(lock.how(), lock.instance(), point) };
-    cold::conclude(&[violation], &request, &thread.held, session, learnt)
+    findings::conclude(&[violation], &request, &thread.held, session, learnt)
 }

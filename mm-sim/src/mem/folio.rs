@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{AddressSpace, AnonVma, HUGE_PAGES};
+use super::{AddressSpace, AnonVma, HUGE_PAGES, KsmStable};
 use crate::{
     classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB},
     finding::Invariant,
@@ -31,6 +31,8 @@ pub(crate) enum Place {
     File(Arc<AddressSpace>, u64),
     /// Anonymous memory, at this page offset of the VMAs of this anon_vma.
     Anon(Arc<AnonVma>, u64),
+    /// Anonymous memory that several places share because it is alike.
+    Ksm(Arc<KsmStable>),
 }
 
 /// A folio. A page holds one word of data, which is all that telling pages apart takes.
@@ -111,6 +113,16 @@ impl Folio {
     /// Checks that this actor has locked it.
     pub(crate) fn check_locked(&self, what: &str) {
         sched::must_hold(self.lock.is_mine(), || format!("folio {} is {what} without being locked", self.pfn));
+    }
+
+    /// Returns whether it has the page `pfn`.
+    pub(crate) fn has_page(&self, pfn: u64) -> bool {
+        (self.pfn..self.pfn + self.pages()).contains(&pfn)
+    }
+
+    /// Returns whether several places share it because it is alike.
+    pub(crate) fn is_ksm(&self) -> bool {
+        matches!(&*self.place.lock(), Some(Place::Ksm(_)))
     }
 
     /// Returns whether it caches a page of this mapping.

@@ -74,6 +74,12 @@ impl AddressSpace {
         self.locked().remove(&index)
     }
 
+    /// Puts a folio where another one of the same size was. The caller has `i_pages`.
+    pub(crate) fn put_in_place(&self, index: u64, folio: &Arc<Folio>) {
+        folio.get(folio.pages());
+        self.locked().insert(index, folio.clone());
+    }
+
     /// Replaces the small folios of a huge one. The caller has `i_pages` and takes over their references.
     pub(crate) fn replace(&self, index: u64, huge: &Arc<Folio>) -> Vec<Arc<Folio>> {
         let mut cache = self.locked();

@@ -7,6 +7,7 @@
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Userfaultfd`]: user code that brings pages in.
+//! * [`Ksm`]: anonymous pages that are alike and shared.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
 //! * `hugetlb`: the pool of huge pages and the files made of them.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
@@ -18,6 +19,7 @@ mod gather;
 mod hugetlb;
 mod inode;
 mod intervals;
+mod ksm;
 mod lru;
 mod mapping;
 mod memory;
@@ -39,6 +41,7 @@ pub(crate) use gather::Gather;
 pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};
 pub(crate) use inode::Inode;
 pub(crate) use intervals::Intervals;
+pub(crate) use ksm::{Candidate, Ksm, KsmStable};
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};

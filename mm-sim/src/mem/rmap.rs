@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Calls `visit` for each VMA that may map the folio, with the addresses. `None` if the lock was not to be had.
-fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
+pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
     let take = |rwsem: &RwSem| -> Option<ReadGuard> { if wait { Some(rwsem.read()) } else { rwsem.try_read() } };
     let place = folio.place()?;
     let (_guard, index, vmas) = match &place {
@@ -28,6 +28,14 @@ fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u
         Place::Anon(anon_vma, index) => {
             let guard = take(anon_vma.rwsem())?;
             (guard, *index, anon_vma.vmas.lock().overlapping(*index..*index + folio.pages()))
+        }
+        Place::Ksm(stable) => {
+            for (anon_vma, index) in stable.places() {
+                let _guard = take(anon_vma.rwsem())?;
+                let vmas = anon_vma.vmas.lock().overlapping(index..index + 1);
+                vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(&(index..index + 1))));
+            }
+            return Some(());
         }
     };
     for vma in vmas {
@@ -106,17 +114,24 @@ pub(crate) fn is_locked_elsewhere(folio: &Folio) -> bool {
 /// Counts the entries that the reverse map finds, without locks: for the invariants.
 pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
     let Some(place) = folio.place() else { return 0 };
-    let (index, vmas) = match &place {
-        Place::File(mapping, index) => (*index, mapping.i_mmap.lock().peek(*index..*index + folio.pages())),
-        Place::Anon(anon_vma, index) => (*index, anon_vma.vmas.lock().peek(*index..*index + folio.pages())),
-    };
     let mut found = std::collections::BTreeSet::new();
-    for vma in vmas {
-        let Some(mm) = vma.mm.upgrade() else { continue };
-        for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(PAGE_SIZE as usize) {
-            let Some(slot) = mm.hardware_slot(m, addr) else { continue };
-            if maps(folio, slot.load().as_page()) {
-                found.insert((slot.table.id, slot.index));
+    let mut look = |vmas: Vec<Arc<Vma>>, index: u64| {
+        for vma in vmas {
+            let Some(mm) = vma.mm.upgrade() else { continue };
+            for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(PAGE_SIZE as usize) {
+                let Some(slot) = mm.hardware_slot(m, addr) else { continue };
+                if maps(folio, slot.load().as_page()) {
+                    found.insert((slot.table.id, slot.index));
+                }
+            }
+        }
+    };
+    match &place {
+        Place::File(mapping, index) => look(mapping.i_mmap.lock().peek(*index..*index + folio.pages()), *index),
+        Place::Anon(anon_vma, index) => look(anon_vma.vmas.lock().peek(*index..*index + folio.pages()), *index),
+        Place::Ksm(stable) => {
+            for (anon_vma, index) in stable.places() {
+                look(anon_vma.vmas.lock().peek(index..index + 1), index);
             }
         }
     }
@@ -124,5 +139,5 @@ pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
 }
 
 fn maps(folio: &Folio, pfn: Option<u64>) -> bool {
-    pfn.is_some_and(|pfn| (folio.pfn..folio.pfn + folio.pages()).contains(&pfn))
+    pfn.is_some_and(|pfn| folio.has_page(pfn))
 }

@@ -29,14 +29,14 @@ pub(crate) fn do_swap_page(fault: &VmFault<'_>, entry: Entry) -> Outcome {
 #[inline(never)]
 fn migration_entry_wait(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Outcome {
     let Some(folio) = folio_of(fault, entry, pfn) else { return Outcome::Done };
+    // Without a reference of ours, which whoever moves it would take for that of a user.
     drop(folio.lock.lock());
-    fault.m.put_folio(&folio, 1);
     Outcome::Done
 }
 
-/// Returns the folio that is being moved, with a reference, if it still is.
+/// Returns the folio that is being moved, if it still is.
 fn folio_of(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Option<Arc<Folio>> {
-    let get = || fault.m.memory.folio(pfn).filter(|folio| folio.try_get());
+    let get = || fault.m.memory.folio(pfn);
     if fault.pmd.load() == entry {
         let _pmd_lock = fault.pmd.table.lock.lock();
         return (fault.pmd.load() == entry).then(get)?;

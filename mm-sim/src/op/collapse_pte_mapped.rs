@@ -31,13 +31,11 @@ pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64) -> 
     with_folio(m, mm, start, &|vma, file, folio| collapse_at_once(m, mm, vma, (file, folio), start))
 }
 
+/// What is done to a VMA, its file, and the locked folio.
+type Collapse<'a> = &'a dyn Fn(&Arc<Vma>, &Arc<Inode>, &Arc<Folio>) -> bool;
+
 /// Finds the VMA and locks the huge folio that it maps there.
-fn with_folio(
-    m: &Machine,
-    mm: &Arc<Mm>,
-    start: u64,
-    collapse: &dyn Fn(&Arc<Vma>, &Arc<Inode>, &Arc<Folio>) -> bool,
-) -> bool {
+fn with_folio(m: &Machine, mm: &Arc<Mm>, start: u64, collapse: Collapse<'_>) -> bool {
     let whole = start..start + PMD_SIZE;
     let fits = |vma: &Arc<Vma>| vma.range().start <= whole.start && whole.end <= vma.range().end;
     let Some(vma) = mm.find(start).filter(|vma| start.is_multiple_of(PMD_SIZE) && fits(vma)) else { return false };

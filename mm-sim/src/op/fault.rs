@@ -6,7 +6,9 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, stack, thp, write_fault};
+use super::{
+    Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, migrate, stack, thp, write_fault,
+};
 use crate::{
     Bug,
     machine::Machine,
@@ -121,6 +123,12 @@ pub(crate) fn fixup_user_fault(
     }
 }
 
+/// Gives a place that shares a page one of its own, whatever the VMA allows (`FAULT_FLAG_UNSHARE`). The caller has the mmap
+/// lock.
+pub(crate) fn unshare_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) -> Result<(), Signal> {
+    to_result(handle_mm_fault(m, mm, vma, addr, true, &mut None))
+}
+
 /// Drops the lock of a fault and sleeps until user code has brought the page.
 fn wait_for_user<L>(ctx: Option<Arc<Userfaultfd>>, locked: L) -> Result<(), Signal> {
     drop(locked);
@@ -230,6 +238,9 @@ fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
     let slot = map.slot(fault.addr);
     if slot.load() != entry {
         return Outcome::Done;
+    }
+    if !entry.is_accessible() && fault.vma.flags().read {
+        return migrate::numa::do_numa_page(fault, map, entry);
     }
     if fault.write && !entry.is_writable() {
         return write_fault::do_wp_page(fault, map, entry);

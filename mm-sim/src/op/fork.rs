@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    anon_vma, hugetlb, mmu_notifier,
+    anon_vma, hugetlb, ksm, mmu_notifier,
     thp::{self, copy::Copied},
 };
 use crate::{
@@ -35,6 +35,7 @@ pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
 pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMemory> {
     let _scope = sched::scope("dup_mmap");
     let child = new_mm(m)?;
+    ksm::advise::ksm_fork(m, parent, &child);
     m.stats.forks.add(1);
     let copied = {
         let _parent = parent.mmap_write_lock();

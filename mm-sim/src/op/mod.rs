@@ -11,6 +11,8 @@
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `ksm`: pages that are alike become one.
+//! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
@@ -34,8 +36,10 @@ pub(crate) mod hole;
 pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
 pub(crate) mod ima;
+pub(crate) mod ksm;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
+pub(crate) mod migrate;
 pub(crate) mod mincore;
 pub(crate) mod mlock;
 pub(crate) mod mmap;

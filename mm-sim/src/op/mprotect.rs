@@ -9,7 +9,7 @@ use std::{ops::Range, sync::Arc};
 use super::{hugetlb, mmu_notifier, vma::modify};
 use crate::{
     machine::Machine,
-    mem::{Mm, PAGE_SIZE, VmFlags, Vma},
+    mem::{Absent, Mm, PAGE_SIZE, VmFlags, Vma},
     model::Access,
     sched,
 };
@@ -56,6 +56,8 @@ fn change_protection(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: &Range<u64>, a
     mm.walk(m, vma, range.clone(), &mut |slot, _, entry| {
         if entry.is_page() {
             slot.update(|entry| entry.writable(entry.is_writable() && allowed.write).accessible(allowed.read));
+        } else if let Some(Absent::Migration(_)) = entry.as_absent() {
+            slot.update(|entry| entry.writable(entry.is_writable() && allowed.write));
         }
     });
     m.tlb.flush(mm.id, range.start / PAGE_SIZE..range.end / PAGE_SIZE);

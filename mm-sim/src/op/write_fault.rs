@@ -45,12 +45,12 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
 fn is_ours_alone(folio: &Folio) -> bool {
-    if folio.is_pinned() && folio.maps() == 1 {
+    if folio.is_pinned() && folio.maps() == 1 && !folio.is_ksm() {
         // A fork copies what is pinned, so it has never been shared since.
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    folio.maps() == 1 && folio.refs() == 1
+    folio.maps() == 1 && folio.refs() == 1 && !folio.is_ksm()
 }
 
 /// Checks that nobody writes to a page past the page tables of whoever has just got a copy of it.

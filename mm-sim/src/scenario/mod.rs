@@ -73,6 +73,7 @@ pub const ALL: &[Scenario] = &[
     soak::SOAK,
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
+    tour_rmap::MOVERS,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];

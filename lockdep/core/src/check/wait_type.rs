@@ -25,7 +25,7 @@ pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable)
         Some((inner, lock)) if inner < context => (inner, Some(lock)),
         _ => (context, None),
     };
-    (needs > limit).then_some(Violation::WaitType { needs, limit, held: lock })
+    (needs > limit).then_some(Violation::WaitType { needs, limit, held: lock, suspends: false })
 }
 
 /// Returns the violation if the task may not be suspended here: a lock whose guard must not cross an await point has been
@@ -33,7 +33,7 @@ pub(crate) fn exceeded(held: &HeldStack, request: &Request, traits: &TraitTable)
 pub(crate) fn await_point(held: &HeldStack, traits: &TraitTable) -> Option<Violation> {
     let needs = WaitType::Await;
     let (limit, lock) = strictest(held.since_entered(), traits).filter(|(inner, _)| *inner < needs)?;
-    Some(Violation::WaitType { needs, limit, held: Some(lock) })
+    Some(Violation::WaitType { needs, limit, held: Some(lock), suspends: true })
 }
 
 #[cfg(test)]

@@ -1,0 +1,121 @@
+//! From violations to what is told: each finding once, counted, and once more when its grade gets worse.
+
+use std::panic::Location;
+
+use lockdep_core::{ClassId, HeldStack, Report, Request, Violation, explain::release_unheld as unheld_report};
+use parking_lot::MutexGuard;
+
+use super::{
+    classes, cold, contexts, observe,
+    output::{self, Verdict},
+    session::{Learnt, Shared},
+    thread::Thread,
+};
+use crate::{Policy, hooks::Record};
+
+/// Returns a request that stands for this place in the program, whatever lock the thread took last. Its own site, if it
+/// has one, is remembered with its stack.
+pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static Location<'static>>) -> Request {
+    let innermost = contexts::innermost(&thread.held);
+    let point = site.map_or(innermost.point, |site| {
+        let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
+        session.meet(point, site);
+        point
+    });
+    let span = session.span();
+    Request { point, thread: thread.number.get(), segment: thread.segment.get(), span, ..innermost }
+}
+
+/// Keeps violations and tells what must be told.
+pub(super) fn conclude(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    mut learnt: MutexGuard<'_, Learnt>,
+) -> Verdict {
+    let news = report(violations, request, held, session, &mut learnt);
+    let policy = learnt.policy_for(&news);
+    drop(learnt);
+    output::tell(&news, policy)
+}
+
+/// Keeps what was broken, each finding once; returns what must be told.
+pub(super) fn report(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    learnt: &mut Learnt,
+) -> Vec<Report> {
+    let mut news = Vec::new();
+    for violation in violations {
+        let first = learnt.count(violation.fingerprint(request, session));
+        // The thread would hang right here, so even a known one is told again.
+        let told_again = violation.is_certain() && learnt.policy == Policy::Panic;
+        if first || told_again {
+            news.push(violation.report(request, held, &learnt.validator, session));
+        }
+        if first {
+            // Into the journal before anybody is told: the policy may be to abort.
+            learnt.keep(news[news.len() - 1].clone());
+        } else {
+            news.extend(regrade(std::slice::from_ref(violation), request, held, session, learnt));
+        }
+    }
+    news
+}
+
+/// Looks again at known findings that do not fail the run. Returns those that have got worse.
+pub(super) fn regrade(
+    violations: &[Violation],
+    request: &Request,
+    held: &HeldStack,
+    session: &Shared,
+    learnt: &mut Learnt,
+) -> Vec<Report> {
+    let mut news = Vec::new();
+    for violation in violations {
+        let fingerprint = violation.fingerprint(request, session);
+        let Some(known) = learnt.mild_grade(fingerprint) else { continue };
+        if learnt.validator.grade(violation).grade > known {
+            let report = violation.report(request, held, &learnt.validator, session);
+            learnt.keep(report.clone());
+            news.push(report);
+        }
+    }
+    news
+}
+
+/// From now on, nothing is proven under locks that gate these findings. Returns whether that is news.
+pub(super) fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &mut Learnt) -> bool {
+    let gates: Vec<ClassId> =
+        violations.iter().filter_map(|violation| learnt.validator.grade(violation).gate).collect();
+    let mut news = false;
+    for gate in gates {
+        news |= learnt.validator.doubt_gate(gate);
+    }
+    if news {
+        session.doubt();
+    }
+    news
+}
+
+/// Reports a release, by hand, of a lock that this thread does not hold.
+pub(super) fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
+    cold::inside(|thread, session| {
+        let shared = &*session.0;
+        observe::released_unheld(thread, record.id().class(), record.id().instance(), site);
+        let place = Some(classes::site_of(site));
+        let name = cold::thread_name(thread.number.get());
+        let report = unheld_report(record.id().class(), place, name, &thread.held, shared);
+        let mut learnt = shared.learnt.lock();
+        if !learnt.count(report.fingerprint) {
+            return Verdict::GoOn;
+        }
+        learnt.keep(report.clone());
+        let policy = learnt.policy_for(std::slice::from_ref(&report));
+        drop(learnt);
+        output::tell(&[report], policy)
+    })
+}

@@ -1,0 +1,63 @@
+//! `try_to_migrate` and `remove_migration_ptes`: the entries of a folio while it is being moved.
+//!
+//! Lock order: `folio_lock -> i_mmap_rwsem or anon_vma->rwsem (read) -> mmu_notifier_invalidate_range_start`, `-> pte_lock`.
+//! Whoever faults on such an entry waits for the folio lock. What becomes of the mapping meanwhile (it is moved, copied by a
+//! fork, unmapped) happens to the entries as it would to pages; so the walk that puts the pages back finds them all.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use crate::{
+    machine::Machine,
+    mem::{Absent, Entry, Folio, FolioKind, PAGE_SIZE, rmap},
+    op::mmu_notifier,
+    sched,
+};
+
+/// Replaces all entries that map a locked folio, unless somebody has pinned it.
+#[inline(never)]
+pub(crate) fn try_to_migrate(m: &Machine, folio: &Arc<Folio>) {
+    let _scope = sched::scope("try_to_migrate");
+    folio.check_locked("moved");
+    rmap::rmap_walk(folio, true, &mut |vma, range| {
+        let Some(mm) = vma.mm.upgrade() else { return };
+        let _told = mmu_notifier::invalidate_range_start(m, &mm, &range);
+        mm.walk(m, vma, range, &mut |slot, addr, entry| {
+            let Some(pfn) = entry.as_page().filter(|pfn| folio.has_page(*pfn)) else { return };
+            // GUP-fast sees from now on that the entry has changed, so a pin is either seen here or given up.
+            let absent = Entry::migration(pfn, entry.is_writable()).uffd_wp(entry.is_uffd_wp());
+            let old = slot.store(absent);
+            let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
+            m.tlb.flush(mm.id, page..page + pages);
+            if folio.kind == FolioKind::Anon && folio.is_pinned() {
+                slot.store(old);
+                return;
+            }
+            if old.is_dirty() {
+                folio.dirty.store(true, Relaxed);
+            }
+            folio.unmap();
+            m.put_folio(folio, 1);
+        });
+    });
+}
+
+/// Lets the entries that are left of `src` map `to`: where its pages are now, or where they still are. `to` is locked, and
+/// knows its place.
+#[inline(never)]
+pub(crate) fn remove_migration_ptes(m: &Machine, src: &Folio, to: &Arc<Folio>) {
+    let _scope = sched::scope("remove_migration_ptes");
+    to.check_locked("mapped again");
+    rmap::rmap_walk(to, true, &mut |vma, range| {
+        let Some(mm) = vma.mm.upgrade() else { return };
+        mm.walk(m, vma, range, &mut |slot, _, entry| {
+            let Some(Absent::Migration(pfn)) = entry.as_absent() else { return };
+            if !src.has_page(pfn) {
+                return;
+            }
+            to.map();
+            let flags = vma.flags();
+            let page = Entry::page(to.pfn + (pfn - src.pfn)).uffd_wp(entry.is_uffd_wp());
+            slot.store(page.writable(entry.is_writable() && flags.write).accessible(flags.read));
+        });
+    });
+}
