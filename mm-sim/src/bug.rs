@@ -62,6 +62,10 @@ bugs! {
     HolePunchedUnderMmapLock = "MADV_REMOVE punches the hole under the mmap lock",
     /// Cutting a huge page of a locked mapping asks the reverse map, under i_mmap.
     MunlockUnderImap = "a VMA is cut under i_mmap, and to unlock the pages of a huge page the reverse map is asked",
+    /// A DAX page fault holds i_mmap while the file system looks for the block.
+    DaxBlockUnderImap = "a DAX page fault asks for the block under i_mmap",
+    /// A DAX page fault that copies releases i_mmap in the wrong mode.
+    DaxUnlocksAsWriter = "a DAX page fault that copies releases i_mmap for writing",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
     /// khugepaged frees a page table without interrupting those who walk without a lock.

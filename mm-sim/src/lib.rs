@@ -58,7 +58,7 @@ pub use model::Access;
 pub use op::{Advice, Signal, userfaultfd::fill::Filled};
 pub use process::{Directory, File, Guest, Huge, Pin, Process, Userfault, World};
 pub use protocol::{
-    Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View,
+    Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View, VmaSequence,
 };
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};

@@ -59,6 +59,13 @@ impl World {
         File(self.machine.create(pages))
     }
 
+    /// Makes a file of `pages` zero pages of persistent memory.
+    pub fn create_dax(&self, pages: u64) -> File {
+        let file = self.create(pages);
+        file.0.is_dax.store(true, Relaxed);
+        file
+    }
+
     /// Lets the security module measure a file whenever it is mapped.
     pub fn measure(&self, file: &File) {
         file.0.is_measured.store(true, Relaxed);
@@ -127,6 +134,21 @@ impl World {
     /// kswapd tries to free `pages` pages. Returns whether it had to unmap one for that.
     pub fn reclaim(&self, pages: u64) -> bool {
         op::reclaim::balance_pgdat(&self.machine, pages)
+    }
+
+    /// Turns swap on, with room for at least `slots` pages.
+    pub fn swapon(&self, slots: u64) {
+        op::swap::swapon(&self.machine, slots);
+    }
+
+    /// Turns swap off: everything comes back into memory. Returns whether there was room; if not, swap stays on.
+    pub fn swapoff(&self) -> bool {
+        op::swap::swapoff(&self.machine)
+    }
+
+    /// The flusher thread writes what is dirty of all files.
+    pub fn flush(&self) {
+        op::writeback::flush(&self.machine);
     }
 
     /// Moves some folios to other frames. Returns how many have moved.

@@ -78,6 +78,18 @@ pub enum StackGrowth {
     MmapWriteLock,
 }
 
+/// When a VMA that is cut makes its sequence count odd: the series before the VMA lock (speculative page faults, 2017).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VmaSequence {
+    /// There is none.
+    None,
+    /// Before it takes i_mmap.
+    BeforeImap,
+    /// After that.
+    AfterImap,
+}
+
 /// What lockdep is told of a write-locked VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,12 +150,16 @@ pub struct Protocol {
     pub pte_map_under_rcu: bool,
     /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
     pub anon_vma_under_vma_lock: bool,
+    /// Whether a fault on what is swapped out runs under the VMA lock (6.6).
+    pub swap_under_vma_lock: bool,
     /// What keeps page tables of hugetlbfs in place.
     pub hugetlb_locking: HugetlbLocking,
     /// Whether page faults on hugetlbfs run under the VMA lock (6.10).
     pub hugetlb_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
+    /// When a VMA that is cut makes its sequence count odd.
+    pub vma_sequence: VmaSequence,
     /// What a userfaultfd needs the mmap lock for.
     pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
@@ -166,9 +182,11 @@ impl Protocol {
         fork_mark: false,
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
+        swap_under_vma_lock: false,
         hugetlb_locking: HugetlbLocking::SharedVma,
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
+        vma_sequence: VmaSequence::None,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
@@ -237,6 +255,7 @@ impl Protocol {
         file_faults: FileFaults::FaultAround,
         userfault: UserfaultLocks::Faults,
         pte_map_under_rcu: true,
+        swap_under_vma_lock: true,
         ..Self::V6_4
     };
 

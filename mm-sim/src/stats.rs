@@ -64,6 +64,8 @@ stats! {
     huge_splits,
     /// Huge pages that khugepaged has made of anonymous memory.
     anon_collapses,
+    /// Pages that MADV_FREE let reclaim drop.
+    lazily_freed,
     /// Holes punched into files.
     holes,
     /// Ranges locked in memory.
@@ -74,6 +76,12 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Folios whose writing to disk has begun.
+    writebacks,
+    /// Folios that got a slot of the swap device.
+    swapped_out,
+    /// Folios read from the swap device.
+    swapped_in,
     /// Pages found by GUP-fast.
     gup_fast,
     /// Page faults that had to wait for user code.

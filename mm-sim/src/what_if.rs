@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     bug::Bug,
-    protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, View},
+    protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, View, VmaSequence},
 };
 
 /// A type of decisions, and their words on the command line.
@@ -88,6 +88,11 @@ words! {
         MmapReadLock = "mmap-read-lock",
         MmapWriteLock = "mmap-write-lock",
     }
+    VmaSequence {
+        None = "none",
+        BeforeImap = "before-imap",
+        AfterImap = "after-imap",
+    }
     View {
         Kernel = "kernel",
         Strict = "strict",
@@ -162,7 +167,9 @@ switches! {
     fork_mark = "whether a fork write-locks the VMAs of the parent",
     pte_map_under_rcu = "whether a PTE table is looked at again once it is locked",
     anon_vma_under_vma_lock = "whether a fault under the VMA lock may make an anon_vma",
+    swap_under_vma_lock = "whether a fault on what is swapped out runs under the VMA lock",
     stack_growth = "under which lock a stack grows when a page below it is touched",
+    vma_sequence = "when a VMA that is cut makes its sequence count odd, if it has one",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",
     forgets = "what retract_page_tables forgets to exclude",
     bug = "what an operation does wrong",

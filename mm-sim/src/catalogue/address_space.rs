@@ -2,9 +2,10 @@
 
 use super::{Pair, stage};
 use crate::{
-    Advice, Bug, Invariant, PAGE_SIZE, PMD_SIZE,
+    Access, Advice, Bug, Invariant, PAGE_SIZE, PMD_SIZE,
+    mem::HUGE_PAGES,
     process::{File, World},
-    protocol::{Protocol, StackGrowth},
+    protocol::{Protocol, StackGrowth, VmaSequence},
     scenario::{Expect, Plan},
 };
 
@@ -69,6 +70,68 @@ pub(super) const PAIRS: &[Pair] = &[
         verdict: Expect::Cycle(&["mm->mmap_lock", "inode->i_rwsem"]),
         seeds: 1,
         build: remove_and_write,
+    },
+    Pair {
+        id: "M5",
+        title: "cutting a VMA takes a huge page apart under i_mmap, and that asks the reverse map",
+        story: "munmap of part of a locked mapping cuts the VMA, with i_mmap_rwsem held for writing, and takes the huge page\n\
+                apart that the cut goes through. The first version unlocked its pages then, and to see whether somebody\n\
+                else had locked them it walked the reverse map, for which it took i_mmap_rwsem once more.",
+        kernels: "development of huge pages in files, 4.8",
+        source: "Kirill Shutemov, 1465222029-45942-14-git-send-email-kirill.shutemov@linux.intel.com",
+        fix: "37f9f5595c26: take it apart before i_mmap_rwsem is taken; later it asked nobody any more",
+        memory: 4000,
+        buggy: Protocol::V6_6.with(Bug::MunlockUnderImap),
+        fixed: Protocol::V6_6,
+        verdict: Expect::Recursion("mapping->i_mmap_rwsem"),
+        seeds: 1,
+        build: lock_and_cut,
+    },
+    Pair {
+        id: "M3",
+        title: "a DAX page fault holds i_mmap while it asks the file system for the block",
+        story: "A file of persistent memory has no page cache: the fault asks the file system where the page is, and keeps\n\
+                truncation away by i_mmap_rwsem. To find or allocate a block the file system starts a transaction. When it\n\
+                changes blocks within a transaction it unmaps them, for which it takes i_mmap_rwsem.",
+        kernels: "4.3-rc (843172978bb9)",
+        source: "Dave Chinner and Ross Zwisler, 1444258729-21974-2-git-send-email-ross.zwisler@linux.intel.com",
+        fix: "0f90cc6609c7: reverted",
+        memory: 500,
+        buggy: Protocol::V6_1.with(Bug::DaxBlockUnderImap),
+        fixed: Protocol::V6_1,
+        verdict: Expect::Cycle(&["mapping->i_mmap_rwsem", "jbd2_handle"]),
+        seeds: 1,
+        build: |world| dax_fault_and_truncate(world, true),
+    },
+    Pair {
+        id: "M4",
+        title: "a DAX fault that copies takes i_mmap for reading and releases it for writing",
+        story: "What keeps truncation away while a page of persistent memory is copied was made a read lock, and one of\n\
+                the places that release it was forgotten.",
+        kernels: "4.3 to 4.4-rc",
+        source: "Yigal Korman, 1447675755-5692-1-git-send-email-yigal@plexistor.com",
+        fix: "2e4cdab0584f and the one after it: release it for reading",
+        memory: 500,
+        buggy: Protocol::V6_1.with(Bug::DaxUnlocksAsWriter),
+        fixed: Protocol::V6_1,
+        verdict: Expect::Broken(Invariant::UnlockMismatch),
+        seeds: 1,
+        build: |world| dax_fault_and_truncate(world, false),
+    },
+    Pair {
+        id: "V12",
+        title: "speculative page faults, 2017: the sequence count of a VMA is taken before i_mmap",
+        story: "The predecessor of the VMA lock was a sequence count, written while a VMA changes. To cut a VMA it was begun\n\
+                before i_mmap_rwsem; to unmap pages of a file, under it.",
+        kernels: "speculative page fault series, RFC v3",
+        source: "Laurent Dufour, 1493308376-23851-12-git-send-email-ldufour@linux.vnet.ibm.com",
+        fix: "the count comes after the mapping lock: the opposite of what the VMA lock decided",
+        memory: 500,
+        buggy: Protocol { vma_sequence: VmaSequence::BeforeImap, ..Protocol::V6_1 },
+        fixed: Protocol { vma_sequence: VmaSequence::AfterImap, ..Protocol::V6_1 },
+        verdict: Expect::Cycle(&["vma->vm_sequence", "mapping->i_mmap_rwsem"]),
+        seeds: 1,
+        build: cut_and_truncate,
     },
     Pair {
         id: "M8",
@@ -153,6 +216,63 @@ fn remove_and_write(world: &World) -> Plan {
             stage::ignore(process.store(addr + page * PAGE_SIZE, page + 1));
             process.advise(addr + page * PAGE_SIZE..addr + (page + 2) * PAGE_SIZE, Advice::Remove);
             stage::ignore(process.touch(addr, 16));
+        }
+    });
+    plan
+}
+
+/// A process locks a mapping of a huge page and unmaps part of it.
+fn lock_and_cut(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let library = world.create(HUGE_PAGES);
+    let (process, code) = stage::sleeper(world, &library, HUGE_PAGES, &mut plan);
+    let kernel = world.clone();
+    plan.actor("munmap", move || {
+        let _collapsed = (0..50).any(|_| kernel.collapse(&library, 0));
+        stage::ignore(process.load(code));
+        stage::ignore(process.lock(code..code + HUGE_PAGES * PAGE_SIZE));
+        process.unmap(code + 100 * PAGE_SIZE..code + 200 * PAGE_SIZE);
+        stage::ignore(process.load(code));
+    });
+    plan
+}
+
+/// One process reads and writes a file of persistent memory, shared or private, and the file is cut and grown again.
+fn dax_fault_and_truncate(world: &World, shared: bool) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create_dax(8);
+    let process = stage::process(world, &mut plan);
+    let addr = process.map_file(&file, 0, 8, shared);
+    plan.actor("page-fault", move || {
+        for page in 0..8 {
+            stage::ignore(process.store(addr + page * PAGE_SIZE, page));
+            stage::ignore(process.load(addr + page * PAGE_SIZE));
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("truncate", move || {
+        for pages in [6, 8, 2, 8] {
+            kernel.truncate(&file, pages);
+        }
+    });
+    plan
+}
+
+/// One process cuts its mapping of a file, and the file is cut and grown again.
+fn cut_and_truncate(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(16);
+    let (process, addr) = stage::sleeper(world, &file, 16, &mut plan);
+    plan.actor("mprotect", move || {
+        for page in 1..8 {
+            process.protect(addr + page * PAGE_SIZE..addr + (page + 1) * PAGE_SIZE, Access::READ);
+            stage::ignore(process.touch(addr, 8));
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("truncate", move || {
+        for pages in [6, 16, 2, 16] {
+            kernel.truncate(&file, pages);
         }
     });
     plan

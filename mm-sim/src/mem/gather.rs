@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 use super::{Absent, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
 use crate::{
     machine::Machine,
-    op::{huge_pmd, hugetlb::unmap, mmu_notifier},
+    op::{dirty, huge_pmd, hugetlb::unmap, mmu_notifier, swap},
 };
 
 /// Folios and tables that wait for the flush.
@@ -26,11 +26,11 @@ impl Gather {
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if let Some(Absent::Migration(pfn)) = entry.as_absent() {
                 if let Some(folio) = m.memory.folio(pfn).filter(|folio| wants(folio)) {
-                    take_absent(mm, slot, entry);
+                    take_absent(m, mm, slot, entry);
                     self.take_deposit(mm, slot, &folio);
                 }
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)).filter(|f| wants(f)) {
-                self.take(mm, slot, addr, &folio);
+                self.take(m, mm, slot, addr, &folio);
             }
         });
     }
@@ -45,12 +45,12 @@ impl Gather {
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
                 let moving = if let Some(Absent::Migration(pfn)) = entry.as_absent() { Some(pfn) } else { None };
-                take_absent(mm, slot, entry);
+                take_absent(m, mm, slot, entry);
                 if let Some(folio) = moving.and_then(|pfn| m.memory.folio(pfn)) {
                     self.take_deposit(mm, slot, &folio);
                 }
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
-                self.take(mm, slot, addr, &folio);
+                self.take(m, mm, slot, addr, &folio);
                 if vma.flags().locked {
                     // Whoever else has locked it tells so again, should reclaim come by.
                     m.lru.set_mlocked(&folio, false);
@@ -60,11 +60,11 @@ impl Gather {
     }
 
     /// Empties one entry, under its lock.
-    fn take(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
+    fn take(&mut self, m: &Machine, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
         let old = slot.store(Entry::NONE);
         self.take_deposit(mm, slot, folio);
         if old.is_dirty() {
-            folio.dirty.store(true, Relaxed);
+            dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
@@ -97,7 +97,9 @@ impl Gather {
         self.flush.into_iter().for_each(|(mm, pages)| m.tlb.flush(mm, pages));
         for (folio, dirty) in &self.folios {
             // Once more: a store past the entry may have come after somebody else had written the folio to disk.
-            folio.dirty.fetch_or(*dirty, Relaxed);
+            if *dirty {
+                dirty::folio_mark_dirty(m, folio);
+            }
             m.put_folio(folio, 1);
         }
         if !self.tables.is_empty() {
@@ -109,12 +111,16 @@ impl Gather {
 }
 
 /// Empties an entry whose page is absent, under its lock (the kernel's `zap_nonpresent_ptes`).
-fn take_absent(mm: &Mm, slot: &Slot, entry: Entry) {
+fn take_absent(m: &Machine, mm: &Mm, slot: &Slot, entry: Entry) {
     slot.store(Entry::NONE);
     match entry.as_absent() {
         Some(Absent::Migration(_)) => {
             mm.rss.fetch_sub((slot.table.level.entry_size() / PAGE_SIZE) as i64, Relaxed);
         }
-        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) | None => {}
+        Some(Absent::Swap(swapped)) => {
+            mm.swaps.fetch_sub(1, Relaxed);
+            swap::free_swap_and_cache(m, swapped);
+        }
+        Some(Absent::Hwpoison(_) | Absent::Marker) | None => {}
     }
 }

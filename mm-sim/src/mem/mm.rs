@@ -31,6 +31,8 @@ pub(crate) struct Mm {
     pub(crate) users: AtomicI64,
     /// Pages mapped.
     pub(crate) rss: AtomicI64,
+    /// Pages on the swap device.
+    pub(crate) swaps: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
     /// On khugepaged's list.
@@ -59,6 +61,7 @@ impl Mm {
             vmas: Mutex::default(),
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
+            swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
             wants_huge_pages: AtomicBool::new(false),
             locked_vm: AtomicI64::new(0),

@@ -13,14 +13,14 @@ use std::{
     },
 };
 
-use lockdep::Acquire;
+use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
 use super::{AnonVma, HugetlbVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
 use crate::{
-    classes::VM_LOCK,
+    classes::{VM_LOCK, VM_SEQUENCE},
     finding::Invariant,
-    protocol::{StackGrowth, View},
+    protocol::{StackGrowth, View, VmaSequence},
     sched,
     sync::{Look, ReadGuard, RwSem},
 };
@@ -41,6 +41,8 @@ pub(crate) struct Vma {
     /// What it has besides if it is one of hugetlbfs.
     pub(crate) hugetlb: HugetlbVma,
     is_freed: AtomicBool,
+    /// What speculative page faults looked at.
+    sequence: LockMap,
     flags: Mutex<VmFlags>,
     policy: Mutex<Option<Arc<Policy>>>,
     uffd: Mutex<Option<Arc<Userfaultfd>>>,
@@ -71,6 +73,7 @@ impl Vma {
             is_file_linked: AtomicBool::new(false),
             hugetlb: HugetlbVma::default(),
             is_freed: AtomicBool::new(false),
+            sequence: LockMap::new_in(&VM_SEQUENCE),
             flags: Mutex::new(flags),
             policy: Mutex::default(),
             uffd: Mutex::default(),
@@ -149,6 +152,20 @@ impl Vma {
 
     pub(crate) fn range(&self) -> Range<u64> {
         self.start.load(Relaxed)..self.end.load(Relaxed)
+    }
+
+    /// Returns what the kernel does with the sequence counts of VMAs.
+    pub(crate) fn vma_sequence(&self) -> VmaSequence {
+        self.mm.upgrade().map_or(VmaSequence::None, |mm| mm.protocol.vma_sequence)
+    }
+
+    /// Makes the sequence count odd, if the kernel has one.
+    #[track_caller]
+    pub(crate) fn write_sequence(self: &Arc<Self>, has_one: bool) -> Option<SequenceGuard> {
+        has_one.then(|| {
+            self.sequence.acquire(Acquire::exclusive());
+            SequenceGuard(self.clone())
+        })
     }
 
     /// Returns how many pages it has.
@@ -298,6 +315,16 @@ impl Vma {
         let is_ours = self.lock.is_mine_to_write();
         sched::must_hold(is_ours, || format!("vma {} is marked although its readers have not ended", self.id));
         self.seq.store(mm.seq(), Relaxed);
+    }
+}
+
+/// The sequence count of a VMA is odd while this lives.
+#[must_use]
+pub(crate) struct SequenceGuard(Arc<Vma>);
+
+impl Drop for SequenceGuard {
+    fn drop(&mut self) {
+        self.0.sequence.release();
     }
 }
 

@@ -4,7 +4,8 @@
 //!   `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `truncate`, `writeback`: files.
+//! * `filemap`, `truncate`, `dirty`, `writeback`: files.
+//! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
@@ -23,6 +24,8 @@ pub(crate) mod anon_vma;
 pub(crate) mod brk;
 pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;
+pub(crate) mod dax;
+pub(crate) mod dirty;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
@@ -37,6 +40,7 @@ pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
 pub(crate) mod ima;
 pub(crate) mod ksm;
+pub(crate) mod lazyfree;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
 pub(crate) mod migrate;
@@ -55,6 +59,7 @@ pub(crate) mod reclaim;
 pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
 pub(crate) mod stack;
+pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod thp;
 pub(crate) mod truncate;

@@ -124,7 +124,7 @@ fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Fol
     let holds = folio.lock.is_mine();
     sched::must_hold(holds, || format!("huge page {index} of file {} leaves the cache without its lock", file.id));
     {
-        let _i_pages = file.mapping.i_pages.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
         file.mapping.remove(index * HUGE_PAGES);
         folio.set_place(None);
     }

@@ -1,6 +1,6 @@
 //! `MADV_DONTNEED` and `MADV_FREE`: what a range holds is not needed any more.
 //!
-//! Lock order: `mmap_lock (read) -> pte_lock`. `DONTNEED` empties the entries, and the next touch finds zeros or the file.
+//! Lock order: `mmap_lock (read) -> pte_lock`, for `FREE` `-> folio_lock (trylock)`, `-> lru_lock`. `DONTNEED` empties the entries, and the next touch finds zeros or the file.
 //! `FREE` only makes the entries clean: reclaim may drop such a page, until a store makes it dirty again.
 
 use std::{
@@ -57,8 +57,12 @@ fn free_single_vma(m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>) {
     m.model.discard_lazily(mm.id, pages.clone());
     mm.walk(m, vma, range.clone(), &mut |slot, addr, entry| {
         let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
-        // One that somebody else has too is theirs to keep.
+        // One that somebody else has too is theirs to keep, and one that is being swapped out is on its way anyway.
         if folio.kind != FolioKind::Anon || folio.maps() > 1 || folio.is_huge() {
+            return;
+        }
+        let Some(_locked) = folio.lock.try_lock() else { return };
+        if folio.swap().is_some() {
             return;
         }
         slot.update(|entry| entry.clean().young(false));
