@@ -1,11 +1,11 @@
 //! `write`: a system call writes a page of a file from user memory.
 //!
 //! Lock order: `i_rwsem (write) -> mmap_lock (read)` or the VMA lock, because copying from user memory may fault; that is done
-//! before the folio is locked (`-> fs_reclaim`, `-> folio_lock(file)`), because the memory may be a mapping of that very folio.
+//! before the folio is locked (`-> fs_reclaim`, `-> folio_lock(file) -> mapping->private_lock`), because the memory may be a mapping of that very folio.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
-use super::{Signal, access, filemap};
+use super::{Signal, access, dirty, filemap};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode, Mm},
@@ -51,6 +51,6 @@ fn write_page(m: &Machine, file: &Arc<Inode>, index: u64, folio: &Arc<Folio>, wo
     filemap::read_folio(file, folio);
     folio.write(filemap::page_of(folio, index), word);
     m.model.write_file(file.id, index, word);
-    folio.dirty.store(true, Relaxed);
+    dirty::folio_mark_dirty(m, folio);
     true
 }

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::truncate;
+use super::{dirty, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
@@ -44,6 +44,7 @@ fn punch_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>, pa
     if !folio.is_in(&file.mapping) {
         return;
     }
+    dirty::wait_on_writeback(folio);
     let all = base..base + folio.pages();
     let part = all.start.max(pages.start)..all.end.min(pages.end);
     if folio.maps() > 0 {
@@ -55,6 +56,6 @@ fn punch_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>, pa
         truncate::filemap_remove_folio(m, file, base, folio);
     } else {
         part.for_each(|index| folio.write(folio.pfn + (index - base), 0));
-        folio.dirty.store(true, Relaxed);
+        dirty::folio_mark_dirty(m, folio);
     }
 }

@@ -12,6 +12,7 @@ mod expect;
 mod hugetlb;
 mod mail;
 mod soak;
+mod tour_address_space;
 mod tour_rmap;
 
 pub use expect::Expect;
@@ -74,6 +75,8 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
     tour_rmap::MOVERS,
+    tour_address_space::CHANGES,
+    tour_address_space::HUGE,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];
