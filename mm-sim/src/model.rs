@@ -143,12 +143,27 @@ impl Model {
         }
     }
 
+    /// What a page holds is lost at this very step.
+    pub(crate) fn lose(&self, mm: u64, page: u64) {
+        if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
+            page.source = Source::Lost;
+        }
+    }
+
+    /// What was written to a page of a file is lost, up to what is on disk.
+    pub(crate) fn lose_file(&self, file: u64, index: u64, word: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.words.insert(index, word);
+        }
+    }
+
     /// A page that was missing is filled in at this very step.
     pub(crate) fn fill(&self, mm: u64, page: u64, word: u64) {
         if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
             match &mut page.source {
                 Source::Own(value) => *value = word,
                 Source::File { private, .. } => *private = Some(Some(word)),
+                Source::Lost => {}
             }
         }
     }
@@ -219,6 +234,21 @@ impl Model {
                 page.blur();
             }
         }
+    }
+
+    /// Checks what a system call has read of a file.
+    pub(crate) fn check_file(&self, id: u64, index: u64, word: u64) -> Result<(), String> {
+        if self.is_off() {
+            return Ok(());
+        }
+        let mut inner = self.0.lock();
+        let Some(file) = inner.files.get_mut(&id).filter(|file| file.is_certain(index)) else { return Ok(()) };
+        let expected = file.words_at(index);
+        if index < file.size && !expected.contains(&word) {
+            return Err(format!("page {index} of file {id} is read as {word:#x}, but must be one of {expected:#x?}"));
+        }
+        file.collapse(index, word);
+        Ok(())
     }
 
     /// A private mapping of a file gets its own copy of a page, which holds `word`.
@@ -326,7 +356,7 @@ impl Model {
         mapped.vague &= is_past_end;
         match mapped.source {
             Source::File { file, index, private: None } => inner.files.entry(file).or_default().write(index, word),
-            Source::Own(_) | Source::File { .. } => mapped.write(word),
+            Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),
         }
         match expected {
             Some(Expected::Bus) => Err(format!("page {page:#x} is written, but is beyond the end of its file")),
@@ -342,7 +372,7 @@ impl Model {
         let inner = self.0.lock();
         let mapped = inner.mms.get(&mm).and_then(|pages| pages.get(&page));
         let is_right = match (signal, inner.expected(mm, page)) {
-            (Signal::OutOfMemory, _) | (_, Some(Expected::Unsettled)) => true,
+            (Signal::OutOfMemory | Signal::Kill, _) | (_, Some(Expected::Unsettled)) => true,
             (Signal::Segv, None) => true,
             (Signal::Segv, Some(_)) => mapped.is_some_and(|page| page.may_refuse(store)),
             (Signal::Bus, expected) => expected == Some(Expected::Bus),
@@ -385,6 +415,7 @@ impl Inner {
         }
         Some(match &page.source {
             Source::Own(word) => Self::one_of(page, Some(*word), &[0]),
+            Source::Lost => Expected::Bus,
             Source::File { file, index, private } => {
                 let Some(file) = self.files.get(file) else { return Some(Expected::Bus) };
                 let is_in_hole = file.hole.as_ref().is_some_and(|hole| hole.contains(index));
@@ -415,7 +446,7 @@ impl Inner {
     fn collapse(&mut self, mm: u64, page: u64, word: u64) {
         let Some(page) = self.mms.get_mut(&mm).and_then(|mapped| mapped.get_mut(&page)) else { return };
         let fresh = match &page.source {
-            Source::Own(_) => vec![0],
+            Source::Own(_) | Source::Lost => vec![0],
             Source::File { file, index, .. } => {
                 self.files.get(file).map(|file| file.words_at(*index)).unwrap_or_default()
             }

@@ -160,6 +160,10 @@ pub struct Protocol {
     pub stack_growth: StackGrowth,
     /// When a VMA that is cut makes its sequence count odd.
     pub vma_sequence: VmaSequence,
+    /// Whether memory failure finds processes under RCU instead of `tasklist_lock` (6.7).
+    pub memory_failure_rcu: bool,
+    /// Whether `/proc/PID/maps` is read under one VMA lock after the other (6.17).
+    pub maps_under_vma_lock: bool,
     /// What a userfaultfd needs the mmap lock for.
     pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
@@ -187,6 +191,8 @@ impl Protocol {
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
         vma_sequence: VmaSequence::None,
+        memory_failure_rcu: false,
+        maps_under_vma_lock: false,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
@@ -264,6 +270,7 @@ impl Protocol {
         name: "6.12",
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
+        memory_failure_rcu: true,
         userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         hugetlb_locking: HugetlbLocking::EveryVma,

@@ -286,7 +286,7 @@ fn writer(world: &World, file: &File, plan: &mut Plan) {
     plan.actor("write", move || {
         for page in 0..8 {
             stage::ignore(process.store(data + page * PAGE_SIZE, 100 + page));
-            stage::ignore(process.write_file(&file, page, data + page * PAGE_SIZE));
+            stage::ignore(process.write(&file, page, data + page * PAGE_SIZE));
         }
     });
 }

@@ -33,6 +33,8 @@ pub(crate) struct Inode {
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
     size: AtomicU64,
+    /// Names that it has.
+    links: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
 }
 
@@ -53,6 +55,7 @@ impl Inode {
             digest,
             hugetlb: None,
             size,
+            links: AtomicU64::new(1),
             disk: Mutex::default(),
         })
     }
@@ -69,6 +72,7 @@ impl Inode {
             digest: AtomicU64::new(0),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
             size: AtomicU64::new(0),
+            links: AtomicU64::new(1),
             disk: Mutex::default(),
         })
     }
@@ -99,6 +103,13 @@ impl Inode {
     /// mutex, and who cuts a file takes them all.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Takes a name away.
+    pub(crate) fn drop_link(&self) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.i_rwsem.is_mine_to_write(), || format!("file {} loses a name unlocked", self.id));
+        self.links.fetch_sub(self.links.load(Relaxed).min(1), Relaxed);
     }
 
     /// Reads a page from disk.

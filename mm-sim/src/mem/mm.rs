@@ -41,6 +41,10 @@ pub(crate) struct Mm {
     pub(crate) locked_vm: AtomicI64,
     /// The size of the heap.
     pub(crate) heap_pages: AtomicU64,
+    /// It never runs again.
+    pub(crate) is_killed: AtomicBool,
+    /// Its memory is given back by who ends it (the kernel's `MMF_OOM_SKIP`).
+    pub(crate) skip_oom: AtomicBool,
     /// Odd while a fork makes pages read-only.
     pub(crate) write_protect_seq: AtomicU64,
     /// Who is told before entries change.
@@ -66,6 +70,8 @@ impl Mm {
             wants_huge_pages: AtomicBool::new(false),
             locked_vm: AtomicI64::new(0),
             heap_pages: AtomicU64::new(0),
+            is_killed: AtomicBool::new(false),
+            skip_oom: AtomicBool::new(false),
             write_protect_seq: AtomicU64::new(0),
             notifiers: Mutex::default(),
             seq: AtomicU64::new(1),

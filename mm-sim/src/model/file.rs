@@ -21,6 +21,11 @@ impl File {
         std::iter::once(word).chain(others).collect()
     }
 
+    /// Returns whether neither a truncation nor a hole has to do with a page just now.
+    pub(super) fn is_certain(&self, index: u64) -> bool {
+        self.cut.is_none_or(|cut| index < cut) && self.hole.as_ref().is_none_or(|hole| !hole.contains(&index))
+    }
+
     pub(super) fn write(&mut self, index: u64, word: u64) {
         self.words.insert(index, word);
         if self.hole.as_ref().is_some_and(|hole| hole.contains(&index)) {

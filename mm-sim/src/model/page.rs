@@ -5,6 +5,8 @@
 pub(super) enum Source {
     /// A value of its own.
     Own(u64),
+    /// It was in memory that broke.
+    Lost,
     /// A page of a file; a private mapping gets a value of its own with the first store.
     File { file: u64, index: u64, private: Option<Option<u64>> },
 }
@@ -67,7 +69,7 @@ impl Page {
         match &self.source {
             Source::Own(word) => Some(Some(*word)),
             Source::File { private: Some(copy), .. } => Some(*copy),
-            Source::File { private: None, .. } => None,
+            Source::Lost | Source::File { private: None, .. } => None,
         }
     }
 
@@ -75,7 +77,7 @@ impl Page {
         match &mut self.source {
             Source::Own(word) => *word = value.unwrap_or(0),
             Source::File { private: Some(copy), .. } => *copy = value,
-            Source::File { private: None, .. } => {}
+            Source::Lost | Source::File { private: None, .. } => {}
         }
     }
 
@@ -85,6 +87,10 @@ impl Page {
 
     /// It may lose its value.
     pub(super) fn doubt(&mut self) {
+        if matches!(self.source, Source::Lost) {
+            // Broken, or zeros: nothing is known before the next store.
+            (self.source, self.vague) = (Source::Own(0), true);
+        }
         let Some(own) = self.own() else { return };
         if self.maybe.is_empty() {
             self.maybe.push(own);

@@ -4,7 +4,7 @@
 //!   `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `truncate`, `dirty`, `writeback`: files.
+//! * `filemap`, `rw`, `truncate`, `unlink`, `dirty`, `writeback`: files.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
@@ -12,6 +12,8 @@
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
+//! * `proc`: what others see of a process.
 //! * `ksm`: pages that are alike become one.
 //! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
@@ -29,7 +31,6 @@ pub(crate) mod dirty;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
-pub(crate) mod file_write;
 pub(crate) mod filemap;
 pub(crate) mod fork;
 pub(crate) mod guest;
@@ -43,6 +44,8 @@ pub(crate) mod ksm;
 pub(crate) mod lazyfree;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
+pub(crate) mod memory_failure;
+pub(crate) mod memory_hotplug;
 pub(crate) mod migrate;
 pub(crate) mod mincore;
 pub(crate) mod mlock;
@@ -53,16 +56,20 @@ pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod msync;
 pub(crate) mod munmap;
+pub(crate) mod oom;
 pub(crate) mod pgtables;
+pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
+pub(crate) mod rw;
 pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod thp;
 pub(crate) mod truncate;
+pub(crate) mod unlink;
 pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;
@@ -79,4 +86,6 @@ pub enum Signal {
     Bus,
     /// No memory, even after reclaim.
     OutOfMemory,
+    /// The process has been killed.
+    Kill,
 }

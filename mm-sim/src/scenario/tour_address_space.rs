@@ -183,7 +183,7 @@ fn write(writer: &Process, data: &File, plan: &mut Plan) {
         for round in 0..ROUNDS {
             for page in 0..PAGES {
                 checked(writer.store(memory + page * PAGE_SIZE, round << 8 | page));
-                checked(writer.write_file(&data, page, memory + page * PAGE_SIZE));
+                checked(writer.write(&data, page, memory + page * PAGE_SIZE));
             }
             let mapped = writer.map_file(&data, round, 2, true);
             checked(writer.load(mapped));
