@@ -118,6 +118,7 @@ impl HugetlbFault<'_> {
         let copies = self.write && !self.vma.flags().shared && !entry.is_writable();
         let cached = if copies { self.lock_cached() } else { None };
         let pmd_lock = slot.table.lock.lock();
+        share::check_entry_locked(slot);
         let is_still = is_same(slot.load(), entry);
         let folio = entry.as_page().filter(|_| is_still).and_then(|pfn| self.m.memory.folio(pfn));
         let Some(folio) = folio else {
@@ -139,7 +140,6 @@ impl HugetlbFault<'_> {
             self.m.put_folio(&folio, 1);
             return result;
         }
-        share::check_entry_locked(slot);
         slot.update(|entry| entry.young(true));
         drop(pmd_lock);
         self.unlock(cached);
@@ -186,6 +186,7 @@ impl HugetlbFault<'_> {
             let page = self.addr / PAGE_SIZE;
             (page..page + HUGE_PAGES).for_each(|page| self.m.model.privatise(self.mm.id, page, 0));
         }
+        reserve::check_folio_locked(&folio, "is mapped");
         let flags = self.vma.flags();
         self.set_entry(slot, &folio, flags.write && flags.shared);
         if self.write && !shared {

@@ -62,6 +62,7 @@ pub(crate) fn hugetlbfs_fallocate(m: &Machine, file: &Arc<Inode>, pages: Range<u
 }
 
 fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
+    reserve::check_file_locked(file, "is given pages");
     let fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
     if file.mapping.peek(index * HUGE_PAGES).is_some() {
         return true;
@@ -99,6 +100,7 @@ fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
 #[inline(never)]
 fn remove_inode_hugepages(m: &Machine, file: &Arc<Inode>, pages: Range<u64>, truncate: bool) -> u64 {
     let _scope = sched::scope("remove_inode_hugepages");
+    reserve::check_file_locked(file, "loses pages");
     let indices = huge_index(pages.start)..pages.end.div_ceil(HUGE_PAGES);
     indices.filter(|&index| remove_one(m, file, index, truncate)).count() as u64
 }
@@ -121,8 +123,7 @@ fn remove_one(m: &Machine, file: &Arc<Inode>, index: u64, truncate: bool) -> boo
 fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Folio>) {
     let _locked = folio.lock.lock();
     m.hugetlb_fault_mutexes.check_locked(file.id, index, "is taken out of the cache");
-    let holds = folio.lock.is_mine();
-    sched::must_hold(holds, || format!("huge page {index} of file {} leaves the cache without its lock", file.id));
+    reserve::check_folio_locked(folio, "leaves the cache");
     {
         let _i_pages = file.mapping.i_pages.lock();
         file.mapping.remove(index * HUGE_PAGES);

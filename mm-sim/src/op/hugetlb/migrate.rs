@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::unmap::{self, Wanted};
+use super::{
+    reserve,
+    unmap::{self, Wanted},
+};
 use crate::{
     Bug,
     machine::Machine,
@@ -79,6 +82,7 @@ fn replace(file: &Inode, start: u64, old: &Arc<Folio>, new: &Arc<Folio>) -> bool
     if old.maps() > 0 || !old.freeze(HUGE_PAGES + OURS) {
         return false;
     }
+    [old, new].into_iter().for_each(|folio| reserve::check_folio_locked(folio, "is moved"));
     (0..HUGE_PAGES).for_each(|offset| new.write(new.pfn + offset, old.read(old.pfn + offset)));
     new.uptodate.store(true, Relaxed);
     new.set_place(Some(Place::File(file.mapping.clone(), start)));
