@@ -12,7 +12,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Absent, Folio, FolioKind, Level, Mm, PAGE_SIZE, PageTable, rmap},
+    mem::{Absent, Folio, FolioKind, Inode, Level, Mm, PAGE_SIZE, PageTable, rmap},
     sched,
 };
 
@@ -21,11 +21,14 @@ pub(crate) fn at_rest(m: &Machine) {
     sched::drain();
     let mut mapped: BTreeMap<u64, (Arc<Folio>, i64)> = BTreeMap::new();
     let mms: Vec<_> = m.mms.lock().values().cloned().collect();
-    let mut shared = BTreeMap::new();
+    let (mut shared, mut swapped) = (BTreeMap::new(), BTreeMap::new());
     for mm in &mms {
         check_mm(m, mm, &mut mapped, &mut shared);
+        check_swapped(m, mm, &mut swapped);
     }
     hugetlb::check(m, &mms, &shared);
+    check_swap(m, &swapped);
+    m.files.lock().iter().for_each(|file| check_dirty(m, file));
     for (folio, entries) in mapped.values() {
         check_folio(m, folio, *entries);
     }
@@ -87,6 +90,69 @@ fn count(
     }
 }
 
+/// Counts the swap entries of a process and adds them to those of the slots.
+fn check_swapped(m: &Machine, mm: &Mm, swapped: &mut BTreeMap<u64, u32>) {
+    let mut slots = Vec::new();
+    swap_entries(m, &mm.pgd, &mut slots);
+    let counted = mm.swaps.load(Relaxed);
+    if counted != slots.len() as i64 {
+        let text = format!("process {} counts {counted} pages swapped out, but has {} entries", mm.id, slots.len());
+        sched::finding(Invariant::SwapMismatch, text);
+    }
+    if !slots.is_empty() && !m.swap.is_on_mmlist(mm) {
+        let text = format!("process {} has pages swapped out and is not on the mmlist", mm.id);
+        sched::finding(Invariant::SwapMismatch, text);
+    }
+    slots.into_iter().for_each(|slot| *swapped.entry(slot).or_default() += 1);
+}
+
+fn swap_entries(m: &Machine, table: &PageTable, slots: &mut Vec<u64>) {
+    for (_, entry) in table.used() {
+        slots.extend(entry.as_swap());
+        if let Some(below) = entry.as_table().and_then(|id| m.memory.table(id)) {
+            swap_entries(m, &below, slots);
+        }
+    }
+}
+
+/// Holds the counts of the swap device against the entries and the swap cache.
+fn check_swap(m: &Machine, swapped: &BTreeMap<u64, u32>) {
+    let taken = m.swap.taken();
+    let cached: BTreeMap<_, _> = m.swap.cached().into_iter().collect();
+    for &(slot, users, has_cache) in &taken {
+        let entries = swapped.get(&slot).copied().unwrap_or(0);
+        if users != entries || has_cache != cached.contains_key(&slot) {
+            let text = format!("slot {slot} counts {users} users (cached: {has_cache}), but {entries} entries use it");
+            sched::finding(Invariant::SwapMismatch, text);
+        }
+    }
+    let lost = swapped.keys().chain(cached.keys()).find(|slot| !taken.iter().any(|(taken, ..)| taken == *slot));
+    if let Some(slot) = lost {
+        sched::finding(Invariant::SwapMismatch, format!("slot {slot} is used, but free"));
+    }
+    if m.swap.in_use() != taken.len() as u64 {
+        let text = format!("{} slots are taken, but {} are counted", taken.len(), m.swap.in_use());
+        sched::finding(Invariant::SwapMismatch, text);
+    }
+    if let Some((slot, _)) = cached.iter().find(|(slot, folio)| folio.swap() != Some(**slot)) {
+        sched::finding(Invariant::SwapMismatch, format!("the folio of slot {slot} does not know of it"));
+    }
+}
+
+/// Checks that what is dirty of a file is noted.
+fn check_dirty(m: &Machine, file: &Inode) {
+    for (base, folio) in file.mapping.from(0) {
+        let (dirty, tagged) = (folio.dirty.load(Relaxed), file.mapping.is_tagged(base));
+        if dirty != tagged {
+            let text = format!("folio {} of file {} is dirty: {dirty}, and noted: {tagged}", folio.pfn, file.id);
+            sched::finding(Invariant::DirtyLost, text);
+        }
+        if dirty && !(file.mapping.is_inode_dirty() && m.wb.contains(file.id)) {
+            sched::finding(Invariant::DirtyLost, format!("file {} is dirty and nobody will write it", file.id));
+        }
+    }
+}
+
 fn check_folio(m: &Machine, folio: &Folio, entries: i64) {
     let maps = folio.maps();
     if maps != entries {
@@ -114,6 +180,10 @@ pub(crate) fn at_end(m: &Machine) {
         if !file.mapping.i_mmap.lock().is_empty() {
             sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
         }
+    }
+    crate::op::swap::swapoff(m);
+    if m.swap.in_use() > 0 {
+        sched::finding(Invariant::Leak, format!("{} slots of the swap device are still taken", m.swap.in_use()));
     }
     m.ksm.forget();
     hugetlb::check_at_end(m);

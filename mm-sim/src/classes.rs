@@ -36,6 +36,46 @@ pub static I_PAGES: LockClass = LockClass::new("i_pages");
 /// The lists that reclaim takes folios from.
 pub static LRU_LOCK: LockClass = LockClass::new("lruvec->lru_lock");
 
+// The page allocator.
+
+/// The free pages of a zone; taken in interrupts too.
+pub static ZONE_LOCK: LockClass = LockClass::new("zone->lock");
+/// The free pages that one processor keeps at hand; only tried, except by who drains all of them.
+pub static PCP_LOCK: LockClass = LockClass::new("pcp->lock");
+
+// Swap.
+
+/// The free clusters of a swap device, and whether it may be used.
+pub static SWAP_INFO_LOCK: LockClass = LockClass::new("swap_info->lock");
+/// The counts of the slots of one cluster.
+pub static SWAP_CLUSTER_LOCK: LockClass = LockClass::new("swap_cluster->lock");
+/// The tree of the folios that are in memory and have a slot of the swap device.
+pub static SWAP_CACHE: LockClass = LockClass::new("swap_cache");
+/// The list of the processes that have something swapped out.
+pub static MMLIST_LOCK: LockClass = LockClass::new("mmlist_lock");
+/// Turning swap on and off.
+pub static SWAPON_MUTEX: LockClass = LockClass::new("swapon_mutex");
+/// The list of the shmem files that have something swapped out.
+pub static SHMEM_SWAPLIST_MUTEX: LockClass = LockClass::new("shmem_swaplist_mutex");
+
+// Dirty files.
+
+/// The state of a file: whether it is dirty, its counts.
+pub static I_LOCK: LockClass = LockClass::new("inode->i_lock");
+/// The buffers of a file's folios.
+pub static PRIVATE_LOCK: LockClass = LockClass::new("mapping->private_lock");
+/// The lists of dirty files.
+pub static WB_LIST_LOCK: LockClass = LockClass::new("wb->list_lock");
+/// Pseudo lock: being in a system call that writes to a file system, which freezing waits for.
+pub static SB_WRITERS: LockClass = LockClass::new("sb_writers");
+/// Pseudo lock: the same of a page fault.
+pub static SB_PAGEFAULTS: LockClass = LockClass::new("sb_pagefaults");
+
+// Huge folios.
+
+/// The huge folios that are mapped in part only and will be split.
+pub static SPLIT_QUEUE_LOCK: LockClass = LockClass::new("split_queue_lock");
+
 // Hugetlb: locks of its own, and classes of its own for the locks that it shares with other files.
 
 /// Size and contents of a hugetlbfs file: taken under the mmap lock, unlike those of its directories.

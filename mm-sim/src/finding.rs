@@ -45,6 +45,10 @@ pub enum Invariant {
     CountMismatch,
     /// The reverse map finds every mapping that the page tables have.
     RmapMismatch,
+    /// The counts of the swap device's slots agree with the entries and folios that use them.
+    SwapMismatch,
+    /// What is dirty is known to be: in the tree of its file, and its file to writeback.
+    DirtyLost,
     /// After everything has ended, all memory is free again.
     Leak,
     /// What is promised of the pool of huge pages is there, and adds up.
@@ -86,6 +90,8 @@ impl Invariant {
             Self::UnlockMismatch => "unlock-mismatch",
             Self::CountMismatch => "count-mismatch",
             Self::RmapMismatch => "rmap-mismatch",
+            Self::SwapMismatch => "swap-mismatch",
+            Self::DirtyLost => "dirty-lost",
             Self::Leak => "leak",
             Self::ReservationBroken => "reservation-broken",
             Self::TableSharedWrongly => "table-shared-wrongly",

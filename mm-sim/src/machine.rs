@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -19,8 +19,8 @@ use crate::{
     classes::{FS_RECLAIM, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER},
     finding::Invariant,
     mem::{
-        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Tlb,
-        Vma,
+        FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable, Swap,
+        Tlb, Vma, Wb,
     },
     model::Model,
     op::{mmu_notifier, reclaim},
@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     pub(crate) protocol: Protocol,
     pub(crate) memory: Arc<Memory>,
     pub(crate) lru: Lru,
+    pub(crate) swap: Swap,
+    pub(crate) wb: Wb,
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
     pub(crate) ksm: Ksm,
@@ -49,15 +51,19 @@ pub(crate) struct Machine {
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
+    this: Weak<Self>,
 }
 
 impl Machine {
     /// A machine with `pages` pages of memory.
     pub(crate) fn new(protocol: Protocol, pages: u64) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             protocol,
             memory: Arc::new(Memory::new(pages)),
             lru: Lru::new(),
+            swap: Swap::new(),
+            wb: Wb::new(),
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
             ksm: Ksm::new(),
@@ -73,6 +79,11 @@ impl Machine {
             mms: Mutex::default(),
             next_id: AtomicU64::new(1),
         })
+    }
+
+    /// Returns the machine for whoever outlives the operation: an interrupt.
+    pub(crate) fn arc(&self) -> Arc<Self> {
+        self.this.upgrade().expect("who has a reference keeps the machine alive")
     }
 
     /// Returns a number that nothing else of this machine has.
@@ -132,6 +143,7 @@ impl Machine {
     fn alloc_pages_slowpath(&self, pages: u64) -> Result<(), OutOfMemory> {
         for _ in 0..reclaim::RETRIES {
             reclaim::try_to_free_pages(self, pages);
+            self.memory.drain_all_pages();
             if self.memory.take(pages) {
                 return Ok(());
             }
@@ -158,7 +170,7 @@ impl Machine {
             folio.set_place(None);
             return self.hugetlb.enqueue(&self.memory, folio);
         }
-        self.lru.remove(folio);
+        self.lru.forget(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);
     }

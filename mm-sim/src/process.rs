@@ -112,6 +112,21 @@ impl World {
         op::reclaim::balance_pgdat(&self.machine, pages)
     }
 
+    /// Turns swap on, with room for at least `slots` pages.
+    pub fn swapon(&self, slots: u64) {
+        op::swap::swapon(&self.machine, slots);
+    }
+
+    /// Turns swap off: everything comes back into memory. Returns whether there was room; if not, swap stays on.
+    pub fn swapoff(&self) -> bool {
+        op::swap::swapoff(&self.machine)
+    }
+
+    /// The flusher thread writes what is dirty of all files.
+    pub fn flush(&self) {
+        op::writeback::flush(&self.machine);
+    }
+
     /// Moves some folios to other frames. Returns how many have moved.
     pub fn compact(&self) -> u64 {
         op::migrate::compaction::compact_zone(&self.machine)

@@ -138,6 +138,8 @@ pub struct Protocol {
     pub pte_map_under_rcu: bool,
     /// Whether a fault under the VMA lock may prepare an anon_vma, by trying the mmap lock (6.10).
     pub anon_vma_under_vma_lock: bool,
+    /// Whether a fault on what is swapped out runs under the VMA lock (6.6).
+    pub swap_under_vma_lock: bool,
     /// What keeps page tables of hugetlbfs in place.
     pub hugetlb_locking: HugetlbLocking,
     /// Whether page faults on hugetlbfs run under the VMA lock (6.10).
@@ -166,6 +168,7 @@ impl Protocol {
         fork_mark: false,
         pte_map_under_rcu: false,
         anon_vma_under_vma_lock: false,
+        swap_under_vma_lock: false,
         hugetlb_locking: HugetlbLocking::SharedVma,
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
@@ -237,6 +240,7 @@ impl Protocol {
         file_faults: FileFaults::FaultAround,
         userfault: UserfaultLocks::Faults,
         pte_map_under_rcu: true,
+        swap_under_vma_lock: true,
         ..Self::V6_4
     };
 

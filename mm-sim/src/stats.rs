@@ -64,6 +64,12 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Folios whose writing to disk has begun.
+    writebacks,
+    /// Folios that got a slot of the swap device.
+    swapped_out,
+    /// Folios read from the swap device.
+    swapped_in,
     /// Pages found by GUP-fast.
     gup_fast,
     /// Page faults that had to wait for user code.

@@ -162,6 +162,7 @@ switches! {
     fork_mark = "whether a fork write-locks the VMAs of the parent",
     pte_map_under_rcu = "whether a PTE table is looked at again once it is locked",
     anon_vma_under_vma_lock = "whether a fault under the VMA lock may make an anon_vma",
+    swap_under_vma_lock = "whether a fault on what is swapped out runs under the VMA lock",
     stack_growth = "under which lock a stack grows when a page below it is touched",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",
     forgets = "what retract_page_tables forgets to exclude",

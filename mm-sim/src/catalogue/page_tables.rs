@@ -176,6 +176,8 @@ fn move_and_truncate(world: &World, lead: u64, pages: u64) -> Plan {
         for _ in 0..60 {
             kernel.truncate(&file, 0);
             kernel.truncate(&file, pages + PMD_SIZE / PAGE_SIZE);
+            // Time to fault pages in, and to be about to move them.
+            kernel.compute(30);
         }
     });
     plan

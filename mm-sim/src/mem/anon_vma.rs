@@ -33,6 +33,11 @@ impl AnonVma {
         Arc::new(Self { root: Some(root), rwsem, vmas })
     }
 
+    /// Returns the first of the family, whose tree has the VMAs of all.
+    pub(crate) fn root_of(self: &Arc<Self>) -> Arc<Self> {
+        self.root.as_ref().unwrap_or(self).clone()
+    }
+
     /// Returns the lock of the family.
     pub(crate) fn rwsem(&self) -> &RwSem {
         &self.root.as_deref().unwrap_or(self).rwsem

@@ -46,6 +46,12 @@ pub(crate) struct Folio {
     pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
+    /// On its way to disk or to the swap device.
+    pub(crate) writeback: AtomicBool,
+    /// Reclaim wants it as soon as it is clean.
+    pub(crate) reclaim: AtomicBool,
+    /// Its slot of the swap device and 1; 0 if it is not in the swap cache.
+    swap: AtomicU64,
     /// Who writes to it past all page tables; each has a reference too.
     pub(crate) pins: AtomicI64,
     words: Box<[AtomicU64]>,
@@ -70,6 +76,9 @@ impl Folio {
             uptodate: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
+            writeback: AtomicBool::new(false),
+            reclaim: AtomicBool::new(false),
+            swap: AtomicU64::new(0),
             pins: AtomicI64::new(0),
             words: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             refs: AtomicI64::new(1),
@@ -102,6 +111,16 @@ impl Folio {
 
     pub(crate) fn set_place(&self, place: Option<Place>) {
         *self.place.lock() = place;
+    }
+
+    /// Returns its slot of the swap device, if it is in the swap cache.
+    pub(crate) fn swap(&self) -> Option<u64> {
+        self.swap.load(Relaxed).checked_sub(1)
+    }
+
+    /// Sets its slot.
+    pub(crate) fn set_swap(&self, slot: Option<u64>) {
+        self.swap.store(slot.map_or(0, |slot| slot + 1), Relaxed);
     }
 
     /// Checks that this actor has locked it.

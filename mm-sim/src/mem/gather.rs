@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
 use crate::{
     machine::Machine,
-    op::{hugetlb::unmap, mmu_notifier},
+    op::{dirty, hugetlb::unmap, mmu_notifier, swap},
 };
 
 /// Folios and tables that wait for the flush.
@@ -26,10 +26,10 @@ impl Gather {
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if let Some(Absent::Migration(pfn)) = entry.as_absent() {
                 if m.memory.folio(pfn).is_some_and(|folio| wants(&folio)) {
-                    take_absent(mm, slot, entry);
+                    take_absent(m, mm, slot, entry);
                 }
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)).filter(|f| wants(f)) {
-                self.take(mm, slot, addr, &folio);
+                self.take(m, mm, slot, addr, &folio);
             }
         });
     }
@@ -42,18 +42,18 @@ impl Gather {
         let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
-                take_absent(mm, slot, entry);
+                take_absent(m, mm, slot, entry);
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
-                self.take(mm, slot, addr, &folio);
+                self.take(m, mm, slot, addr, &folio);
             }
         });
     }
 
     /// Empties one entry, under its lock.
-    fn take(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
+    fn take(&mut self, m: &Machine, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
         let old = slot.store(Entry::NONE);
         if old.is_dirty() {
-            folio.dirty.store(true, Relaxed);
+            dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
@@ -75,7 +75,9 @@ impl Gather {
         self.flush.into_iter().for_each(|(mm, pages)| m.tlb.flush(mm, pages));
         for (folio, dirty) in &self.folios {
             // Once more: a store past the entry may have come after somebody else had written the folio to disk.
-            folio.dirty.fetch_or(*dirty, Relaxed);
+            if *dirty {
+                dirty::folio_mark_dirty(m, folio);
+            }
             m.put_folio(folio, 1);
         }
         if !self.tables.is_empty() {
@@ -87,12 +89,16 @@ impl Gather {
 }
 
 /// Empties an entry whose page is absent, under its lock (the kernel's `zap_nonpresent_ptes`).
-fn take_absent(mm: &Mm, slot: &Slot, entry: Entry) {
+fn take_absent(m: &Machine, mm: &Mm, slot: &Slot, entry: Entry) {
     slot.store(Entry::NONE);
     match entry.as_absent() {
         Some(Absent::Migration(_)) => {
             mm.rss.fetch_sub((slot.table.level.entry_size() / PAGE_SIZE) as i64, Relaxed);
         }
-        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) | None => {}
+        Some(Absent::Swap(swapped)) => {
+            mm.swaps.fetch_sub(1, Relaxed);
+            swap::free_swap_and_cache(m, swapped);
+        }
+        Some(Absent::Hwpoison(_) | Absent::Marker) | None => {}
     }
 }

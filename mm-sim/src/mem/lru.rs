@@ -1,4 +1,8 @@
 //! The list that reclaim takes folios from, oldest first.
+//!
+//! A folio goes onto the list by way of its processor's batch, which is emptied when it is full, so that the lock is not
+//! taken for every page. The lock is taken in interrupts too. Unlike the kernel's a batch keeps no reference: a folio that
+//! is freed meanwhile leaves it.
 
 use std::{
     collections::BTreeMap,
@@ -8,50 +12,132 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Folio;
-use crate::{classes::LRU_LOCK, sched, sync::SpinLock};
+use crate::{
+    classes::LRU_LOCK,
+    sched::{self, ActorId},
+    sync::SpinLock,
+};
 
-/// The last place given away, and the folios by place.
-type List = (u64, BTreeMap<u64, Arc<Folio>>);
+/// Folios of a batch.
+const BATCH: usize = 4;
+/// The place of a folio that is in a batch.
+const IN_BATCH: u64 = u64::MAX;
+/// The place of the first folio that was added; those that are put to the old end come before.
+const MIDDLE: u64 = 1 << 32;
+
+struct List {
+    youngest: u64,
+    oldest: u64,
+    folios: BTreeMap<u64, Arc<Folio>>,
+}
 
 /// The kernel's `struct lruvec`, with one list: a folio that was referenced goes round once more.
 pub(crate) struct Lru {
     lock: SpinLock,
     list: Mutex<List>,
+    batches: Mutex<BTreeMap<ActorId, Vec<Arc<Folio>>>>,
 }
 
 impl Lru {
     pub(crate) fn new() -> Self {
-        Self { lock: SpinLock::new(&LRU_LOCK, ("node", 0)), list: Mutex::default() }
+        let list = List { youngest: MIDDLE, oldest: MIDDLE, folios: BTreeMap::new() };
+        let lock = SpinLock::new(&LRU_LOCK, ("node", 0));
+        Self { lock, list: Mutex::new(list), batches: Mutex::default() }
     }
 
-    /// Adds a folio at the young end.
+    /// Adds a folio at the young end, sooner or later.
     #[track_caller]
     pub(crate) fn add(&self, folio: &Arc<Folio>) {
-        let _lru_lock = self.lock.lock();
+        let is_full = {
+            let mut batches = self.batches.lock();
+            let batch = batches.entry(sched::current()).or_default();
+            folio.lru.store(IN_BATCH, Relaxed);
+            batch.push(folio.clone());
+            batch.len() >= BATCH
+        };
+        if is_full {
+            self.add_drain();
+        }
+    }
+
+    /// Empties the batch of this processor (the kernel's `lru_add_drain`).
+    #[track_caller]
+    pub(crate) fn add_drain(&self) {
+        let any = self.batches.lock().get(&sched::current()).is_some_and(|batch| !batch.is_empty());
+        if any {
+            let _lru_lock = self.lock.lock_irq();
+            let batch = self.batches.lock().remove(&sched::current()).unwrap_or_default();
+            batch.iter().for_each(|folio| self.put_on(folio));
+        }
+    }
+
+    /// Empties the batches of all processors.
+    #[track_caller]
+    pub(crate) fn add_drain_all(&self) {
+        let any = self.batches.lock().values().any(|batch| !batch.is_empty());
+        if any {
+            let _lru_lock = self.lock.lock_irq();
+            let batches = std::mem::take(&mut *self.batches.lock());
+            batches.values().flatten().for_each(|folio| self.put_on(folio));
+        }
+    }
+
+    /// Puts a folio of a batch onto the list, unless it is gone. The caller has the lock.
+    fn put_on(&self, folio: &Arc<Folio>) {
         let mut list = self.locked();
-        list.0 += 1;
-        let place = list.0;
-        folio.lru.store(place, Relaxed);
-        list.1.insert(place, folio.clone());
+        if folio.lru.load(Relaxed) == IN_BATCH {
+            list.youngest += 1;
+            let place = list.youngest;
+            folio.lru.store(place, Relaxed);
+            list.folios.insert(place, folio.clone());
+        }
+    }
+
+    /// Puts a folio to the old end, where it is next (the kernel's `folio_rotate_reclaimable`): it is clean now.
+    #[track_caller]
+    pub(crate) fn rotate(&self, folio: &Arc<Folio>) {
+        let _lru_lock = self.lock.lock_irq();
+        let mut list = self.locked();
+        let place = folio.lru.load(Relaxed);
+        if list.folios.remove(&place).is_some() {
+            list.oldest -= 1;
+            let place = list.oldest;
+            folio.lru.store(place, Relaxed);
+            list.folios.insert(place, folio.clone());
+        }
+    }
+
+    /// Takes a folio off that is being freed.
+    #[track_caller]
+    pub(crate) fn forget(&self, folio: &Folio) {
+        if folio.lru.compare_exchange(IN_BATCH, 0, Relaxed, Relaxed).is_err() {
+            self.remove(folio);
+        }
     }
 
     /// Takes a folio off. Returns whether it was on.
     #[track_caller]
     pub(crate) fn remove(&self, folio: &Folio) -> bool {
-        let _lru_lock = self.lock.lock();
+        if folio.lru.load(Relaxed) == 0 {
+            return false;
+        }
+        if folio.lru.load(Relaxed) == IN_BATCH {
+            self.add_drain_all();
+        }
+        let _lru_lock = self.lock.lock_irq();
         let place = folio.lru.swap(0, Relaxed);
-        place != 0 && self.locked().1.remove(&place).is_some()
+        place != 0 && self.locked().folios.remove(&place).is_some()
     }
 
     /// Takes up to `count` folios off the old end, with a reference each.
     #[track_caller]
     pub(crate) fn isolate(&self, count: usize) -> Vec<Arc<Folio>> {
-        let _lru_lock = self.lock.lock();
+        let _lru_lock = self.lock.lock_irq();
         let mut list = self.locked();
-        let old: Vec<_> = list.1.iter().take(count).map(|(&place, folio)| (place, folio.clone())).collect();
+        let old: Vec<_> = list.folios.iter().take(count).map(|(&place, folio)| (place, folio.clone())).collect();
         let isolate = |(place, folio): (u64, Arc<Folio>)| {
             folio.try_get().then(|| {
-                list.1.remove(&place);
+                list.folios.remove(&place);
                 folio.lru.store(0, Relaxed);
                 folio
             })
@@ -65,8 +151,8 @@ impl Lru {
         self.list.lock()
     }
 
-    /// Returns how many folios are on it.
+    /// Returns how many folios are on it, or on their way.
     pub(crate) fn len(&self) -> usize {
-        self.list.lock().1.len()
+        self.list.lock().folios.len() + self.batches.lock().values().map(Vec::len).sum::<usize>()
     }
 }

@@ -1,13 +1,19 @@
 //! A file's cached folios and its mappings.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use lockdep::LockClass;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Folio, HUGE_PAGES, Intervals};
 use crate::{
-    classes::{HUGETLBFS_I_MMAP_RWSEM, I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK},
+    classes::{HUGETLBFS_I_MMAP_RWSEM, I_LOCK, I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK, PRIVATE_LOCK},
     sched,
     sync::{RwSem, SpinLock},
 };
@@ -18,8 +24,16 @@ pub(crate) struct AddressSpace {
     pub(crate) i_mmap_rwsem: RwSem,
     pub(crate) invalidate_lock: RwSem,
     pub(crate) i_pages: SpinLock,
+    /// The lock of the file itself (`mapping->host->i_lock`).
+    pub(crate) i_lock: SpinLock,
+    /// The lock of the buffers of its folios.
+    pub(crate) private_lock: SpinLock,
     pub(crate) i_mmap: Mutex<Intervals>,
     cache: Mutex<BTreeMap<u64, Arc<Folio>>>,
+    /// The first pages of the dirty folios, under `i_pages`.
+    dirty: Mutex<BTreeSet<u64>>,
+    /// Whether the file is on the list of writeback, or soon, under `i_lock`.
+    is_dirty: AtomicBool,
 }
 
 impl AddressSpace {
@@ -42,7 +56,11 @@ impl AddressSpace {
             i_mmap_rwsem,
             invalidate_lock: RwSem::new(&INVALIDATE_LOCK, owner),
             i_pages: SpinLock::new(&I_PAGES, owner),
+            i_lock: SpinLock::new(&I_LOCK, owner),
+            private_lock: SpinLock::new(&PRIVATE_LOCK, owner),
             cache: Mutex::default(),
+            dirty: Mutex::default(),
+            is_dirty: AtomicBool::new(false),
         })
     }
 
@@ -60,7 +78,7 @@ impl AddressSpace {
 
     /// Adds a folio, unless a page of it is cached already. The cache gets references, one a page.
     pub(crate) fn add(&self, index: u64, folio: &Arc<Folio>) -> bool {
-        let _i_pages = self.i_pages.lock();
+        let _i_pages = self.i_pages.lock_irq();
         let new = self.peek(index).is_none();
         if new {
             folio.get(folio.pages());
@@ -71,7 +89,9 @@ impl AddressSpace {
 
     /// Takes a folio out. The caller has `i_pages` and takes over the references of the cache.
     pub(crate) fn remove(&self, index: u64) -> Option<Arc<Folio>> {
-        self.locked().remove(&index)
+        let mut cache = self.locked();
+        self.dirty.lock().remove(&index);
+        cache.remove(&index)
     }
 
     /// Puts a folio where another one of the same size was. The caller has `i_pages`.
@@ -87,6 +107,37 @@ impl AddressSpace {
         huge.get(huge.pages());
         cache.insert(index, huge.clone());
         old
+    }
+
+    /// Notes that a folio is dirty, if it is still cached. The caller has `i_pages`.
+    pub(crate) fn tag_dirty(&self, index: u64, folio: &Folio) {
+        if self.locked().get(&index).is_some_and(|cached| cached.pfn == folio.pfn) {
+            self.dirty.lock().insert(index);
+        }
+    }
+
+    /// Notes that a folio is clean, unless it is dirty again. The caller has `i_pages`.
+    pub(crate) fn untag(&self, index: u64, folio: &Folio) {
+        let _cache = self.locked();
+        if !folio.dirty.load(Relaxed) {
+            self.dirty.lock().remove(&index);
+        }
+    }
+
+    /// Returns whether a folio is noted as dirty: for the invariants.
+    pub(crate) fn is_tagged(&self, index: u64) -> bool {
+        self.dirty.lock().contains(&index)
+    }
+
+    /// Notes whether the file is dirty. The caller has `i_lock`. Returns whether it was.
+    pub(crate) fn set_inode_dirty(&self, dirty: bool) -> bool {
+        sched::must_hold(self.i_lock.is_mine(), || format!("file {} gets a state without i_lock", self.file));
+        self.is_dirty.swap(dirty, Relaxed)
+    }
+
+    /// Returns whether the file is dirty.
+    pub(crate) fn is_inode_dirty(&self) -> bool {
+        self.is_dirty.load(Relaxed)
     }
 
     /// The cache, for who changes it.

@@ -4,12 +4,12 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use dashmap::DashMap;
 
-use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable};
+use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable, zone::Zone};
 use crate::{finding::Invariant, sched};
 
 /// No page is free and nothing can be reclaimed.
@@ -19,7 +19,7 @@ pub(crate) struct OutOfMemory;
 /// Physical memory.
 pub(crate) struct Memory {
     total: i64,
-    free: AtomicI64,
+    zone: Zone,
     next_pfn: AtomicU64,
     next_table: AtomicU64,
     folios: DashMap<u64, Arc<Folio>>,
@@ -32,13 +32,12 @@ impl Memory {
     pub(crate) fn new(pages: u64) -> Self {
         let (folios, tables, graves) = Default::default();
         let (next_pfn, next_table) = (AtomicU64::new(HUGE_PAGES), AtomicU64::new(1));
-        let free = AtomicI64::new(pages as i64);
-        Self { total: pages as i64, free, next_pfn, next_table, folios, tables, graves }
+        Self { total: pages as i64, zone: Zone::new(pages), next_pfn, next_table, folios, tables, graves }
     }
 
     /// Returns how many pages are free.
     pub(crate) fn free_pages(&self) -> i64 {
-        self.free.load(Relaxed)
+        self.zone.free_pages()
     }
 
     /// Returns how many pages are in use.
@@ -47,9 +46,14 @@ impl Memory {
     }
 
     /// Takes `pages` free pages if there are as many.
+    #[track_caller]
     pub(crate) fn take(&self, pages: u64) -> bool {
-        let pages = pages as i64;
-        self.free.fetch_update(Relaxed, Relaxed, |free| (free >= pages).then_some(free - pages)).is_ok()
+        self.zone.take(pages)
+    }
+
+    /// Takes back what the processors keep at hand, for who needs many pages or has found none.
+    pub(crate) fn drain_all_pages(&self) {
+        self.zone.drain();
     }
 
     /// Makes a folio of pages that were taken.
@@ -113,8 +117,9 @@ impl Memory {
     }
 
     /// Gives back pages that were taken.
+    #[track_caller]
     pub(crate) fn give(&self, pages: u64) {
-        self.free.fetch_add(pages as i64, Relaxed);
+        self.zone.give(pages);
     }
 
     /// Frees a table; `by` is the operation that does it.
@@ -127,7 +132,7 @@ impl Memory {
         table.poison(by.clone());
         if self.tables.remove(&table.id).is_some() {
             self.graves.insert(table.id, by);
-            self.free.fetch_add(1, Relaxed);
+            self.zone.give(1);
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Mm {
     pub(crate) users: AtomicI64,
     /// Pages mapped.
     pub(crate) rss: AtomicI64,
+    /// Pages on the swap device.
+    pub(crate) swaps: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
     /// Odd while a fork makes pages read-only.
@@ -53,6 +55,7 @@ impl Mm {
             vmas: Mutex::default(),
             users: AtomicI64::new(1),
             rss: AtomicI64::new(0),
+            swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
             write_protect_seq: AtomicU64::new(0),
             notifiers: Mutex::default(),

@@ -1,14 +1,16 @@
 //! The data structures of memory management, each with the locks that the kernel gives it.
 //!
 //! * [`Entry`], [`PageTable`]: page tables as the hardware sees them; `walk`: finding and making them.
-//! * [`Memory`]: physical memory: which frames and tables exist, how much is free; [`Folio`]: the unit of data.
+//! * [`Memory`]: physical memory: which frames and tables exist, how much is free (`zone`); [`Folio`]: the unit of data.
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
+//! * [`Swap`]: the swap device and the swap cache.
 //! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Ksm`]: anonymous pages that are alike and shared.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * [`Wb`]: which files have something to be written.
 //! * `hugetlb`: the pool of huge pages and the files made of them.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
 
@@ -26,12 +28,15 @@ mod memory;
 mod mm;
 pub(crate) mod rmap;
 mod secondary_mmu;
+pub(crate) mod swap;
 mod table;
 mod tlb;
 mod userfaultfd;
 mod vm_flags;
 mod vma;
 mod walk;
+mod wb;
+mod zone;
 
 pub(crate) use anon_vma::AnonVma;
 pub(crate) use entry::{Absent, Entry};
@@ -46,6 +51,7 @@ pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::{Mm, MmapWrite};
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
+pub(crate) use swap::Swap;
 pub(crate) use table::{ENTRIES, Level, PageTable};
 pub(crate) use tlb::Tlb;
 pub use userfaultfd::Message;
@@ -53,6 +59,7 @@ pub(crate) use userfaultfd::{MapChange, Userfaultfd};
 pub(crate) use vm_flags::VmFlags;
 pub(crate) use vma::{Vma, VmaReadGuard};
 pub(crate) use walk::{PteMap, Slot};
+pub(crate) use wb::Wb;
 
 /// The size of a page and of a table, in bytes.
 pub const PAGE_SIZE: u64 = 4096;

@@ -3,15 +3,12 @@
 //! Lock order: `folio_lock -> i_mmap_rwsem (read) or anon_vma->rwsem (read) -> pte_lock`. Looking at references only
 //! tries the second lock; unmapping waits for it.
 
-use std::{
-    ops::Range,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{ops::Range, sync::Arc};
 
 use super::{Folio, Gather, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
-    op::mmu_notifier,
+    op::{dirty, mmu_notifier, swap},
     sched,
     sync::{ReadGuard, RwSem},
 };
@@ -63,15 +60,18 @@ pub(crate) fn folio_referenced(m: &Machine, folio: &Folio) -> Option<u32> {
 
 /// Takes a locked folio out of all page tables.
 #[inline(never)]
-pub(crate) fn try_to_unmap(m: &Machine, folio: &Folio) {
+pub(crate) fn try_to_unmap(m: &Machine, folio: &Arc<Folio>) {
     let _scope = sched::scope("try_to_unmap");
     folio.check_locked("unmapped");
     rmap_walk(folio, true, &mut |vma, range| try_to_unmap_one(m, folio, vma, range));
 }
 
 #[inline(never)]
-fn try_to_unmap_one(m: &Machine, folio: &Folio, vma: &Vma, range: Range<u64>) {
+fn try_to_unmap_one(m: &Machine, folio: &Arc<Folio>, vma: &Vma, range: Range<u64>) {
     let Some(mm) = vma.mm.upgrade() else { return };
+    if let Some(slot) = folio.swap() {
+        return swap::unmap_to_swap(m, folio, slot, (&mm, vma, range));
+    }
     let mut gather = Gather::default();
     gather.zap(m, &mm, vma, range, &|other| other.pfn == folio.pfn);
     gather.finish(m);
@@ -94,7 +94,7 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
         });
     });
     if dirty {
-        folio.dirty.store(true, Relaxed);
+        dirty::folio_mark_dirty(m, folio);
     }
     dirty
 }

@@ -1,12 +1,14 @@
 //! A fault on an entry whose page is elsewhere (the kernel's `do_swap_page`).
 //!
-//! Lock order: what is being moved is waited for under the fault's lock, `-> folio_lock`.
+//! Lock order: what is being moved is waited for under the fault's lock, `-> folio_lock`; for what is on the swap device
+//! see `swap`.
 
 use std::sync::Arc;
 
 use super::{
     Signal,
     fault::{Outcome, VmFault},
+    swap,
 };
 use crate::{
     mem::{Absent, Entry, Folio},
@@ -21,7 +23,8 @@ pub(crate) fn do_swap_page(fault: &VmFault<'_>, entry: Entry) -> Outcome {
         Some(Absent::Migration(pfn)) => migration_entry_wait(fault, entry, pfn),
         Some(Absent::Hwpoison(_)) => fault.fail(Signal::Bus),
         Some(Absent::Marker) => clear_marker(fault, entry),
-        Some(Absent::Swap(_)) | None => Outcome::Done,
+        Some(Absent::Swap(slot)) => swap::do_swap_fault(fault, entry, slot),
+        None => Outcome::Done,
     }
 }
 

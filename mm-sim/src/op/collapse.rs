@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{filemap, retract};
+use super::{dirty, filemap, retract};
 use crate::{
     machine::Machine,
     mem::{Folio, FolioKind, HUGE_PAGES, Inode, Place, rmap},
@@ -58,7 +58,7 @@ fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) 
 /// Locks the folio of a page and takes it off the LRU and out of all page tables.
 fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bool {
     let found = {
-        let _i_pages = file.mapping.i_pages.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
         let folio = file.mapping.get(index);
         folio.and_then(|folio| match folio.lock.try_lock() {
             Some(locked) => Some((folio, locked)),
@@ -73,10 +73,11 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
     if folio.maps() > 0 {
         rmap::try_to_unmap(m, &folio);
     }
+    dirty::wait_on_writeback(&folio);
     let usable = !folio.is_huge() && m.lru.remove(&folio);
     if usable && folio.dirty.load(Relaxed) {
         // khugepaged starts writeback of a dirty file and comes back later; here the folio is clean at once.
-        filemap::write_folio(file, &folio);
+        dirty::write_now(file, &folio);
     }
     if usable {
         old.push((folio, locked));
@@ -129,7 +130,7 @@ fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: I
     huge.check_locked("put into the cache");
     old.iter().for_each(|(folio, _)| folio.check_locked("taken out of the cache"));
     {
-        let _i_pages = file.mapping.i_pages.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
         file.mapping.replace(start, huge);
         old.iter().for_each(|(folio, _)| folio.set_place(None));
     }

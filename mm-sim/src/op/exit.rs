@@ -39,6 +39,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
         vmas
     };
     gather.finish(m);
+    m.swap.mmlist_remove(mm);
     vmas.iter().for_each(|vma| munmap::remove_vma(m, vma));
     check_counts(mm);
     m.free_table(&mm.pgd);
@@ -47,8 +48,13 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
 
 fn check_counts(mm: &Mm) {
     let (rss, tables) = (mm.rss.load(Relaxed), mm.tables.load(Relaxed));
-    if (rss, tables) != (0, 1) {
-        let text = format!("process {} ends with an RSS of {rss} pages and {} tables", mm.id, tables - 1);
+    let swaps = mm.swaps.load(Relaxed);
+    if (rss, swaps, tables) != (0, 0, 1) {
+        let text = format!(
+            "process {} ends with an RSS of {rss} pages, {swaps} swapped out, and {} tables",
+            mm.id,
+            tables - 1
+        );
         sched::finding(Invariant::CountMismatch, text);
     }
 }

@@ -96,13 +96,3 @@ pub(crate) fn read_folio(file: &Inode, folio: &Folio) {
         folio.uptodate.store(true, Relaxed);
     }
 }
-
-/// Writes a locked folio to disk if it is dirty.
-pub(crate) fn write_folio(file: &Inode, folio: &Folio) {
-    folio.check_locked("written to disk");
-    if let Some(Place::File(_, base)) = folio.place()
-        && folio.dirty.swap(false, Relaxed)
-    {
-        (0..folio.pages()).for_each(|i| file.write_disk(base + i, folio.read(folio.pfn + i)));
-    }
-}

@@ -88,7 +88,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
 }
 
 #[inline(never)]
-fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Arc<Vma>, copy: &Vma) -> Result<(), OutOfMemory> {
+fn copy_page_range(m: &Machine, parent: &Mm, child: &Arc<Mm>, vma: &Arc<Vma>, copy: &Vma) -> Result<(), OutOfMemory> {
     let range = vma.range();
     if vma.anon_vma.lock().is_none() {
         // Nothing private in it: the child faults it in from the file, or as zeros.
@@ -107,7 +107,7 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Mm, vma: &Arc<Vma>, copy: &
     Ok(())
 }
 
-fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
+fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Arc<Mm>, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
     let source = from.0.slot(m, start, Level::Pmd);
     if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
         let target = to.0.pmd_alloc(m, start)?;
@@ -126,7 +126,7 @@ fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Mm, &Vma), start: u64, end: u6
 fn copy_locked(
     m: &Machine,
     (from, source): ((&Mm, &Vma), &Slot),
-    (to, target): ((&Mm, &Vma), &Slot),
+    (to, target): ((&Arc<Mm>, &Vma), &Slot),
     range: Range<u64>,
     spare: &mut Option<Arc<Folio>>,
 ) -> Option<u64> {
@@ -139,7 +139,7 @@ fn copy_locked(
 fn copy_pte_range(
     m: &Machine,
     from: (&Mm, &PteMap<'_>),
-    to: ((&Mm, &Vma), &PteMap<'_>),
+    to: ((&Arc<Mm>, &Vma), &PteMap<'_>),
     range: Range<u64>,
     spare: &mut Option<Arc<Folio>>,
 ) -> Option<u64> {
@@ -151,14 +151,14 @@ fn copy_pte_range(
 fn copy_present_pte(
     m: &Machine,
     (parent, src): (&Mm, &PteMap<'_>),
-    ((child, vma), dst): ((&Mm, &Vma), &PteMap<'_>),
+    ((child, vma), dst): ((&Arc<Mm>, &Vma), &PteMap<'_>),
     addr: u64,
     spare: &mut Option<Arc<Folio>>,
 ) -> bool {
     let slot = src.slot(addr);
     let entry: Entry = slot.load();
     if entry.as_absent().is_some() {
-        copy_absent_pte(child, &slot, &dst.slot(addr), entry);
+        copy_absent_pte(m, child, &slot, &dst.slot(addr), entry);
         return true;
     }
     let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return true };
@@ -183,7 +183,7 @@ fn copy_present_pte(
 }
 
 /// Copies an entry whose page is elsewhere, under both locks (the kernel's `copy_nonpresent_pte`).
-fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
+fn copy_absent_pte(m: &Machine, child: &Arc<Mm>, src: &Slot, dst: &Slot, entry: Entry) {
     match entry.as_absent() {
         Some(Absent::Migration(_)) => {
             // Both share the page once it has arrived, so neither may write to it.
@@ -191,7 +191,13 @@ fn copy_absent_pte(child: &Mm, src: &Slot, dst: &Slot, entry: Entry) {
             dst.store(entry.writable(false));
             child.rss.fetch_add(1, Relaxed);
         }
-        Some(Absent::Swap(_) | Absent::Hwpoison(_) | Absent::Marker) => {
+        Some(Absent::Swap(slot)) => {
+            m.swap.duplicate(slot);
+            m.swap.mmlist_add(child);
+            child.swaps.fetch_add(1, Relaxed);
+            dst.store(entry);
+        }
+        Some(Absent::Hwpoison(_) | Absent::Marker) => {
             dst.store(entry);
         }
         None => {}

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, access, fault};
+use super::{Signal, access, dirty, fault};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -92,7 +92,7 @@ pub(super) fn grab(folio: Arc<Folio>, pfn: u64, foll: Foll) -> UserPage {
 /// Gives a page back.
 pub(crate) fn put_user_page(m: &Machine, page: UserPage) {
     if page.foll.write {
-        page.folio.dirty.store(true, Relaxed);
+        dirty::folio_mark_dirty(m, &page.folio);
     }
     if page.foll.pin {
         page.folio.pins.fetch_sub(1, Relaxed);
@@ -107,7 +107,9 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
     let _access = m.tlb.access();
     let slot = mm.hardware_slot(m, addr);
     let is_mapped = slot.is_some_and(|slot| page_of(slot.load(), &slot, addr, false) == Some(page.pfn));
-    page.folio.dirty.store(true, Relaxed);
+    if page.folio.kind == FolioKind::Anon {
+        page.folio.dirty.store(true, Relaxed);
+    }
     if is_mapped {
         access::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
     } else if page.folio.kind == FolioKind::Anon {

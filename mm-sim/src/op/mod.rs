@@ -3,7 +3,8 @@
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `truncate`, `writeback`: files.
+//! * `filemap`, `truncate`, `dirty`, `writeback`: files.
+//! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
@@ -21,6 +22,7 @@ pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;
+pub(crate) mod dirty;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
@@ -45,6 +47,7 @@ pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
 pub(crate) mod stack;
+pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
 pub(crate) mod userfaultfd;

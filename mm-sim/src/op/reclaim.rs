@@ -1,17 +1,18 @@
-//! Reclaim: gets memory back from the page cache, by kswapd or by whoever needs it.
+//! Reclaim: gets memory back from the page cache and from anonymous memory, by kswapd or by whoever needs it.
 //!
 //! Lock order: `fs_reclaim -> lru_lock`, then per folio `-> folio_lock (trylock)`,
 //! `-> i_mmap_rwsem or anon_vma->rwsem (read, trylock) -> pte_lock` to see whether it is in use,
-//! `-> i_mmap_rwsem (read, waits) -> pte_lock` to unmap it, `-> i_pages` to take it out.
+//! `-> i_mmap_rwsem or anon_vma->rwsem (read, waits) -> pte_lock` to unmap it, `-> inode->i_lock -> i_pages` or
+//! `-> swap_cache` to take it out. What is dirty is written first: it is freed in a later round. For swap see `swap`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use lockdep::Acquire;
 
-use super::filemap;
+use super::{swap, writeback};
 use crate::{
     machine::Machine,
-    mem::{Folio, FolioKind, Place, rmap},
+    mem::{AddressSpace, Folio, FolioKind, Place, rmap},
     sched,
 };
 
@@ -19,7 +20,9 @@ use crate::{
 pub(crate) const RETRIES: u32 = 6;
 /// Folios that one round looks at.
 const BATCH: usize = 32;
-/// References of an isolated folio of the cache: the cache's (one a page) and ours.
+/// Moments that a round without success waits for devices.
+const THROTTLE: u32 = 8;
+/// References of an isolated folio of a cache: the cache's (one a page) and ours.
 const OURS: u64 = 1;
 
 /// Reclaims on behalf of an allocation of `pages` pages.
@@ -45,12 +48,22 @@ fn do_reclaim(m: &Machine, pages: u64) {
     sched::set_in_reclaim(true);
     let mut freed = 0;
     let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
+    m.lru.add_drain();
     while freed < pages && rounds > 0 {
-        freed += shrink_lruvec(m);
+        let some = shrink_lruvec(m);
+        if some == 0 {
+            throttle();
+        }
+        freed += some;
         rounds -= 1;
     }
     sched::set_in_reclaim(false);
     m.fs_reclaim.release();
+}
+
+/// Gives the devices a moment: what is under writeback is freed as soon as that has ended.
+fn throttle() {
+    let _waits = (0..THROTTLE).all(|_| sched::idle());
 }
 
 /// Returns how many pages a round has freed.
@@ -78,9 +91,22 @@ fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
 /// Frees a folio if nobody needs it. Returns whether it is gone.
 fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    // There is no swap: anonymous memory stays.
-    let Some(Place::File(mapping, index)) = folio.place() else { return false };
-    if folio.kind != FolioKind::File || is_referenced(m, folio) {
+    if writeback::is_under_writeback(folio) || folio.is_pinned() || is_referenced(m, folio) {
+        return false;
+    }
+    match folio.place() {
+        Some(Place::File(mapping, index)) => shrink_cached(m, folio, &mapping, index),
+        Some(Place::Anon(..)) => shrink_anon(m, folio),
+        // Pages that KSM shares stay.
+        Some(Place::Ksm(_)) => false,
+        // Read from the swap device, and nobody has mapped it.
+        None => folio.swap().is_some() && shrink_anon(m, folio),
+    }
+}
+
+#[inline(never)]
+fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index: u64) -> bool {
+    if folio.kind != FolioKind::File {
         return false;
     }
     if folio.maps() > 0 {
@@ -88,14 +114,41 @@ fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
         m.stats.unmapped.add(1);
     }
     let Some(file) = m.files.lock().iter().find(|file| file.id == mapping.file).cloned() else { return false };
-    filemap::write_folio(&file, folio);
-    let _i_pages = mapping.i_pages.lock();
-    if folio.maps() > 0 || folio.dirty.load(Relaxed) || !folio.freeze(folio.pages() + OURS) {
+    folio.reclaim.store(true, Relaxed);
+    if writeback::write_out(m, &file, folio) {
         return false;
     }
-    mapping.remove(index);
+    {
+        let _i_lock = mapping.i_lock.lock();
+        let _i_pages = mapping.i_pages.lock_irq();
+        if folio.maps() > 0 || folio.dirty.load(Relaxed) || !folio.freeze(folio.pages() + OURS) {
+            return false;
+        }
+        mapping.remove(index);
+    }
     m.free_folio(folio);
     true
+}
+
+/// Anonymous memory goes to the swap device, if there is one.
+#[inline(never)]
+fn shrink_anon(m: &Machine, folio: &Arc<Folio>) -> bool {
+    if folio.swap().is_none() && (folio.is_huge() || !m.swap.is_on() || !swap::add_to_swap(m, folio)) {
+        return false;
+    }
+    let Some(slot) = folio.swap() else { return false };
+    if folio.maps() > 0 {
+        rmap::try_to_unmap(m, folio);
+        m.stats.unmapped.add(1);
+    }
+    if folio.maps() > 0 || swap::write_to_swap(m, folio, slot) {
+        return false;
+    }
+    let gone = m.swap.cache_delete_frozen(folio, OURS + 1);
+    if gone {
+        m.free_folio(folio);
+    }
+    gone
 }
 
 /// Returns whether the folio was used since the last look, or nobody could tell.

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::hugetlb;
+use super::{dirty, hugetlb};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
@@ -92,6 +92,7 @@ fn truncate_inode_pages(m: &Machine, file: &Arc<Inode>, from: u64) {
 #[inline(never)]
 fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>, from: u64) {
     let _locked = folio.lock.lock();
+    dirty::wait_on_writeback(folio);
     if !folio.is_in(&file.mapping) {
         return;
     }
@@ -111,7 +112,8 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
 /// Takes a locked folio out of the cache.
 fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
     {
-        let _i_pages = file.mapping.i_pages.lock();
+        let _i_lock = file.mapping.i_lock.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
         folio.check_locked("taken out of the cache");
         file.mapping.remove(base);
         folio.set_place(None);

@@ -11,10 +11,11 @@ use super::{
     fault::{Outcome, VmFault},
     file_fault,
     filemap::Cached,
-    mmu_notifier, userfaultfd,
+    mmu_notifier, swap, userfaultfd,
 };
 use crate::{
     finding::Invariant,
+    machine::Machine,
     mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
     sched,
 };
@@ -29,7 +30,7 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
         return userfaultfd::fault::handle_userfault(fault, true);
     }
     let Some(folio) = fault.m.memory.folio(pfn) else { return Outcome::Done };
-    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(&folio) {
+    if !fault.vma.flags().shared && folio.kind == FolioKind::Anon && is_ours_alone(fault.m, &folio) {
         map.slot(fault.addr).store(entry.writable(true).young(true));
         return Outcome::Done;
     }
@@ -44,13 +45,13 @@ pub(crate) fn do_wp_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -> 
 }
 
 /// Returns whether nobody else has the folio. The caller has the pte lock.
-fn is_ours_alone(folio: &Folio) -> bool {
+fn is_ours_alone(m: &Machine, folio: &Arc<Folio>) -> bool {
     if folio.is_pinned() && folio.maps() == 1 && !folio.is_ksm() {
         // A fork copies what is pinned, so it has never been shared since.
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
-    folio.maps() == 1 && folio.refs() == 1 && !folio.is_ksm()
+    swap::free_swap(m, folio) && folio.maps() == 1 && folio.refs() == 1 && !folio.is_ksm()
 }
 
 /// Checks that nobody writes to a page past the page tables of whoever has just got a copy of it.

@@ -38,6 +38,7 @@ pub(super) const SOAK: Scenario = Scenario {
 fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
     let mut rng = Rng::new(world.seed ^ 0x736f_616b);
+    world.swapon(256);
     let files = [world.create(HUGE_PAGES), world.create(SMALL), world.create(2 * HUGE_PAGES)];
     // Before 6.4.3 a fork tears what another thread writes meanwhile (V3 of the catalogue).
     let threads = if world.protocol().vma_lock && !world.protocol().fork_mark { 1 } else { 2 };

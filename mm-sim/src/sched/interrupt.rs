@@ -34,7 +34,6 @@ pub(crate) struct Interrupts {
     count: AtomicUsize,
 }
 
-#[allow(dead_code, reason = "no device raises anything yet")]
 impl Interrupts {
     fn raise(&self, irq: Irq, delay: u32, handler: Handler) {
         self.raised.lock().push_back(Raised { delay, irq, handler });
@@ -59,7 +58,6 @@ impl Interrupts {
     }
 }
 
-#[allow(dead_code, reason = "no device raises anything yet")]
 /// Raises an interrupt that comes after `delay` steps of anybody. Outside of a run it comes at once.
 pub(crate) fn raise(irq: Irq, delay: u32, handler: Handler) {
     match actor::this() {
@@ -89,9 +87,17 @@ pub(crate) fn idle() -> bool {
     any
 }
 
+/// Has nothing to do as long as this holds, which the answer of a device ends.
+pub(crate) fn idle_while(waits: impl Fn() -> bool) {
+    let mut any = true;
+    while any && waits() {
+        any = idle();
+    }
+}
+
 /// Waits until no device has anything to tell.
 pub(crate) fn drain() {
-    while idle() {}
+    idle_while(|| true);
 }
 
 #[cfg(test)]

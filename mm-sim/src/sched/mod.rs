@@ -24,8 +24,7 @@ pub(crate) use actor::{
 };
 pub(crate) use backend::{Body, Stop, block, settles, sleep, step, wake};
 pub(crate) use baton::Baton;
-#[allow(unused_imports)]
-pub(crate) use interrupt::{Handler, drain, idle, raise};
+pub(crate) use interrupt::{drain, idle, idle_while, raise};
 pub use order::Schedule;
 pub(crate) use order::{Choice, Order};
 pub(crate) use rng::Rng;

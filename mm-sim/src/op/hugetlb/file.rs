@@ -125,7 +125,7 @@ fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Fol
     m.hugetlb_fault_mutexes.check_locked(file.id, index, "is taken out of the cache");
     reserve::check_folio_locked(folio, "leaves the cache");
     {
-        let _i_pages = file.mapping.i_pages.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
         file.mapping.remove(index * HUGE_PAGES);
         folio.set_place(None);
     }

@@ -42,12 +42,15 @@ fn move_to_new_folio(src: &Arc<Folio>, dst: &Arc<Folio>) -> bool {
     let Some(place) = src.place() else { return false };
     let moved = match &place {
         Place::File(mapping, index) => {
-            let _i_pages = mapping.i_pages.lock();
+            let _i_pages = mapping.i_pages.lock_irq();
             let frozen = src.freeze(src.pages() + OURS);
             if frozen {
                 mapping.remove(*index);
                 copy(src, dst, &place);
                 mapping.put_in_place(*index, dst);
+                if dst.dirty.load(Relaxed) {
+                    mapping.tag_dirty(*index, dst);
+                }
             }
             frozen
         }
