@@ -14,7 +14,9 @@ use super::{
 use crate::{
     machine::Machine,
     mem::{Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Sema, Vma, huge_index},
+    protocol::HugetlbLocking,
     sched,
+    sync::MutexGuard,
 };
 
 /// Sets the size of a file, in pages. The caller has `i_rwsem`.
@@ -106,15 +108,16 @@ fn remove_inode_hugepages(m: &Machine, file: &Arc<Inode>, pages: Range<u64>, tru
 }
 
 fn remove_one(m: &Machine, file: &Arc<Inode>, index: u64, truncate: bool) -> bool {
-    let _fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
+    let mut fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
     let Some(folio) = file.mapping.get(index * HUGE_PAGES) else { return false };
     if folio.maps() > 0 {
-        hugetlb_unmap_file_folio(m, file, index, &folio);
+        fault_mutex = hugetlb_unmap_file_folio(m, file, index, &folio, fault_mutex);
     }
     delete_from_page_cache(m, file, index, &folio);
     if !truncate {
         reserve::hugetlb_unreserve_pages(m, file, index..index + 1, 1);
     }
+    drop(fault_mutex);
     m.put_folio(&folio, 1);
     true
 }
@@ -134,11 +137,26 @@ fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Fol
     m.put_folio(folio, folio.pages());
 }
 
-/// Unmaps a page of the cache wherever it is mapped. The caller has the fault mutex, so it stays unmapped.
+/// Unmaps a page of the cache wherever it is mapped. The caller has the fault mutex, and has it again afterwards, so the page
+/// stays unmapped.
 #[inline(never)]
-fn hugetlb_unmap_file_folio(m: &Machine, file: &Arc<Inode>, index: u64, folio: &Arc<Folio>) {
+fn hugetlb_unmap_file_folio(
+    m: &Machine,
+    file: &Arc<Inode>,
+    index: u64,
+    folio: &Arc<Folio>,
+    fault_mutex: MutexGuard,
+) -> MutexGuard {
     let _scope = sched::scope("hugetlb_unmap_file_folio");
     let pages = index * HUGE_PAGES..(index + 1) * HUGE_PAGES;
+    if m.protocol.hugetlb_locking == HugetlbLocking::Imap {
+        // Faults take i_mmap first: so the mutex is dropped for it, and taken again.
+        drop(fault_mutex);
+        let _i_mmap = file.mapping.i_mmap_rwsem.write();
+        let fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
+        unmap_where_free(m, file, &pages, folio);
+        return fault_mutex;
+    }
     while let Some((busy, vma)) = try_unmap_folio(m, file, &pages, folio) {
         // Against the order it could only be tried. In the right order: the reference keeps the lock, not the VMA.
         let held = busy.down_write();
@@ -153,12 +171,23 @@ fn hugetlb_unmap_file_folio(m: &Machine, file: &Arc<Inode>, index: u64, folio: &
         busy.up_write(held);
         busy.put();
     }
+    fault_mutex
 }
 
 /// Unmaps a page from all VMAs up to the first one whose tables cannot be locked at once. Returns that one and its lock,
 /// with a reference.
 fn try_unmap_folio(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>, folio: &Arc<Folio>) -> Option<(Sema, Arc<Vma>)> {
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
+    unmap_where_free(m, file, pages, folio)
+}
+
+/// The same under i_mmap.
+fn unmap_where_free(
+    m: &Machine,
+    file: &Arc<Inode>,
+    pages: &Range<u64>,
+    folio: &Arc<Folio>,
+) -> Option<(Sema, Arc<Vma>)> {
     let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
     for vma in vmas {
         let Some(mm) = vma.mm.upgrade() else { continue };
