@@ -82,6 +82,28 @@ fn a_nest_lock_must_stay_while_locks_are_nested_under_it() {
 }
 
 #[test]
+fn what_was_nested_once_is_not_nested_for_ever() {
+    static TWICE: LockClass = LockClass::new("placed: twice");
+    static RANKED_TWICE: LockClass = LockClass::new("placed: ranked twice").ranked();
+    let (nest, lock) = (Mutex::new(()), Mutex::new_in(&TWICE, ()));
+    let (low, high) = (Mutex::new_in(&RANKED_TWICE, ()), Mutex::new_in(&RANKED_TWICE, ()));
+    let session = Session::new(Policy::Collect);
+    session.enter(|| {
+        let held = nest.lock();
+        drop(lock.lock_under(nest.map()));
+        let plain = lock.lock();
+        drop(held); // nothing is nested under it now
+        drop(plain);
+        assert_eq!(session.reports(), []);
+        drop(low.lock_ranked(1));
+        let _unranked = low.lock();
+        drop(high.lock_ranked(2));
+    });
+    let codes: Vec<Code> = session.reports().iter().map(|report| report.code).collect();
+    assert_eq!(codes, [Code::DeclaredOrder], "a lock without a rank has none from before");
+}
+
+#[test]
 fn dependencies_of_a_nested_lock_are_learnt_all_the_same() {
     static INODE: LockClass = LockClass::new("nested inode");
     let (sb, list) = (Mutex::new(()), Mutex::new(()));

@@ -114,3 +114,11 @@ pub static UFFD_FAULT_WQH: LockClass = LockClass::new("ctx->fault_wqh");
 pub static KSM_THREAD_MUTEX: LockClass = LockClass::new("ksm_thread_mutex");
 /// The list of processes that KSM scans.
 pub static KSM_MMLIST_LOCK: LockClass = LockClass::new("ksm_mmlist_lock");
+/// One memory failure at a time.
+pub static MF_MUTEX: LockClass = LockClass::new("mf_mutex");
+/// The list of processes.
+pub static TASKLIST_LOCK: LockClass = LockClass::new("tasklist_lock");
+/// Memory comes and goes.
+pub static MEM_HOTPLUG_LOCK: LockClass = LockClass::new("mem_hotplug_lock");
+/// Who is told that memory comes or goes.
+pub static MEMORY_CHAIN_RWSEM: LockClass = LockClass::new("memory_chain.rwsem");

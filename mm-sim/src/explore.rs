@@ -95,7 +95,7 @@ fn replay_as(
     mutation: Arc<Mutation>,
 ) -> (Outcome, Vec<Choice>) {
     let setup = Setup { id: scenario.id, memory: scenario.memory, build: scenario.build };
-    let direction = Direction { seed: 1, schedule: Some(schedule), mutation };
+    let direction = Direction { seed: 1, schedule: Some(schedule), mutation, ..Direction::default() };
     play_as(&setup, protocol, (scenario.expect)(&protocol), direction)
 }
 

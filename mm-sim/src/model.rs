@@ -28,6 +28,8 @@ struct File {
 enum Source {
     /// A value of its own.
     Own(u64),
+    /// It was in memory that broke.
+    Lost,
     /// A page of a file; a private mapping gets a value of its own with the first store.
     File { file: u64, index: u64, private: Option<Option<u64>> },
 }
@@ -198,12 +200,27 @@ impl Model {
         }
     }
 
+    /// What a page holds is lost at this very step.
+    pub(crate) fn lose(&self, mm: u64, page: u64) {
+        if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
+            page.source = Source::Lost;
+        }
+    }
+
+    /// What was written to a page of a file is lost, up to what is on disk.
+    pub(crate) fn lose_file(&self, file: u64, index: u64, word: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.words.insert(index, word);
+        }
+    }
+
     /// A page that was missing is filled in at this very step.
     pub(crate) fn fill(&self, mm: u64, page: u64, word: u64) {
         if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
             match &mut page.source {
                 Source::Own(value) => *value = word,
                 Source::File { private, .. } => *private = Some(Some(word)),
+                Source::Lost => {}
             }
         }
     }
@@ -274,6 +291,27 @@ impl Model {
         }
     }
 
+    /// A page of a file is written by a system call, at this very step.
+    pub(crate) fn write_file(&self, file: u64, index: u64, word: u64) {
+        self.0.lock().files.entry(file).or_default().words.insert(index, word);
+    }
+
+    /// Checks what a system call has read of a file.
+    pub(crate) fn check_file(&self, id: u64, index: u64, word: u64) -> Result<(), String> {
+        if self.is_off() {
+            return Ok(());
+        }
+        let inner = self.0.lock();
+        let Some(file) = inner.files.get(&id).filter(|file| file.cut.is_none_or(|cut| index < cut)) else {
+            return Ok(());
+        };
+        let expected = file.words.get(&index).copied().unwrap_or(0);
+        if index >= file.size || expected == word {
+            return Ok(());
+        }
+        Err(format!("page {index} of file {id} is read as {word:#x}, but must be {expected:#x}"))
+    }
+
     /// A private mapping of a file gets its own copy of a page, which holds `word`.
     pub(crate) fn privatise(&self, mm: u64, page: u64, word: u64) {
         let mut inner = self.0.lock();
@@ -320,6 +358,7 @@ impl Model {
         mapped.vague &= is_past_end;
         match &mut mapped.source {
             Source::Own(value) => *value = word,
+            Source::Lost => {}
             Source::File { private: Some(copy), .. } => *copy = Some(word),
             &mut Source::File { file, index, private: None } => {
                 inner.files.entry(file).or_default().words.insert(index, word);
@@ -339,7 +378,7 @@ impl Model {
         let inner = self.0.lock();
         let mapped = inner.mms.get(&mm).and_then(|pages| pages.get(&page));
         let is_right = match (signal, inner.expected(mm, page)) {
-            (Signal::OutOfMemory, _) | (_, Some(Expected::Unsettled)) => true,
+            (Signal::OutOfMemory | Signal::Kill, _) | (_, Some(Expected::Unsettled)) => true,
             (Signal::Segv, None) => true,
             (Signal::Segv, Some(_)) => mapped.is_some_and(|page| page.may_refuse(store)),
             (Signal::Bus, expected) => expected == Some(Expected::Bus),
@@ -381,6 +420,7 @@ impl Inner {
         }
         Some(match &page.source {
             Source::Own(word) => Expected::Word(*word),
+            Source::Lost => Expected::Bus,
             Source::File { file, index, private } => {
                 let Some(file) = self.files.get(file) else { return Some(Expected::Bus) };
                 if file.cut.is_some_and(|cut| *index >= cut) {

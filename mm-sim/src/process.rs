@@ -27,6 +27,10 @@ pub struct File(pub(crate) Arc<Inode>);
 #[derive(Clone)]
 pub struct Directory(Arc<op::readdir::Directory>);
 
+/// A directory whose lock is of the same class as those of files.
+#[derive(Clone)]
+pub struct PlainDirectory(Arc<op::unlink::PlainDirectory>);
+
 /// How a file of hugetlbfs is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Huge {
@@ -112,6 +116,16 @@ impl World {
         op::reclaim::balance_pgdat(&self.machine, pages)
     }
 
+    /// Makes a directory.
+    pub fn make_plain_directory(&self) -> PlainDirectory {
+        PlainDirectory(Arc::new(op::unlink::PlainDirectory::new(&self.machine)))
+    }
+
+    /// Takes a file's name out of a directory.
+    pub fn unlink(&self, directory: &PlainDirectory, file: &File) {
+        op::unlink::vfs_unlink(&self.machine, &directory.0, &file.0);
+    }
+
     /// Turns swap on, with room for at least `slots` pages.
     pub fn swapon(&self, slots: u64) {
         op::swap::swapon(&self.machine, slots);
@@ -130,6 +144,26 @@ impl World {
     /// Moves some folios to other frames. Returns how many have moved.
     pub fn compact(&self) -> u64 {
         op::migrate::compaction::compact_zone(&self.machine)
+    }
+
+    /// The hardware reports that the frame of a page of a process is broken. Returns whether there was one and nobody else was
+    /// doing something with it.
+    pub fn break_page(&self, process: &Process, addr: u64) -> bool {
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.is_some_and(|pfn| {
+            op::memory_failure::memory_failure(&self.machine, pfn) == op::memory_failure::Handled::Recovered
+        })
+    }
+
+    /// The OOM killer kills a process and takes back what only it has. Returns whether the reaper got the lock.
+    pub fn oom_kill(&self, process: &Process) -> bool {
+        op::oom::kill(&process.mm);
+        op::oom::oom_reap_task_mm(&self.machine, &process.mm)
+    }
+
+    /// Moves everything that can move out of a range of frames. Returns how many folios have moved.
+    pub fn offline(&self, frames: Range<u64>) -> u64 {
+        op::memory_hotplug::offline_pages(&self.machine, &frames)
     }
 
     /// One round of KSM. Returns how many pages were merged.
@@ -196,6 +230,24 @@ impl Process {
     /// The signal that the store gets.
     pub fn readdir(&self, directory: &Directory, name: u64, answer: u64) -> Result<(), Signal> {
         op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
+    }
+
+    /// Writes the word at `from` to page `index` of a file, by a system call.
+    ///
+    /// # Errors
+    ///
+    /// The signal that reading `from` gets.
+    pub fn write(&self, file: &File, index: u64, from: u64) -> Result<(), Signal> {
+        op::rw::write(&self.machine, &self.mm, &file.0, index, from)
+    }
+
+    /// Reads page `index` of a file by a system call and stores its word at `to`. Returns it, or `None` beyond the end.
+    ///
+    /// # Errors
+    ///
+    /// The signal that storing at `to` gets.
+    pub fn read(&self, file: &File, index: u64, to: u64) -> Result<Option<u64>, Signal> {
+        op::rw::read(&self.machine, &self.mm, &file.0, index, to)
     }
 
     /// Maps `pages` pages of anonymous memory at an address. Returns whether nothing was mapped there.
@@ -316,6 +368,31 @@ impl Process {
     /// The kernel wants to see who uses the pages of a range: each moves at the next use.
     pub fn numa_hint(&self, range: Range<u64>) {
         op::migrate::numa::change_prot_numa(&self.machine, &self.mm, &range);
+    }
+
+    /// Kills the process: it does nothing any more until it is ended.
+    pub fn kill(&self) {
+        op::oom::kill(&self.mm);
+    }
+
+    /// Gives back what only the process has, if it has been killed.
+    pub fn mrelease(&self) -> bool {
+        op::oom::process_mrelease(&self.machine, &self.mm)
+    }
+
+    /// Counts the resident pages, as `/proc/PID/smaps` does.
+    pub fn resident(&self) -> u64 {
+        op::proc::smaps(&self.machine, &self.mm)
+    }
+
+    /// Marks all pages as not used.
+    pub fn clear_refs(&self) {
+        op::proc::clear_refs(&self.machine, &self.mm);
+    }
+
+    /// Returns the ranges of all mappings, as `/proc/PID/maps` does.
+    pub fn maps(&self) -> Vec<Range<u64>> {
+        op::proc::maps(&self.machine, &self.mm)
     }
 
     /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry

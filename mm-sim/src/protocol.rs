@@ -146,6 +146,10 @@ pub struct Protocol {
     pub hugetlb_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
+    /// Whether memory failure finds processes under RCU instead of `tasklist_lock` (6.7).
+    pub memory_failure_rcu: bool,
+    /// Whether `/proc/PID/maps` is read under one VMA lock after the other (6.17).
+    pub maps_under_vma_lock: bool,
     /// What a userfaultfd needs the mmap lock for.
     pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
@@ -172,6 +176,8 @@ impl Protocol {
         hugetlb_locking: HugetlbLocking::SharedVma,
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
+        memory_failure_rcu: false,
+        maps_under_vma_lock: false,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
@@ -249,6 +255,7 @@ impl Protocol {
         name: "6.12",
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
+        memory_failure_rcu: true,
         userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         hugetlb_locking: HugetlbLocking::EveryVma,

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use lockdep::{Journal, Report};
+use lockdep::{Journal, Report, Session};
 use serde::Serialize;
 
 use crate::{
@@ -71,6 +71,7 @@ impl Outcome {
 }
 
 /// What a run is made of, apart from the rules.
+#[derive(Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) id: &'static str,
     /// Pages of memory.
@@ -97,6 +98,10 @@ pub(crate) struct Direction {
     pub(crate) schedule: Option<Schedule>,
     /// What is wrong on purpose.
     pub(crate) mutation: Arc<Mutation>,
+    /// Where lockdep learns, if not anew: several runs of one kernel.
+    pub(crate) session: Option<Session>,
+    /// Whether the first broken invariant is enough.
+    pub(crate) stops_at_first: bool,
 }
 
 /// As [`play`], and returns where somebody else could have run, if there is a schedule.
@@ -158,15 +163,20 @@ impl Progress {
             self.steps += ran.steps;
             self.stop = ran.stop;
             self.choices.extend(ran.choices);
+            if let Some(survey) = stage.context.mutation.survey() {
+                survey.end_round();
+            }
         }
     }
 }
 
 impl Stage {
     fn new(setup: &Setup, protocol: Protocol, direction: Direction) -> Self {
-        let Direction { seed, schedule, mutation } = direction;
+        let Direction { seed, schedule, mutation, session, stops_at_first } = direction;
         let world = World::new(protocol, setup.memory, seed);
-        Self { world, context: Context { mutation, ..Context::new() }, seed, schedule }
+        let new = Context::new();
+        let session = session.unwrap_or_else(|| new.session.clone());
+        Self { world, context: Context { mutation, session, stops_at_first, ..new }, seed, schedule }
     }
 
     fn outcome(self, id: &'static str, expect: Expect, run: Progress) -> Outcome {

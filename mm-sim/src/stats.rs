@@ -64,6 +64,8 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Pages written by system calls.
+    writes,
     /// Folios whose writing to disk has begun.
     writebacks,
     /// Folios that got a slot of the swap device.
@@ -74,6 +76,12 @@ stats! {
     gup_fast,
     /// Page faults that had to wait for user code.
     userfaults,
+    /// Broken pages that were handled.
+    memory_failures,
+    /// Processes that had one of them.
+    processes_hit,
+    /// VMAs of killed processes that were zapped.
+    reaped,
     /// Pages merged by KSM.
     ksm_merged,
     /// Folios migrated.

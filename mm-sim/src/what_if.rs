@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     bug::Bug,
-    protocol::{Exclusion, FileFaults, MmapMark, Protocol, Retract, StackGrowth, View},
+    protocol::{Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View},
 };
 
 /// A type of decisions, and their words on the command line.
@@ -83,6 +83,16 @@ words! {
         Never = "never",
         BeforeImap = "before-imap",
         UnderImap = "under-imap",
+    }
+    HugetlbLocking {
+        Imap = "i-mmap",
+        SharedVma = "shared-vma",
+        EveryVma = "every-vma",
+    }
+    UserfaultLocks {
+        MmapLock = "mmap-lock",
+        Faults = "faults",
+        Ioctls = "ioctls",
     }
     StackGrowth {
         MmapReadLock = "mmap-read-lock",
@@ -162,6 +172,9 @@ switches! {
     fork_mark = "whether a fork write-locks the VMAs of the parent",
     pte_map_under_rcu = "whether a PTE table is looked at again once it is locked",
     anon_vma_under_vma_lock = "whether a fault under the VMA lock may make an anon_vma",
+    hugetlb_locking = "what keeps page tables of hugetlbfs in place while they are used",
+    hugetlb_under_vma_lock = "whether page faults on hugetlbfs run under the VMA lock",
+    userfault = "what of a userfaultfd does without the mmap lock",
     swap_under_vma_lock = "whether a fault on what is swapped out runs under the VMA lock",
     stack_growth = "under which lock a stack grows when a page below it is touched",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",

@@ -275,8 +275,7 @@ impl HeldStack {
     /// Computes the floor anew.
     fn refloor(&self) {
         if self.floor.get() != usize::MAX {
-            let special = self.has_special().then(|| self.iter().rposition(|lock| lock.how.is_special()));
-            self.floor.set(special.flatten().map_or(0, |depth| depth + 1));
+            self.floor.set(self.innermost_special().map_or(0, |depth| depth + 1));
         }
     }
 

@@ -12,6 +12,7 @@
 mod address_space;
 mod gup;
 mod hugetlb;
+mod memory;
 mod page_tables;
 mod stage;
 mod userfaultfd;
@@ -65,6 +66,7 @@ const FAMILIES: &[&[Pair]] = &[
     waiting::PAIRS,
     gup::PAIRS,
     userfaultfd::PAIRS,
+    memory::PAIRS,
 ];
 
 /// Returns all pairs.

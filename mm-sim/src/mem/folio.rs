@@ -46,6 +46,8 @@ pub(crate) struct Folio {
     pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
     pub(crate) lru: AtomicU64,
+    /// The hardware has reported it broken.
+    pub(crate) is_broken: AtomicBool,
     /// On its way to disk or to the swap device.
     pub(crate) writeback: AtomicBool,
     /// Reclaim wants it as soon as it is clean.
@@ -76,6 +78,7 @@ impl Folio {
             uptodate: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
             writeback: AtomicBool::new(false),
             reclaim: AtomicBool::new(false),
             swap: AtomicU64::new(0),

@@ -24,7 +24,11 @@ pub(crate) struct Inode {
     pub(crate) mapping: Arc<AddressSpace>,
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
+    /// Pages in memory, as a file of hugetlbfs counts them, under `i_lock`.
+    blocks: AtomicU64,
     size: AtomicU64,
+    /// Names that it has.
+    links: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
 }
 
@@ -33,7 +37,16 @@ impl Inode {
     pub(crate) fn new(id: u64, pages: u64) -> Arc<Self> {
         let i_rwsem = RwSem::new(&I_RWSEM, ("file", id));
         let size = AtomicU64::new(pages);
-        Arc::new(Self { id, i_rwsem, mapping: AddressSpace::new(id), hugetlb: None, size, disk: Mutex::default() })
+        Arc::new(Self {
+            id,
+            i_rwsem,
+            mapping: AddressSpace::new(id),
+            hugetlb: None,
+            blocks: AtomicU64::new(0),
+            size,
+            links: AtomicU64::new(1),
+            disk: Mutex::default(),
+        })
     }
 
     /// An empty file of hugetlbfs, with a class of its own for i_mmap or not.
@@ -43,7 +56,9 @@ impl Inode {
             i_rwsem: RwSem::new(&HUGETLBFS_I_RWSEM, ("file", id)),
             mapping: AddressSpace::hugetlbfs(id, own_class),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
+            blocks: AtomicU64::new(0),
             size: AtomicU64::new(0),
+            links: AtomicU64::new(1),
             disk: Mutex::default(),
         })
     }
@@ -70,10 +85,30 @@ impl Inode {
         self.size.store(pages, Relaxed);
     }
 
+    /// Counts pages that come into memory, or go.
+    #[track_caller]
+    pub(crate) fn count_blocks(&self, change: impl Fn(u64) -> u64) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.mapping.i_lock.is_mine(), || format!("blocks of file {} change without i_lock", self.id));
+        self.blocks.store(change(self.blocks()), Relaxed);
+    }
+
+    /// Returns how many pages are in memory, as a file of hugetlbfs counts them.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.load(Relaxed)
+    }
+
     /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their
     /// mutex, and who cuts a file takes them all.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Takes a name away.
+    pub(crate) fn drop_link(&self) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.i_rwsem.is_mine_to_write(), || format!("file {} loses a name unlocked", self.id));
+        self.links.fetch_sub(self.links.load(Relaxed).min(1), Relaxed);
     }
 
     /// Reads a page from disk.

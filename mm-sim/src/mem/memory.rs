@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use dashmap::DashMap;
@@ -20,6 +20,8 @@ pub(crate) struct OutOfMemory;
 pub(crate) struct Memory {
     total: i64,
     zone: Zone,
+    /// Pages that are never used again.
+    broken: AtomicI64,
     next_pfn: AtomicU64,
     next_table: AtomicU64,
     folios: DashMap<u64, Arc<Folio>>,
@@ -32,7 +34,8 @@ impl Memory {
     pub(crate) fn new(pages: u64) -> Self {
         let (folios, tables, graves) = Default::default();
         let (next_pfn, next_table) = (AtomicU64::new(HUGE_PAGES), AtomicU64::new(1));
-        Self { total: pages as i64, zone: Zone::new(pages), next_pfn, next_table, folios, tables, graves }
+        let broken = AtomicI64::new(0);
+        Self { total: pages as i64, zone: Zone::new(pages), broken, next_pfn, next_table, folios, tables, graves }
     }
 
     /// Returns how many pages are free.
@@ -42,7 +45,7 @@ impl Memory {
 
     /// Returns how many pages are in use.
     pub(crate) fn used_pages(&self) -> i64 {
-        self.total - self.free_pages()
+        self.total - self.free_pages() - self.broken.load(Relaxed)
     }
 
     /// Takes `pages` free pages if there are as many.
@@ -100,7 +103,12 @@ impl Memory {
 
     /// Frees a folio without references.
     pub(crate) fn free_folio(&self, folio: &Folio) {
-        if self.forget_folio(folio) {
+        if !self.forget_folio(folio) {
+            return;
+        }
+        if folio.is_broken.load(Relaxed) {
+            self.broken.fetch_add(folio.pages() as i64, Relaxed);
+        } else {
             self.give(folio.pages());
         }
     }

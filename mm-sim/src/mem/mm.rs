@@ -5,7 +5,7 @@ use std::{
     ops::{Deref, Range},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -35,6 +35,10 @@ pub(crate) struct Mm {
     pub(crate) swaps: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// It never runs again.
+    pub(crate) is_killed: AtomicBool,
+    /// Its memory is given back by who ends it (the kernel's `MMF_OOM_SKIP`).
+    pub(crate) skip_oom: AtomicBool,
     /// Odd while a fork makes pages read-only.
     pub(crate) write_protect_seq: AtomicU64,
     /// Who is told before entries change.
@@ -57,6 +61,8 @@ impl Mm {
             rss: AtomicI64::new(0),
             swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            is_killed: AtomicBool::new(false),
+            skip_oom: AtomicBool::new(false),
             write_protect_seq: AtomicU64::new(0),
             notifiers: Mutex::default(),
             seq: AtomicU64::new(1),

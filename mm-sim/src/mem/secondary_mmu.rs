@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{classes::KVM_MMU_LOCK, finding::Invariant, sched, sync::SpinLock};
 
@@ -40,7 +40,7 @@ impl SecondaryMmu {
     #[track_caller]
     pub(crate) fn invalidate_start(&self, pages: Range<u64>) {
         let _mmu_lock = self.mmu_lock.lock();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         state.in_progress += 1;
         let gone: Vec<u64> = state.shadows.range(pages).map(|(&page, _)| page).collect();
         gone.iter().for_each(|page| {
@@ -52,13 +52,21 @@ impl SecondaryMmu {
     #[track_caller]
     pub(crate) fn invalidate_end(&self) {
         let _mmu_lock = self.mmu_lock.lock();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         state.seq += 1;
         state.in_progress -= 1;
         if state.in_progress < 0 {
             let text = format!("guest {} is told that a change ends of which it was not told", self.id);
             sched::finding(Invariant::NotifierMissed, text);
         }
+    }
+
+    /// The state, for who changes it.
+    fn locked(&self) -> MutexGuard<'_, State> {
+        sched::must_hold(self.mmu_lock.is_mine(), || {
+            format!("the tables of guest {} change without mmu_lock", self.id)
+        });
+        self.state.lock()
     }
 
     /// Returns the number that tells whether a change has come in between.
@@ -71,7 +79,7 @@ impl SecondaryMmu {
     #[track_caller]
     pub(crate) fn map(&self, page: u64, shadow: Shadow, seq: u64) -> bool {
         let _mmu_lock = self.mmu_lock.lock();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let is_valid = state.in_progress == 0 && state.seq == seq;
         if is_valid {
             state.shadows.insert(page, shadow);

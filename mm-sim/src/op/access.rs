@@ -2,7 +2,7 @@
 //!
 //! The walk, the access and the check against the model are one step, so that an access happens at one moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{Signal, fault};
 use crate::{
@@ -31,9 +31,17 @@ pub(crate) fn load_without_fault(m: &Machine, mm: &Mm, addr: u64) -> Option<u64>
     try_access(m, mm, addr, None)
 }
 
+/// Reads the word at an address if that takes no page fault.
+pub(crate) fn load_inatomic(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<u64> {
+    try_access(m, mm, addr, None)
+}
+
 fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();
+        if mm.is_killed.load(Relaxed) {
+            return Err(Signal::Kill);
+        }
         if let Some(value) = try_access(m, mm, addr, word) {
             m.stats.accesses.add(1);
             return Ok(value);

@@ -59,6 +59,8 @@ fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) 
 fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bool {
     let found = {
         let _i_pages = file.mapping.i_pages.lock_irq();
+        let holds = file.mapping.i_pages.is_mine();
+        sched::must_hold(holds, || format!("page {index} of file {} may leave the cache before it is locked", file.id));
         let folio = file.mapping.get(index);
         folio.and_then(|folio| match folio.lock.try_lock() {
             Some(locked) => Some((folio, locked)),

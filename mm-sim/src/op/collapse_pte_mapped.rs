@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{filemap, mmu_notifier, pgtables};
+use super::{dirty, filemap, mmu_notifier, pgtables};
 use crate::{
     Bug,
     machine::Machine,
@@ -113,7 +113,7 @@ fn empty(m: &Machine, mm: &Mm, table: &Arc<PageTable>, folio: &Arc<Folio>, start
     let used: Vec<_> = table.used().map(|(index, _)| index).collect();
     for &index in &used {
         if (Slot { table: table.clone(), index }).store(Entry::NONE).is_dirty() {
-            folio.dirty.store(true, Relaxed);
+            dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
     }

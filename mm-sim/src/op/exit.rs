@@ -7,6 +7,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{ksm, mmu_notifier, munmap, pgtables};
 use crate::{
+    Bug,
     finding::Invariant,
     machine::Machine,
     mem::{Gather, Mm},
@@ -26,8 +27,10 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
         let _mmap = mm.mmap_lock.read();
         mm.all().iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
     }
+    mm.skip_oom.store(true, Relaxed);
     let vmas = {
-        let locked = mm.mmap_write_lock();
+        // Who reaps a victim of the OOM killer has finished when the lock is to be had.
+        let locked = (!m.protocol.has(Bug::ExitFreesTablesUnlocked)).then(|| mm.mmap_write_lock());
         let vmas = mm.all();
         for vma in &vmas {
             vma.vma_start_write(mm);
@@ -43,6 +46,9 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     vmas.iter().for_each(|vma| munmap::remove_vma(m, vma));
     check_counts(mm);
     m.free_table(&mm.pgd);
+    let _list = m.tasklist_lock.write();
+    let holds = m.tasklist_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("process {} leaves the list without tasklist_lock", mm.id));
     m.mms.lock().remove(&mm.id);
 }
 

@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, anon_fault, anon_vma,
+    Signal, anon_fault, anon_vma, dirty,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
     userfaultfd,
@@ -84,10 +84,12 @@ fn cow_from_file(fault: &VmFault<'_>, copy: &Arc<Folio>) -> Result<(), Outcome> 
 fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
     let _scope = sched::scope("do_shared_fault");
     prealloc_table(fault)?;
-    let cached = call_fault(fault)?;
-    match do_page_mkwrite(fault, cached) {
+    let Cached { folio, locked, pfn } = call_fault(fault)?;
+    drop(locked);
+    match do_page_mkwrite(fault, folio, pfn) {
         Some(cached) => {
             let done = finish_fault(fault, &cached.folio, cached.pfn, true);
+            dirty::folio_mark_dirty(fault.m, &cached.folio);
             unlock(fault, cached);
             done
         }
@@ -97,14 +99,14 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
 
 /// Asks the file system whether the page may be written, which takes its own locks. `None` if the page is gone meanwhile.
 #[inline(never)]
-pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, cached: Cached) -> Option<Cached> {
-    let Cached { folio, locked, pfn } = cached;
-    drop(locked);
+pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Option<Cached> {
     let mapping = &file(fault).mapping;
-    let locked = {
-        let _invalidate = mapping.invalidate_lock.read();
-        folio.lock.lock()
-    };
+    let _pagefault = fault.m.sb.start_pagefault();
+    dirty::mark_inode_dirty(fault.m, mapping); // file_update_time()
+    let _invalidate = mapping.invalidate_lock.read();
+    let locked = folio.lock.lock();
+    let holds = mapping.invalidate_lock.is_mine();
+    sched::must_hold(holds, || format!("a page of file {} becomes writable while it may be cut", mapping.file));
     if !folio.is_in(mapping) || fault.pgoff() >= file(fault).size() {
         drop(locked);
         fault.m.put_folio(&folio, 1);

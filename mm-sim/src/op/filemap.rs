@@ -48,6 +48,9 @@ pub(crate) fn filemap_fault(
             m.put_folio(&folio, 1);
             continue;
         }
+        if !folio.uptodate.load(Relaxed) {
+            m.might_reclaim(); // bio_alloc()
+        }
         read_folio(file, &folio);
         if index >= file.size() {
             let signal = fail(Signal::Bus);

@@ -24,6 +24,9 @@ use crate::{
 /// Makes a new, empty address space.
 pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
     let mm = Mm::new(m.new_id(), m.protocol, m.alloc_table(Level::Pgd)?);
+    let _list = m.tasklist_lock.write();
+    let holds = m.tasklist_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("process {} enters the list without tasklist_lock", mm.id));
     m.mms.lock().insert(mm.id, mm.clone());
     Ok(mm)
 }

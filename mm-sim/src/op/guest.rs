@@ -30,6 +30,9 @@ pub(crate) fn access(
 ) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();
+        if mm.is_killed.load(Relaxed) {
+            return Err(Signal::Kill);
+        }
         if let Some(value) = try_access(m, mm, guest, addr, word) {
             return Ok(value);
         }
@@ -52,9 +55,6 @@ fn map_page(m: &Machine, mm: &Arc<Mm>, guest: &SecondaryMmu, addr: u64, write: b
     let _scope = sched::scope("kvm_page_fault");
     let seq = guest.seq();
     let page = gup_fast::get_user_page_fast(m, mm, addr, Foll { write, pin: false })?;
-    if write {
-        page.folio.dirty.store(true, Relaxed);
-    }
     guest.map(addr / PAGE_SIZE, Shadow { pfn: page.pfn, write }, seq);
     gup::put_user_page(m, page);
     Ok(())

@@ -40,6 +40,9 @@ pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) ->
     let addr = addr / PAGE_SIZE * PAGE_SIZE;
     for _ in 0..MAX_FAULTS {
         let mmap = mm.mmap_lock.read();
+        if mm.is_killed.load(Relaxed) {
+            return Err(Signal::Kill);
+        }
         let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(foll.write)) else {
             return Err(access::signal(m, mm, addr, foll.write, Signal::Segv));
         };
@@ -72,6 +75,13 @@ fn take_page(m: &Machine, slot: &Slot, addr: u64, foll: Foll) -> Option<UserPage
     folio.get(1);
     slot.update(|entry| if foll.write { entry.young(true).dirty() } else { entry.young(true) });
     Some(grab(folio, pfn, foll))
+}
+
+/// Returns the frame that a process has at an address, without locks: what an error report of the hardware says.
+pub(crate) fn frame_of(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
+    let _access = m.tlb.access();
+    let slot = mm.hardware_slot(m, addr)?;
+    page_of(slot.load(), &slot, addr, false)
 }
 
 /// Returns the page that an entry has for an address, if it allows a write or none is wanted.
@@ -110,7 +120,7 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
     if page.folio.kind == FolioKind::Anon {
         page.folio.dirty.store(true, Relaxed);
     }
-    if is_mapped {
+    if is_mapped && !mm.is_killed.load(Relaxed) {
         access::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
     } else if page.folio.kind == FolioKind::Anon {
         // The process has given it up; nobody sees it.

@@ -3,7 +3,7 @@
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `truncate`, `dirty`, `writeback`: files.
+//! * `filemap`, `rw`, `truncate`, `unlink`, `dirty`, `writeback`: files.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
@@ -11,6 +11,8 @@
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
+//! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
+//! * `proc`: what others see of a process.
 //! * `ksm`: pages that are alike become one.
 //! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
@@ -34,6 +36,8 @@ pub(crate) mod gup_fast;
 pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
 pub(crate) mod ksm;
+pub(crate) mod memory_failure;
+pub(crate) mod memory_hotplug;
 pub(crate) mod migrate;
 pub(crate) mod mincore;
 pub(crate) mod mmap;
@@ -42,14 +46,18 @@ pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod munmap;
+pub(crate) mod oom;
 pub(crate) mod pgtables;
+pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
+pub(crate) mod rw;
 pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
+pub(crate) mod unlink;
 pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;
@@ -64,4 +72,6 @@ pub enum Signal {
     Bus,
     /// No memory, even after reclaim.
     OutOfMemory,
+    /// The process has been killed.
+    Kill,
 }

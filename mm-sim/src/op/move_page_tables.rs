@@ -56,6 +56,7 @@ fn move_pmd(
     if whole && new_pmd.load().is_none() {
         let forgets = m.protocol.has(Bug::TableMovedWithoutRmapLocks);
         let _rmap = (early.is_none() && !forgets).then(|| take_rmap_locks(vma));
+        check_rmap_locks(vma);
         if move_whole_pmd(m, mm, pmd, &new_pmd, &old) {
             return Ok(());
         }
@@ -78,6 +79,13 @@ fn take_rmap_locks(vma: &Vma) -> (Option<WriteGuard>, Option<WriteGuard>) {
     let i_mmap = vma.file.as_ref().map(|file| file.mapping.i_mmap_rwsem.write());
     let anon_vma = vma.anon_vma.lock().clone();
     (i_mmap, anon_vma.map(|anon_vma| anon_vma.rwsem().write()))
+}
+
+/// Checks that no reverse-map walk is in the table that is about to move, where it would not see that.
+fn check_rmap_locks(vma: &Vma) {
+    let by_file = vma.file.as_ref().is_none_or(|file| file.mapping.i_mmap_rwsem.is_mine_to_write());
+    let by_anon = vma.anon_vma.lock().as_ref().is_none_or(|anon_vma| anon_vma.rwsem().is_mine_to_write());
+    sched::must_hold(by_file && by_anon, || format!("a page table of vma {} moves without the rmap locks", vma.id));
 }
 
 /// Moves a table or a huge page. Returns whether the old place is empty now.

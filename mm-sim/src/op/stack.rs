@@ -85,6 +85,8 @@ fn expand_stack(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) -> bool {
     let Some(anon_vma) = vma.anon_vma.lock().clone() else { return false };
     let _anon_vma = anon_vma.rwsem().write();
     let _page_table_lock = mm.page_table_lock.lock();
+    let holds = mm.page_table_lock.is_mine();
+    sched::must_hold(holds, || format!("vma {} grows without page_table_lock: another thread may grow it too", vma.id));
     let old = vma.range().start;
     // Another thread may have been here between the two looks.
     if start < old {

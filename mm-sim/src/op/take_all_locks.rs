@@ -38,6 +38,7 @@ pub(crate) fn mm_take_all_locks(m: &Machine, mm: &MmapWrite) -> AllLocks {
         vm_lock_mappings(mm, &vmas, &|vma| !vma.is_hugetlb(), &mut locks);
     }
     vm_lock_anon_vmas(mm, &vmas, &mut locks);
+    vmas.iter().for_each(|vma| check_locked(vma));
     AllLocks { _locks: locks, _mutex: mutex }
 }
 
@@ -60,4 +61,11 @@ fn vm_lock_anon_vmas(mm: &MmapWrite, vmas: &[Arc<Vma>], locks: &mut Vec<WriteGua
             locks.push(anon_vma.rwsem().write_under(&mm.mmap_lock));
         }
     }
+}
+
+/// Checks that the reverse maps of a VMA stand still.
+fn check_locked(vma: &Vma) {
+    let by_file = vma.file.as_ref().is_none_or(|file| file.mapping.i_mmap_rwsem.is_mine_to_write());
+    let by_anon = vma.anon_vma_chain.lock().iter().all(|anon_vma| anon_vma.rwsem().is_mine_to_write());
+    sched::must_hold(by_file && by_anon, || format!("not all locks of vma {} are held", vma.id));
 }

@@ -7,11 +7,9 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    anon_fault, anon_vma,
+    anon_fault, anon_vma, dirty,
     fault::{Outcome, VmFault},
-    file_fault,
-    filemap::Cached,
-    mmu_notifier, swap, userfaultfd,
+    file_fault, mmu_notifier, swap, userfaultfd,
 };
 use crate::{
     finding::Invariant,
@@ -51,6 +49,7 @@ fn is_ours_alone(m: &Machine, folio: &Arc<Folio>) -> bool {
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
+    folio.check_locked("looked at, whether it is ours alone,");
     swap::free_swap(m, folio) && folio.maps() == 1 && folio.refs() == 1 && !folio.is_ksm()
 }
 
@@ -63,14 +62,14 @@ fn check_not_pinned(old: &Folio) {
 
 #[inline(never)]
 fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry) -> Outcome {
-    let locked = folio.lock.lock();
-    let Some(cached) = file_fault::do_page_mkwrite(fault, Cached { folio, locked, pfn }) else { return Outcome::Done };
+    let Some(cached) = file_fault::do_page_mkwrite(fault, folio, pfn) else { return Outcome::Done };
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {
             slot.store(entry.writable(true).young(true));
         }
     }
+    dirty::folio_mark_dirty(fault.m, &cached.folio);
     drop(cached.locked);
     fault.m.put_folio(&cached.folio, 1);
     Outcome::Done

@@ -23,8 +23,8 @@ const SMALL: u64 = 12;
 pub(super) const SOAK: Scenario = Scenario {
     id: "soak",
     title: "random operations of several processes and threads, drawn by the seed",
-    story: "Threads map, unmap, protect, move, read, write and fork at random; the kernel truncates, writes back, collapses and\n\
-            reclaims under them. Every access is checked against the memory model.",
+    story: "Threads map, unmap, protect, move, read, write and fork at random; the kernel truncates, writes back, collapses,\n\
+            moves, merges and reclaims under them. Every access is checked against the memory model.",
     source: "the simulator's own property test",
     memory: 6000,
     default_protocol: Protocol::V6_12,
@@ -73,6 +73,16 @@ fn build(world: &World) -> Plan {
             kernel.compute(15_000);
         }
     });
+    let kernel = world.clone();
+    plan.actor("kcompactd", move || {
+        for round in 0..OPERATIONS / 6 {
+            kernel.compact();
+            if round % 2 == 0 {
+                kernel.ksm_scan();
+            }
+            kernel.compute(9000);
+        }
+    });
     plan
 }
 
@@ -97,13 +107,18 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(18) {
+            match self.rng.below(24) {
+                22 => self.write(word),
+                23 => self.read(),
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
                 4 => self.remap(),
                 16 => self.protect(),
                 17 => self.use_stack(word),
+                18 => self.move_or_hint(),
+                19 => self.pin(word),
+                20 => self.set_mergeable(),
                 5..=9 => self.load(),
                 _ => self.store(word),
             }
@@ -168,6 +183,32 @@ impl User {
         child.exit();
     }
 
+    /// Asks the kernel to move pages, now or when they are used next.
+    fn move_or_hint(&mut self) {
+        let Some((addr, pages)) = self.pick() else { return };
+        let range = addr..addr + pages.min(SMALL) * PAGE_SIZE;
+        if self.rng.below(2) == 0 {
+            self.process.move_pages(range);
+        } else {
+            self.process.numa_hint(range);
+        }
+    }
+
+    /// A device writes to a page, and others do what they do meanwhile.
+    fn pin(&mut self, word: u64) {
+        let Some(addr) = self.address() else { return };
+        let Ok(pin) = self.process.pin(addr) else { return };
+        pin.write(word << 24);
+        checked(self.process.load(addr));
+        pin.write(word << 24 | 1);
+    }
+
+    fn set_mergeable(&mut self) {
+        let Some((addr, pages)) = self.pick() else { return };
+        let mergeable = self.rng.below(3) > 0;
+        self.process.set_mergeable(addr..addr + pages * PAGE_SIZE, mergeable);
+    }
+
     fn load(&mut self) {
         if let Some(addr) = self.address() {
             checked(self.process.load(addr));
@@ -178,6 +219,20 @@ impl User {
         if let Some(addr) = self.address() {
             checked(self.process.store(addr, word << 8 | self.rng.below(256)));
         }
+    }
+
+    /// Writes a word of this process to a file.
+    fn write(&mut self, word: u64) {
+        let Some(from) = self.address() else { return };
+        let file = self.files[self.rng.below(3) as usize].clone();
+        checked(self.process.store(from, word << 12));
+        checked(self.process.write(&file, self.rng.below(SMALL), from));
+    }
+
+    fn read(&mut self) {
+        let Some(to) = self.address() else { return };
+        let file = self.files[self.rng.below(3) as usize].clone();
+        checked(self.process.read(&file, self.rng.below(SMALL), to));
     }
 
     fn pick(&mut self) -> Option<(u64, u64)> {

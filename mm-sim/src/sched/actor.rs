@@ -12,7 +12,7 @@ use lockdep::Session;
 use super::{backend::Backend, interrupt::Interrupts};
 use crate::{
     finding::{Finding, Findings, Invariant},
-    sync::{Irq, Look, Mutation, Twist},
+    sync::{Irq, Look, Mutation, Survey, Twist},
 };
 
 /// The number of an actor within its run.
@@ -31,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) session: Session,
     pub(crate) findings: Arc<Findings>,
     pub(crate) mutation: Arc<Mutation>,
+    /// Whether the first broken invariant ends the run.
+    pub(crate) stops_at_first: bool,
     pub(crate) interrupts: Arc<Interrupts>,
 }
 
@@ -38,7 +40,13 @@ impl Context {
     /// Nothing learnt, nothing found, nothing wrong on purpose.
     pub(crate) fn new() -> Self {
         let session = Session::new(lockdep::Policy::Collect);
-        Self { session, findings: Arc::default(), mutation: Arc::default(), interrupts: Arc::default() }
+        Self {
+            session,
+            findings: Arc::default(),
+            mutation: Arc::default(),
+            stops_at_first: false,
+            interrupts: Arc::default(),
+        }
     }
 }
 
@@ -112,6 +120,9 @@ pub(crate) fn finding(invariant: Invariant, text: String) {
     let Some(actor) = this() else { panic!("{}: {text}", invariant.as_str()) };
     let path = actor.path_now();
     actor.context.findings.push(Finding { invariant, actor: actor.name.clone(), path, text });
+    if actor.context.stops_at_first {
+        actor.backend.stop();
+    }
 }
 
 /// Records that something is used without its lock, unless the caller `holds` it: the kernel's `lockdep_assert_held`.
@@ -122,8 +133,17 @@ pub(crate) fn must_hold(holds: bool, what: impl FnOnce() -> String) {
 }
 
 /// Returns what the run's mutation does to an acquisition.
-pub(crate) fn twist(site: &'static Location<'static>, class: &'static str, tries: bool) -> Option<Twist> {
-    this()?.context.mutation.twist(site, class, tries)
+pub(crate) fn twist(site: &'static Location<'static>) -> Option<Twist> {
+    this()?.context.mutation.twist(site)
+}
+
+/// Lets the run's survey note something, if there is one.
+pub(crate) fn note(what: impl FnOnce(&Survey, ActorId)) {
+    if let Some(actor) = this()
+        && let Some(survey) = actor.context.mutation.survey()
+    {
+        what(survey, actor.id);
+    }
 }
 
 /// Returns whether the run's mutation forgets a look.

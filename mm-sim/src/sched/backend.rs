@@ -21,6 +21,8 @@ pub(crate) enum Stop {
     Deadlock(Deadlock),
     /// More steps than the limit.
     StepLimit(u64),
+    /// Something was found, and that is enough.
+    Found,
     /// Actors that should have ended long ago, and what they wait for.
     NoEnd(Vec<String>),
     /// An actor panicked: a bug of the simulator.
@@ -31,7 +33,7 @@ impl Stop {
     /// Returns the deadlock, or the failure of the simulator in words, that ended a run.
     pub(crate) fn split(stop: Option<Self>) -> (Option<Deadlock>, Option<String>) {
         match stop {
-            None => (None, None),
+            None | Some(Self::Found) => (None, None),
             Some(Self::Deadlock(deadlock)) => (Some(deadlock), None),
             Some(Self::StepLimit(limit)) => (None, Some(format!("no end after {limit} steps"))),
             Some(Self::NoEnd(busy)) => (None, Some(format!("no end: {}", busy.join(", ")))),
@@ -56,6 +58,9 @@ pub(super) trait Backend: Send + Sync {
 
     /// Makes a blocked actor ready.
     fn wake(&self, actor: ActorId);
+
+    /// Ends the run: everybody unwinds from the next step.
+    fn stop(&self);
 
     /// Looks until `holds` does, or it cannot change any more: others may be between two steps that belong together.
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool;

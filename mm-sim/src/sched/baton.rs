@@ -168,6 +168,10 @@ impl Backend for Baton {
         }
     }
 
+    fn stop(&self) {
+        self.inner.lock().stop_all(Stop::Found);
+    }
+
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool {
         holds()
     }

@@ -245,6 +245,10 @@ impl Backend for Threads {
         }
     }
 
+    fn stop(&self) {
+        self.stop_all(Stop::Found);
+    }
+
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool {
         (0..LOOKS).any(|_| {
             let now = holds();

@@ -8,7 +8,10 @@ use std::{collections::VecDeque, panic::Location, sync::Arc};
 use lockdep::{Acquire, LockClass, LockMap, Subclass};
 use parking_lot::Mutex;
 
-use super::mutation::Twist;
+use super::{
+    mutation::{Place, Twist},
+    survey::LockId,
+};
 use crate::{
     finding::Invariant,
     sched::{self, ActorId, Holder, Waitable},
@@ -152,7 +155,7 @@ impl Core {
     /// The same, nested in any of the ways there are.
     #[track_caller]
     pub(super) fn lock_nested(self: &Arc<Self>, want: Want, nesting: Nesting) -> Hold {
-        match sched::twist(Location::caller(), self.class.name(), false) {
+        match sched::twist(Location::caller()) {
             Some(Twist::Skip) => {
                 sched::step();
                 return Hold::Skipped;
@@ -166,6 +169,8 @@ impl Core {
             Some(Twist::Wait) | None => {}
         }
         self.take(want, &nesting);
+        let place = Location::caller();
+        sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, false));
         sched::take_deferred();
         Hold::Taken
     }
@@ -199,7 +204,7 @@ impl Core {
     /// Acquires if that needs no waiting.
     #[track_caller]
     pub(super) fn try_lock(self: &Arc<Self>, want: Want, subclass: u8) -> Option<Hold> {
-        match sched::twist(Location::caller(), self.class.name(), true) {
+        match sched::twist(Location::caller()) {
             Some(Twist::Skip) => {
                 sched::step();
                 return Some(Hold::Skipped);
@@ -215,9 +220,15 @@ impl Core {
         if taken {
             self.map.acquire(want.how().nested(Subclass::new(subclass)).trylock());
             self.note_taken();
+            let place = Location::caller();
+            sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, true));
             sched::take_deferred();
         }
         taken.then_some(Hold::Taken)
+    }
+
+    fn id(&self) -> LockId {
+        (self.class.name(), self.owner.0, self.owner.1)
     }
 
     /// From now on nobody may use it.
@@ -252,6 +263,7 @@ impl Core {
             self.check_not_destroyed("released");
             self.let_go(want);
             self.map.release();
+            sched::note(|survey, me| survey.released(me, self.id()));
         }
         sched::step();
     }
@@ -294,6 +306,7 @@ impl Core {
             state.hand_over()
         };
         self.map.set_mode(lockdep::Mode::Shared);
+        sched::note(|survey, me| survey.downgraded(me, self.id()));
         woken.into_iter().for_each(sched::wake);
         sched::step();
     }

@@ -4,10 +4,11 @@
 //! A [`Mutation`] belongs to a run; its actors carry it. [`Core`](super::core) asks at each acquisition, by the place of
 //! the call, and the operations ask at the looks that [`Look`] names.
 
-use std::{collections::BTreeMap, fmt, panic::Location};
+use std::{fmt, panic::Location};
 
-use parking_lot::Mutex;
 use serde::Serialize;
+
+use super::survey::Survey;
 
 /// What is wrong with an acquisition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,7 +56,7 @@ impl Look {
 }
 
 /// The place of an acquisition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Place {
     /// The file.
     pub file: &'static str,
@@ -66,7 +67,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(location: &'static Location<'static>) -> Self {
+    pub(super) fn of(location: &'static Location<'static>) -> Self {
         Self { file: location.file(), line: location.line(), column: location.column() }
     }
 }
@@ -77,15 +78,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a place acquires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Acquired {
-    /// The class of the lock.
-    pub(crate) class: &'static str,
-    /// Whether it only tries.
-    pub(crate) tries: bool,
-}
-
 /// What is done to a run.
 #[derive(Debug, Default)]
 pub(crate) enum Mutation {
@@ -93,7 +85,7 @@ pub(crate) enum Mutation {
     #[default]
     None,
     /// Nothing, but all places are noted.
-    Survey(Mutex<BTreeMap<Place, Acquired>>),
+    Survey(Survey),
     /// One acquisition is wrong.
     Lock(Place, Twist),
     /// One look is not taken.
@@ -102,14 +94,18 @@ pub(crate) enum Mutation {
 
 impl Mutation {
     /// Returns what is wrong with this acquisition.
-    pub(crate) fn twist(&self, site: &'static Location<'static>, class: &'static str, tries: bool) -> Option<Twist> {
+    pub(crate) fn twist(&self, site: &'static Location<'static>) -> Option<Twist> {
         match self {
-            Self::None | Self::Look(_) => None,
-            Self::Survey(places) => {
-                places.lock().entry(Place::of(site)).or_insert(Acquired { class, tries });
-                None
-            }
             Self::Lock(place, twist) => (*place == Place::of(site)).then_some(*twist),
+            Self::None | Self::Look(_) | Self::Survey(_) => None,
+        }
+    }
+
+    /// Returns where acquisitions are noted, if they are.
+    pub(crate) const fn survey(&self) -> Option<&Survey> {
+        match self {
+            Self::Survey(survey) => Some(survey),
+            Self::None | Self::Look(_) | Self::Lock(..) => None,
         }
     }
 

@@ -14,6 +14,20 @@ pub(super) struct Notes {
     nests: Vec<(u64, u64)>,
 }
 
+impl Notes {
+    /// Returns whether there is a note of this lock. The latest notes are those of the innermost locks.
+    fn is_about(&self, instance: u64) -> bool {
+        let about = |notes: &[(u64, u64)]| notes.iter().rev().any(|note| note.0 == instance);
+        about(&self.ranks) || about(&self.nests) || self.pins.iter().any(|pin| pin.0 == instance)
+    }
+
+    fn forget(&mut self, instance: u64) {
+        self.pins.retain(|note| note.0 != instance);
+        self.ranks.retain(|note| note.0 != instance);
+        self.nests.retain(|note| note.0 != instance);
+    }
+}
+
 impl HeldStack {
     /// Runs `f` on the notes, which there are from now on.
     fn note<R>(&self, f: impl FnOnce(&mut Notes) -> R) -> R {
@@ -42,14 +56,27 @@ impl HeldStack {
         self.noted(|notes| notes.contexts.base()).unwrap_or(0)
     }
 
-    /// Returns whether a lock on the stack can be special. Without pins and contexts none is.
-    pub(super) fn has_special(&self) -> bool {
-        self.noted(|notes| !notes.pins.is_empty() || !notes.contexts.is_outside()).unwrap_or(false)
+    /// Returns how deep the innermost lock is whose release takes more than removing it: it is marked, or there is a note of
+    /// it that must go with it.
+    pub(super) fn innermost_special(&self) -> Option<usize> {
+        self.noted(|notes| {
+            let noted = !(notes.ranks.is_empty() && notes.nests.is_empty());
+            if !noted && notes.pins.is_empty() && notes.contexts.is_outside() {
+                return None;
+            }
+            self.iter().rposition(|lock| lock.how.is_special() || (noted && notes.is_about(lock.instance)))
+        })?
     }
 
     /// Attends to the notes after the lock at `depth` has been removed.
     pub(super) fn released(&self, depth: usize, removed: HeldLock) {
-        let moved = self.notes.borrow_mut().as_mut().map(|notes| notes.contexts.released(depth));
+        let moved = self.notes.borrow_mut().as_mut().map(|notes| {
+            // It may be held twice; what is known of it stays until it is not held at all.
+            if notes.is_about(removed.instance) && self.position(removed.instance).is_none() {
+                notes.forget(removed.instance);
+            }
+            notes.contexts.released(depth)
+        });
         match moved {
             None => {}
             Some(moved) if moved || removed.how.is_special() => self.rekey(),
@@ -136,7 +163,6 @@ impl HeldStack {
     /// Pins a held lock: until it is unpinned with the same cookie, nobody may release it. Returns whether it is held.
     pub fn pin(&self, instance: u64, cookie: u32) -> bool {
         let Some(depth) = self.position(instance) else { return false };
-        self.forget_notes();
         self.note(|notes| notes.pins.push((instance, cookie)));
         self.set_pinned(depth, true);
         true
@@ -170,8 +196,8 @@ impl HeldStack {
 
     /// Notes the rank of a held lock, for a class that orders its locks by rank.
     pub fn set_rank(&self, instance: u64, rank: u64) {
-        self.forget_notes();
         self.note(|notes| notes.ranks.push((instance, rank)));
+        self.refloor();
     }
 
     /// Returns the rank of a held lock, if one was noted.
@@ -181,21 +207,12 @@ impl HeldStack {
 
     /// Notes that a held lock was nested under the lock `nest`, which therefore must stay held.
     pub fn set_nest(&self, instance: u64, nest: u64) {
-        self.forget_notes();
         self.note(|notes| notes.nests.push((instance, nest)));
+        self.refloor();
     }
 
     /// Returns a held lock that was nested under the lock `nest`.
     pub fn nested_under(&self, nest: u64) -> Option<HeldLock> {
         self.noted(|notes| notes.nests.iter().filter(|note| note.1 == nest).find_map(|note| self.find(note.0)))?
-    }
-
-    /// Drops the notes of locks that are no longer held; releasing one does not look for them.
-    fn forget_notes(&self) {
-        let mut notes = self.notes.borrow_mut();
-        let Some(notes) = notes.as_mut() else { return };
-        notes.pins.retain(|note| self.position(note.0).is_some());
-        notes.ranks.retain(|note| self.position(note.0).is_some());
-        notes.nests.retain(|note| self.position(note.0).is_some());
     }
 }

@@ -131,3 +131,33 @@ fn the_key_tells_order_class_mode_and_trylock_apart() {
         assert_ne!(ChainKey::EMPTY.then(a).then(other), ChainKey::EMPTY.then(other).then(a));
     }
 }
+
+#[test]
+fn what_is_noted_of_a_lock_goes_with_it() {
+    let how = Acquired::new(ClassId::new(1), Mode::Exclusive, false);
+    let push = |stack: &HeldStack, instance| stack.push(how, instance, Point::new(1));
+    let stack = HeldStack::new();
+    push(&stack, 1);
+    push(&stack, 7);
+    stack.set_rank(7, 5);
+    stack.set_nest(7, 1);
+    assert!(!stack.pop(7), "its notes would stay behind");
+    assert!(stack.release(7).is_some());
+    push(&stack, 7);
+    assert_eq!((stack.rank(7), stack.nested_under(1)), (None, None));
+    // Held twice, and let go of once.
+    stack.set_rank(7, 6);
+    push(&stack, 7);
+    assert!(stack.release(7).is_some());
+    assert_eq!(stack.rank(7), Some(6));
+    stack.check_invariants();
+    for lock in 100..3000 {
+        push(&stack, lock);
+        stack.set_nest(lock, 1);
+    }
+    assert!(stack.nested_under(1).is_some());
+    (100..1000).for_each(|lock| assert!(stack.release(lock).is_some()));
+    (1000..3000).rev().for_each(|lock| assert!(stack.release(lock).is_some()));
+    assert_eq!(stack.nested_under(1), None);
+    assert!(stack.release(7).is_some() && stack.pop(1), "nothing is noted any more");
+}

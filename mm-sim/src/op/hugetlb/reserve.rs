@@ -12,7 +12,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Folio, Inode, OutOfMemory, Place, ResvMap, Vma, huge_index},
+    mem::{Folio, HUGE_PAGES, Inode, OutOfMemory, Place, ResvMap, Vma, huge_index},
     sched,
 };
 
@@ -141,6 +141,7 @@ fn reserve_private(m: &Machine, vma: &Vma, pages: &Range<u64>) -> bool {
 pub(crate) fn hugetlb_unreserve_pages(m: &Machine, file: &Inode, pages: Range<u64>, freed: u64) {
     check_file_locked(file, "loses pages");
     let removed = file.resv_map().remove(pages);
+    file.count_blocks(|blocks| blocks.saturating_sub(freed * HUGE_PAGES));
     m.hugetlb.unreserve(removed - freed);
 }
 
@@ -154,6 +155,7 @@ pub(crate) fn hugetlb_add_to_page_cache(m: &Machine, file: &Inode, index: u64, f
     let added = file.mapping.add(index, folio);
     if added {
         folio.is_promised.store(false, Relaxed);
+        file.count_blocks(|blocks| blocks + HUGE_PAGES);
     }
     added
 }

@@ -4,12 +4,12 @@
 //! Whoever faults on such an entry waits for the folio lock. What becomes of the mapping meanwhile (it is moved, copied by a
 //! fork, unmapped) happens to the entries as it would to pages; so the walk that puts the pages back finds them all.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use crate::{
     machine::Machine,
     mem::{Absent, Entry, Folio, FolioKind, PAGE_SIZE, rmap},
-    op::mmu_notifier,
+    op::{dirty, mmu_notifier},
     sched,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn try_to_migrate(m: &Machine, folio: &Arc<Folio>) {
                 return;
             }
             if old.is_dirty() {
-                folio.dirty.store(true, Relaxed);
+                dirty::folio_mark_dirty(m, folio);
             }
             folio.unmap();
             m.put_folio(folio, 1);

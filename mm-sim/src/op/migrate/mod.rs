@@ -19,7 +19,7 @@ pub(crate) mod syscall;
 
 use std::sync::Arc;
 
-use crate::{machine::Machine, mem::Folio, sched, sync::FolioGuard};
+use crate::{machine::Machine, mem::Folio, op::writeback, sched, sync::FolioGuard};
 
 /// How hard it tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,11 @@ fn unmap(m: &Machine, src: &Arc<Folio>, dst: Arc<Folio>, locked: Option<FolioGua
         m.put_folio(&dst, 1);
         return None;
     };
+    if writeback::is_under_writeback(src) {
+        drop((locked, dst_locked));
+        m.put_folio(&dst, 1);
+        return None;
+    }
     let was_mapped = src.maps() > 0;
     if was_mapped {
         entries::try_to_migrate(m, src);

@@ -1,0 +1,128 @@
+//! Memory failure: the hardware reports that a page is broken.
+//!
+//! Lock order: `mf_mutex -> lru_lock` to isolate the folio, `-> folio_lock -> i_mmap_rwsem or anon_vma->rwsem (read)` twice:
+//! to find the processes that have it, with `-> tasklist_lock (read)` up to 6.6 and under RCU from 6.7 on (d256d1cd8da1: many
+//! processes made that a long time to spin for), and to take it out of their page tables,
+//! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock`; then `-> inode->i_lock -> i_pages` to drop it from the page cache. What was lost is
+//! marked in the page tables: whoever touches it gets a signal. A clean page of a file is not lost, it is read again.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{mmu_notifier, writeback};
+use crate::{
+    machine::Machine,
+    mem::{Entry, Folio, Inode, PAGE_SIZE, Place, rmap},
+    sched,
+};
+
+/// What becomes of a broken page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// Nobody will use it again.
+    Recovered,
+    /// Somebody else is doing something with it.
+    Ignored,
+}
+
+/// Handles the failure of a frame.
+#[inline(never)]
+pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
+    let _scope = sched::scope("memory_failure");
+    let _mf_mutex = m.mf_mutex.lock();
+    let Some(folio) = m.memory.peek_folio(pfn).filter(|folio| folio.pages() == 1 && folio.try_get()) else {
+        return Handled::Ignored;
+    };
+    if !m.lru.remove(&folio) {
+        m.put_folio(&folio, 1);
+        return Handled::Ignored;
+    }
+    let handled = {
+        let _locked = folio.lock.lock();
+        handle_locked(m, &folio)
+    };
+    match handled {
+        Handled::Recovered => {
+            m.stats.memory_failures.add(1);
+            m.put_folio(&folio, 1);
+        }
+        Handled::Ignored => {
+            m.lru.add(&folio);
+            m.put_folio(&folio, 1);
+        }
+    }
+    handled
+}
+
+fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
+    let is_on_its_way = folio.swap().is_some() || writeback::is_under_writeback(folio);
+    let Some(place) = folio.place().filter(|_| !is_on_its_way) else { return Handled::Ignored };
+    let file = match &place {
+        Place::File(mapping, _) => m.files.lock().iter().find(|file| file.id == mapping.file).cloned(),
+        Place::Anon(..) | Place::Ksm(_) => None,
+    };
+    let is_lost = file.is_none() || {
+        rmap::folio_mkclean(m, folio);
+        folio.dirty.load(Relaxed)
+    };
+    let processes = collect_procs(m, folio);
+    hwpoison_unmap(m, folio, is_lost);
+    folio.is_broken.store(true, Relaxed);
+    if let (Place::File(_, index), Some(file)) = (&place, &file) {
+        me_pagecache(m, folio, file, *index);
+    }
+    m.stats.processes_hit.add(processes);
+    Handled::Recovered
+}
+
+/// Counts the processes that have the page.
+#[inline(never)]
+fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
+    let mut found = 0;
+    rmap::rmap_walk(folio, true, &mut |vma, _| {
+        let _list = (!m.protocol.memory_failure_rcu).then(|| m.tasklist_lock.read());
+        let _rcu = m.protocol.memory_failure_rcu.then(|| m.rcu.read());
+        let is_listed = vma.mm.upgrade().is_some_and(|mm| m.mms.lock().contains_key(&mm.id));
+        found += u64::from(is_listed);
+    });
+    found
+}
+
+/// Takes the page out of all page tables, and marks the places if it is lost.
+#[inline(never)]
+fn hwpoison_unmap(m: &Machine, folio: &Arc<Folio>, is_lost: bool) {
+    let _scope = sched::scope("try_to_unmap");
+    rmap::rmap_walk(folio, true, &mut |vma, range| {
+        let Some(mm) = vma.mm.upgrade() else { return };
+        let _told = mmu_notifier::invalidate_range_start(m, &mm, &range);
+        mm.walk(m, vma, range, &mut |slot, addr, entry| {
+            let Some(pfn) = entry.as_page().filter(|pfn| folio.has_page(*pfn)) else { return };
+            let page = addr / PAGE_SIZE;
+            slot.store(if is_lost { Entry::hwpoison(pfn) } else { Entry::NONE });
+            m.tlb.flush(mm.id, page..page + 1);
+            if is_lost {
+                m.model.lose(mm.id, page);
+            }
+            folio.unmap();
+            mm.rss.fetch_sub(1, Relaxed);
+            m.put_folio(folio, 1);
+        });
+    });
+}
+
+/// Drops the folio from the page cache. What was not on disk yet is lost.
+fn me_pagecache(m: &Machine, folio: &Arc<Folio>, file: &Inode, index: u64) {
+    let was_dirty = folio.dirty.swap(false, Relaxed);
+    {
+        let _i_lock = file.mapping.i_lock.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
+        if was_dirty {
+            file.mapping.untag(index, folio);
+        }
+        file.mapping.remove(index);
+        folio.set_place(None);
+    }
+    m.put_folio(folio, folio.pages());
+    if was_dirty {
+        m.model.lose_file(file.id, index, file.read_disk(index));
+    }
+}
