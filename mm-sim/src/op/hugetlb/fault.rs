@@ -5,7 +5,10 @@
 //! for a page, `-> i_pages` for the cache, `-> folio_lock(hugetlb) -> pmd_lock`. From 5.7 to 6.0 `i_mmap_rwsem (read)` came
 //! first, before the fault mutex, and was held to the end.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    cell::RefCell,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{
     reserve::{self, For},
@@ -35,8 +38,8 @@ pub(super) struct HugetlbFault<'a> {
     /// The address of its huge page.
     pub(super) addr: u64,
     pub(super) write: bool,
-    /// The fault holds the VMA lock alone.
-    under_vma_lock: bool,
+    /// What the fault holds of the VMA if it has no mmap lock.
+    vma_lock: RefCell<Option<VmaReadGuard>>,
 }
 
 /// What a fault holds from its beginning to its end; `wp` drops it and takes it again.
@@ -64,14 +67,11 @@ pub(crate) fn hugetlb_fault(
     let _scope = sched::scope("hugetlb_fault");
     let Some(file) = &vma.file else { return Outcome::Done };
     let addr = page / PMD_SIZE * PMD_SIZE;
-    let fault = HugetlbFault { m, mm, vma, file, page, addr, write, under_vma_lock: vma_lock.is_some() };
+    let fault = HugetlbFault { m, mm, vma, file, page, addr, write, vma_lock: RefCell::new(vma_lock.take()) };
     let mut serial = fault.lock();
     let result = fault.handle(&mut serial);
-    if result == Err(Outcome::Retry) && m.protocol.has(Bug::VmaUsedAfterUnlock) {
-        // Whoever returns Retry has dropped the VMA lock: vmf_anon_prepare() did, before this was unlocked.
-        vma_lock.take();
-    }
     drop(serial);
+    *vma_lock = fault.vma_lock.take();
     result.map_or_else(|outcome| outcome, |()| Outcome::Done)
 }
 
@@ -95,7 +95,13 @@ impl HugetlbFault<'_> {
 
     /// Sees to it that the VMA has an anon_vma.
     pub(super) fn anon_prepare(&self) -> Result<(), Outcome> {
-        anon_vma::anon_prepare(self.m, self.mm, self.vma, self.under_vma_lock)
+        let under_vma_lock = self.vma_lock.borrow().is_some();
+        let result = anon_vma::anon_prepare(self.m, self.mm, self.vma, under_vma_lock);
+        if result == Err(Outcome::Retry) && self.m.protocol.has(Bug::VmaUsedAfterUnlock) {
+            // Whoever asks to be tried again drops the VMA lock, but here others have still to look at the VMA.
+            self.vma_lock.take();
+        }
+        result
     }
 
     pub(super) fn fail(&self, signal: Signal) -> Outcome {
