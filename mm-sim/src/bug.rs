@@ -96,4 +96,6 @@ bugs! {
     MapsKeepVmaLock = "/proc/PID/maps keeps a VMA read-locked that has changed meanwhile",
     /// Memory going offline keeps KSM's mutex from one message to the next.
     OfflineKeepsKsmMutex = "memory offlining holds ksm_thread_mutex while others are told",
+    /// A batch of folios that are being moved waits for the lock of one with others locked.
+    BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }
