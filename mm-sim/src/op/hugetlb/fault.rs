@@ -38,7 +38,9 @@ pub(super) struct HugetlbFault<'a> {
     /// The address of its huge page.
     pub(super) addr: u64,
     pub(super) write: bool,
-    /// What the fault holds of the VMA if it has no mmap lock.
+    /// Nobody holds the mmap lock for it.
+    under_vma_lock: bool,
+    /// What the fault itself holds of the VMA.
     vma_lock: RefCell<Option<VmaReadGuard>>,
 }
 
@@ -67,7 +69,9 @@ pub(crate) fn hugetlb_fault(
     let _scope = sched::scope("hugetlb_fault");
     let Some(file) = &vma.file else { return Outcome::Done };
     let addr = page / PMD_SIZE * PMD_SIZE;
-    let fault = HugetlbFault { m, mm, vma, file, page, addr, write, vma_lock: RefCell::new(vma_lock.take()) };
+    let under_vma_lock = vma_lock.is_some();
+    let vma_guard = RefCell::new(vma_lock.take());
+    let fault = HugetlbFault { m, mm, vma, file, page, addr, write, under_vma_lock, vma_lock: vma_guard };
     let mut serial = fault.lock();
     let result = fault.handle(&mut serial);
     drop(serial);
@@ -79,7 +83,17 @@ impl<'a> HugetlbFault<'a> {
     /// What brings in the huge page at `addr` without a fault, under the VMA lock.
     pub(super) fn new(m: &'a Machine, mm: &'a Arc<Mm>, vma: &'a Arc<Vma>, file: &'a Arc<Inode>, addr: u64) -> Self {
         let start = addr / PMD_SIZE * PMD_SIZE;
-        Self { m, mm, vma, file, page: addr, addr: start, write: true, under_vma_lock: true }
+        Self {
+            m,
+            mm,
+            vma,
+            file,
+            page: addr,
+            addr: start,
+            write: true,
+            under_vma_lock: true,
+            vma_lock: RefCell::default(),
+        }
     }
 }
 
@@ -103,8 +117,7 @@ impl HugetlbFault<'_> {
 
     /// Sees to it that the VMA has an anon_vma.
     pub(super) fn anon_prepare(&self) -> Result<(), Outcome> {
-        let under_vma_lock = self.vma_lock.borrow().is_some();
-        let result = anon_vma::anon_prepare(self.m, self.mm, self.vma, under_vma_lock);
+        let result = anon_vma::anon_prepare(self.m, self.mm, self.vma, self.under_vma_lock);
         if result == Err(Outcome::Retry) && self.m.protocol.has(Bug::VmaUsedAfterUnlock) {
             // Whoever asks to be tried again drops the VMA lock, but here others have still to look at the VMA.
             self.vma_lock.take();
