@@ -74,6 +74,8 @@ impl Userfaultfd {
     #[track_caller]
     pub(crate) fn unqueue(&self) {
         let _pending = self.fault_pending_wqh.lock();
+        let holds = self.fault_pending_wqh.is_mine();
+        sched::must_hold(holds, || "a fault leaves the queue of a userfaultfd without fault_pending_wqh".to_owned());
         self.waiting.remove();
     }
 
@@ -127,12 +129,14 @@ impl Userfaultfd {
 
     /// Returns whether mappings are being changed.
     pub(crate) fn is_changing(&self) -> bool {
+        let holds = self.map_changing_lock.is_mine();
+        sched::must_hold(holds, || "mappings may begin to change any moment".to_owned());
         self.mmap_changing.load(Relaxed) > 0
     }
 
     /// Checks that no mapping changes while a page is filled.
     pub(crate) fn check_fill(&self, addr: u64) {
-        sched::must_hold(!self.is_changing(), || {
+        sched::must_hold(self.mmap_changing.load(Relaxed) == 0, || {
             format!("page {:#x} is filled while mappings change", addr / PAGE_SIZE)
         });
     }

@@ -118,6 +118,7 @@ impl HugetlbFault<'_> {
         let copies = self.write && !self.vma.flags().shared && !entry.is_writable();
         let cached = if copies { self.lock_cached() } else { None };
         let pmd_lock = slot.table.lock.lock();
+        share::check_entry_locked(slot);
         let is_still = is_same(slot.load(), entry);
         let folio = entry.as_page().filter(|_| is_still).and_then(|pfn| self.m.memory.folio(pfn));
         let Some(folio) = folio else {
@@ -134,6 +135,7 @@ impl HugetlbFault<'_> {
             return self.wait_for(&folio, serial);
         }
         folio.get(1);
+        folio.check_locked("looked at, whether it must be copied,");
         if self.write && !entry.is_writable() {
             let result = wp::hugetlb_wp(self, slot, &folio, (own, cached), pmd_lock, serial);
             self.m.put_folio(&folio, 1);
@@ -186,6 +188,7 @@ impl HugetlbFault<'_> {
             let page = self.addr / PAGE_SIZE;
             (page..page + HUGE_PAGES).for_each(|page| self.m.model.privatise(self.mm.id, page, 0));
         }
+        folio.check_locked("mapped");
         let flags = self.vma.flags();
         self.set_entry(slot, &folio, flags.write && flags.shared);
         if self.write && !shared {

@@ -69,6 +69,7 @@ fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
     let Ok(folio) = reserve::alloc_hugetlb_folio(m, file, For::File, index, false) else { return false };
     folio.uptodate.store(true, std::sync::atomic::Ordering::Relaxed);
     let locked = folio.lock.lock();
+    folio.check_locked("put into the cache");
     if !reserve::hugetlb_add_to_page_cache(m, file, index * HUGE_PAGES, &folio) {
         reserve::restore_reserve_on_error(file, For::File, index, &folio);
     }
@@ -83,6 +84,8 @@ fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
 #[inline(never)]
 fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
     let _scope = sched::scope("hugetlb_vmdelete_list");
+    let holds = file.i_rwsem.is_mine_to_write();
+    sched::must_hold(holds, || format!("pages of file {} are cut without i_rwsem", file.id));
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
     let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
     for vma in vmas {
