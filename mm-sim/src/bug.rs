@@ -88,10 +88,14 @@ bugs! {
     NbdSocketInCommonClass = "sockets of nbd share the class of the sockets of user code",
     /// `mm_take_all_locks` takes i_mmap of all files in the order of their mappings (up to 4.4).
     AllLocksInVmaOrder = "mm_take_all_locks takes i_mmap in the order of the mappings",
+    /// `write` copies from user memory, and may fault, while it has the folio locked.
+    WriteFaultsUnderFolioLock = "write takes page faults under the folio lock",
     /// `exit_mmap` frees page tables without the mmap lock, beside who reaps the process.
     ExitFreesTablesUnlocked = "exit_mmap frees page tables without the mmap lock",
     /// Reading `/proc/PID/maps` VMA by VMA does not let go of a VMA that has changed.
     MapsKeepVmaLock = "/proc/PID/maps keeps a VMA read-locked that has changed meanwhile",
     /// Memory going offline keeps KSM's mutex from one message to the next.
     OfflineKeepsKsmMutex = "memory offlining holds ksm_thread_mutex while others are told",
+    /// A batch of folios that are being moved waits for the lock of one with others locked.
+    BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }

@@ -56,7 +56,7 @@ pub use finding::{Finding, Invariant};
 pub use mem::{Message, PAGE_SIZE, PMD_SIZE, PUD_SIZE};
 pub use model::Access;
 pub use op::{Signal, userfaultfd::fill::Filled};
-pub use process::{Directory, File, Guest, Huge, Pin, Process, Userfault, World};
+pub use process::{Directory, File, Guest, Huge, Pin, PlainDirectory, Process, Userfault, World};
 pub use protocol::{
     Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View,
 };

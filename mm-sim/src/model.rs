@@ -199,6 +199,13 @@ impl Model {
         }
     }
 
+    /// A page of a file that was a hole is filled in at this very step.
+    pub(crate) fn fill_file(&self, file: u64, index: u64, word: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.words.insert(index, word);
+        }
+    }
+
     /// What a page holds is lost at this very step.
     pub(crate) fn lose(&self, mm: u64, page: u64) {
         if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
@@ -288,6 +295,27 @@ impl Model {
                 page.blur();
             }
         }
+    }
+
+    /// A page of a file is written by a system call, at this very step.
+    pub(crate) fn write_file(&self, file: u64, index: u64, word: u64) {
+        self.0.lock().files.entry(file).or_default().words.insert(index, word);
+    }
+
+    /// Checks what a system call has read of a file.
+    pub(crate) fn check_file(&self, id: u64, index: u64, word: u64) -> Result<(), String> {
+        if self.is_off() {
+            return Ok(());
+        }
+        let inner = self.0.lock();
+        let Some(file) = inner.files.get(&id).filter(|file| file.cut.is_none_or(|cut| index < cut)) else {
+            return Ok(());
+        };
+        let expected = file.words.get(&index).copied().unwrap_or(0);
+        if index >= file.size || expected == word {
+            return Ok(());
+        }
+        Err(format!("page {index} of file {id} is read as {word:#x}, but must be {expected:#x}"))
     }
 
     /// A private mapping of a file gets its own copy of a page, which holds `word`.

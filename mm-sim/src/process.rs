@@ -27,6 +27,10 @@ pub struct File(pub(crate) Arc<Inode>);
 #[derive(Clone)]
 pub struct Directory(Arc<op::readdir::Directory>);
 
+/// A directory whose lock is of the same class as those of files.
+#[derive(Clone)]
+pub struct PlainDirectory(Arc<op::unlink::PlainDirectory>);
+
 /// How a file of hugetlbfs is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Huge {
@@ -110,6 +114,16 @@ impl World {
     /// kswapd tries to free `pages` pages. Returns whether it had to unmap one for that.
     pub fn reclaim(&self, pages: u64) -> bool {
         op::reclaim::balance_pgdat(&self.machine, pages)
+    }
+
+    /// Makes a directory.
+    pub fn make_plain_directory(&self) -> PlainDirectory {
+        PlainDirectory(Arc::new(op::unlink::PlainDirectory::new(&self.machine)))
+    }
+
+    /// Takes a file's name out of a directory.
+    pub fn unlink(&self, directory: &PlainDirectory, file: &File) {
+        op::unlink::vfs_unlink(&self.machine, &directory.0, &file.0);
     }
 
     /// Turns swap on, with room for at least `slots` pages.
@@ -216,6 +230,24 @@ impl Process {
     /// The signal that the store gets.
     pub fn readdir(&self, directory: &Directory, name: u64, answer: u64) -> Result<(), Signal> {
         op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
+    }
+
+    /// Writes the word at `from` to page `index` of a file, by a system call.
+    ///
+    /// # Errors
+    ///
+    /// The signal that reading `from` gets.
+    pub fn write(&self, file: &File, index: u64, from: u64) -> Result<(), Signal> {
+        op::rw::write(&self.machine, &self.mm, &file.0, index, from)
+    }
+
+    /// Reads page `index` of a file by a system call and stores its word at `to`. Returns it, or `None` beyond the end.
+    ///
+    /// # Errors
+    ///
+    /// The signal that storing at `to` gets.
+    pub fn read(&self, file: &File, index: u64, to: u64) -> Result<Option<u64>, Signal> {
+        op::rw::read(&self.machine, &self.mm, &file.0, index, to)
     }
 
     /// Maps `pages` pages of anonymous memory at an address. Returns whether nothing was mapped there.

@@ -64,6 +64,8 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Pages written by system calls.
+    writes,
     /// Folios whose writing to disk has begun.
     writebacks,
     /// Folios that got a slot of the swap device.

@@ -25,6 +25,8 @@ pub(crate) struct Inode {
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
     size: AtomicU64,
+    /// Names that it has.
+    links: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
 }
 
@@ -33,7 +35,15 @@ impl Inode {
     pub(crate) fn new(id: u64, pages: u64) -> Arc<Self> {
         let i_rwsem = RwSem::new(&I_RWSEM, ("file", id));
         let size = AtomicU64::new(pages);
-        Arc::new(Self { id, i_rwsem, mapping: AddressSpace::new(id), hugetlb: None, size, disk: Mutex::default() })
+        Arc::new(Self {
+            id,
+            i_rwsem,
+            mapping: AddressSpace::new(id),
+            hugetlb: None,
+            size,
+            links: AtomicU64::new(1),
+            disk: Mutex::default(),
+        })
     }
 
     /// An empty file of hugetlbfs, with a class of its own for i_mmap or not.
@@ -44,6 +54,7 @@ impl Inode {
             mapping: AddressSpace::hugetlbfs(id, own_class),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
             size: AtomicU64::new(0),
+            links: AtomicU64::new(1),
             disk: Mutex::default(),
         })
     }
@@ -74,6 +85,13 @@ impl Inode {
     /// mutex, and who cuts a file takes them all.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Takes a name away.
+    pub(crate) fn drop_link(&self) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.i_rwsem.is_mine_to_write(), || format!("file {} loses a name unlocked", self.id));
+        self.links.fetch_sub(self.links.load(Relaxed).min(1), Relaxed);
     }
 
     /// Reads a page from disk.

@@ -10,6 +10,7 @@
 //! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Ksm`]: anonymous pages that are alike and shared.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * [`SuperBlock`]: what freezing a file system waits for.
 //! * [`Wb`]: which files have something to be written.
 //! * `hugetlb`: the pool of huge pages and the files made of them.
 //! * `rmap`: from a folio to the entries that map it; [`Gather`]: what is freed after the flush.
@@ -27,6 +28,7 @@ mod mapping;
 mod memory;
 mod mm;
 pub(crate) mod rmap;
+mod sb;
 mod secondary_mmu;
 pub(crate) mod swap;
 mod table;
@@ -50,6 +52,7 @@ pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::{Mm, MmapWrite};
+pub(crate) use sb::SuperBlock;
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
 pub(crate) use swap::Swap;
 pub(crate) use table::{ENTRIES, Level, PageTable};

@@ -31,6 +31,11 @@ pub(crate) fn load_without_fault(m: &Machine, mm: &Mm, addr: u64) -> Option<u64>
     try_access(m, mm, addr, None)
 }
 
+/// Reads the word at an address if that takes no page fault.
+pub(crate) fn load_inatomic(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<u64> {
+    try_access(m, mm, addr, None)
+}
+
 fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();

@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, anon_fault, anon_vma,
+    Signal, anon_fault, anon_vma, dirty,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
     userfaultfd,
@@ -89,6 +89,7 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
     match do_page_mkwrite(fault, folio, pfn) {
         Some(cached) => {
             let done = finish_fault(fault, &cached.folio, cached.pfn, true);
+            dirty::folio_mark_dirty(fault.m, &cached.folio);
             unlock(fault, cached);
             done
         }
@@ -100,6 +101,8 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
 #[inline(never)]
 pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Option<Cached> {
     let mapping = &file(fault).mapping;
+    let _pagefault = fault.m.sb.start_pagefault();
+    dirty::mark_inode_dirty(fault.m, mapping); // file_update_time()
     let _invalidate = mapping.invalidate_lock.read();
     let locked = folio.lock.lock();
     let holds = mapping.invalidate_lock.is_mine();

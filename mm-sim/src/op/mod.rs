@@ -3,7 +3,7 @@
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `truncate`, `dirty`, `writeback`: files.
+//! * `filemap`, `rw`, `truncate`, `unlink`, `dirty`, `writeback`: files.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `huge_pmd`: huge pages in page tables.
@@ -52,10 +52,12 @@ pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod retract;
+pub(crate) mod rw;
 pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;
 pub(crate) mod truncate;
+pub(crate) mod unlink;
 pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;

@@ -1,6 +1,6 @@
 //! `truncate`: a new size of a file.
 //!
-//! Lock order: `i_rwsem (write) -> invalidate_lock (write) -> i_mmap_rwsem (read) -> pte_lock` to unmap what is cut off,
+//! Lock order: `sb_writers -> i_rwsem (write) -> invalidate_lock (write) -> i_mmap_rwsem (read) -> pte_lock` to unmap what is cut off,
 //! then per folio `-> folio_lock -> i_mmap_rwsem (read)` if somebody has mapped it meanwhile, and `-> i_pages`.
 
 use std::{
@@ -20,6 +20,7 @@ use crate::{
 #[inline(never)]
 pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     let _scope = sched::scope("truncate");
+    let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
     m.stats.truncations.add(1);
     if file.hugetlb.is_some() {

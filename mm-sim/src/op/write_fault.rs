@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    anon_fault, anon_vma,
+    anon_fault, anon_vma, dirty,
     fault::{Outcome, VmFault},
     file_fault, mmu_notifier, swap, userfaultfd,
 };
@@ -69,6 +69,7 @@ fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry
             slot.store(entry.writable(true).young(true));
         }
     }
+    dirty::folio_mark_dirty(fault.m, &cached.folio);
     drop(cached.locked);
     fault.m.put_folio(&cached.folio, 1);
     Outcome::Done

@@ -3,6 +3,7 @@
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
 //! * `hugetlb`: a tour of hugetlbfs, and random operations on it.
+//! * `swap`: a tour of swap, writeback and files.
 //! * `directed`: small ones, each for one race.
 //! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
 //! * `expect`: the expected verdict as a value.
@@ -12,6 +13,7 @@ mod expect;
 mod hugetlb;
 mod mail;
 mod soak;
+mod swap;
 mod tour_rmap;
 
 pub use expect::Expect;
@@ -74,6 +76,7 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::GUEST,
     tour_rmap::USERFAULT,
     tour_rmap::MOVERS,
+    swap::TOUR,
     tour_rmap::MEMORY,
     hugetlb::TOUR,
     hugetlb::SOAK,

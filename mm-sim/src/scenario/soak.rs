@@ -107,7 +107,9 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(22) {
+            match self.rng.below(24) {
+                22 => self.write(word),
+                23 => self.read(),
                 0 | 1 => self.map(),
                 2 => self.unmap(),
                 3 => self.fork(word),
@@ -217,6 +219,20 @@ impl User {
         if let Some(addr) = self.address() {
             checked(self.process.store(addr, word << 8 | self.rng.below(256)));
         }
+    }
+
+    /// Writes a word of this process to a file.
+    fn write(&mut self, word: u64) {
+        let Some(from) = self.address() else { return };
+        let file = self.files[self.rng.below(3) as usize].clone();
+        checked(self.process.store(from, word << 12));
+        checked(self.process.write(&file, self.rng.below(SMALL), from));
+    }
+
+    fn read(&mut self) {
+        let Some(to) = self.address() else { return };
+        let file = self.files[self.rng.below(3) as usize].clone();
+        checked(self.process.read(&file, self.rng.below(SMALL), to));
     }
 
     fn pick(&mut self) -> Option<(u64, u64)> {

@@ -1,0 +1,139 @@
+//! A tour of swap, writeback and files: every operation and most of its ways, with others at the same memory.
+
+use super::{Expect, Plan, Scenario};
+use crate::{
+    PAGE_SIZE,
+    op::Signal,
+    process::{File, Process, World},
+    protocol::Protocol,
+};
+
+/// Pages of a heap.
+const HEAP: u64 = 24;
+/// Pages of a file.
+const FILE: u64 = 16;
+/// Rounds of kswapd in which everything that nobody touches has gone to the device.
+const ROUNDS: u32 = 12;
+
+/// Swap, writeback and files.
+pub(super) const TOUR: Scenario = Scenario {
+    id: "tour-swap",
+    title: "memory goes to the swap device and comes back; files are written, read and written back",
+    story: "Processes touch what kswapd has swapped out, fork with it, unmap it and share it; swap is turned off and on\n\
+            under them. Others write a file by mappings and by system calls while it is flushed, read and cut.",
+    source: "the simulator's own tour",
+    memory: 700,
+    default_protocol: Protocol::V6_12,
+    expect: |protocol| match protocol.waits_under_imap() {
+        true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
+        false => Expect::Silent,
+    },
+    build,
+};
+
+fn build(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    world.swapon(128);
+    let file = world.create(FILE);
+    let (Some(parent), Some(writer)) = (world.spawn(), world.spawn()) else { return plan };
+    plan.processes.extend([parent.clone(), writer.clone()]);
+    let heap = parent.map_anon(HEAP);
+    (0..HEAP).for_each(|page| checked(parent.store(heap + page * PAGE_SIZE, page + 1)));
+    let (kernel, process) = (world.clone(), parent.clone());
+    plan.actor("swapper", move || swap_in_all_ways(&kernel, &process, heap));
+    plan.actor("thread", move || {
+        for round in 0..6 {
+            (0..HEAP).step_by(5).for_each(|page| checked(parent.load(heap + page * PAGE_SIZE)));
+            checked(parent.store(heap + (round * 7 % HEAP) * PAGE_SIZE, 900 + round));
+        }
+    });
+    let (kernel, cached) = (world.clone(), file.clone());
+    plan.actor("writer", move || write_in_all_ways(&kernel, &writer, &cached));
+    let kernel = world.clone();
+    plan.actor("flusher", move || {
+        for _ in 0..8 {
+            kernel.flush();
+            kernel.writeback(&file);
+            kernel.compute(200);
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("kswapd", move || {
+        for _ in 0..ROUNDS {
+            kernel.reclaim(32);
+            kernel.compute(150);
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("swapoff", move || {
+        for _ in 0..3 {
+            kernel.compute(900);
+            kernel.swapoff();
+            kernel.swapon(128);
+        }
+    });
+    plan
+}
+
+/// Swaps a heap out and touches it: reads, writes, as a child, moved and unmapped.
+fn swap_in_all_ways(kernel: &World, process: &Process, heap: u64) {
+    let page = |page: u64| heap + page * PAGE_SIZE;
+    for round in 0..3 {
+        reclaim(kernel, 4);
+        checked(process.load(page(round)));
+        checked(process.store(page(round + 4), 100 + round));
+        // A child shares what is on the device, until one of the two writes.
+        if let Some(child) = process.fork() {
+            checked(child.load(page(8)));
+            checked(child.store(page(9), 200 + round));
+            checked(process.store(page(10), 300 + round));
+            (8..12).for_each(|index| checked(process.load(page(index))));
+            reclaim(kernel, 3);
+            (8..12).for_each(|index| checked(child.load(page(index))));
+            child.exit();
+        }
+    }
+    reclaim(kernel, 4);
+    // What is swapped out moves, and goes, like anything else.
+    process.unmap(page(20)..page(22));
+    if let Some(moved) = process.remap(page(12)..page(16)) {
+        (0..4).for_each(|index| checked(process.load(moved + index * PAGE_SIZE)));
+    }
+}
+
+/// Writes a file by a shared mapping, a private one and system calls, and reads it by all of them.
+fn write_in_all_ways(kernel: &World, process: &Process, file: &File) {
+    let directory = kernel.make_plain_directory();
+    let (shared, private) = (process.map_file(file, 0, FILE, true), process.map_file(file, 0, FILE, false));
+    let buffer = process.map_anon(4);
+    for round in 0..4 {
+        for page in 0..6 {
+            checked(process.store(shared + page * PAGE_SIZE, round << 8 | page));
+            checked(process.store(buffer, round << 16 | page));
+            checked(process.write(file, 6 + page, buffer));
+            checked(process.read(file, page, buffer + PAGE_SIZE));
+            checked(process.load(shared + (6 + page) * PAGE_SIZE));
+        }
+        checked(process.store(private + round * PAGE_SIZE, 7));
+        kernel.flush();
+        if round == 2 {
+            kernel.truncate(file, FILE / 2);
+            kernel.truncate(file, FILE);
+        }
+        reclaim(kernel, 3);
+    }
+    // Beyond the end there is nothing to read or to write.
+    checked(process.write(file, FILE, buffer));
+    checked(process.read(file, FILE, buffer));
+    kernel.unlink(&directory, file);
+}
+
+/// Some rounds of reclaim, enough for what nobody touches to be unmapped, written and freed.
+fn reclaim(kernel: &World, rounds: u32) {
+    for _ in 0..rounds {
+        kernel.reclaim(64);
+    }
+}
+
+/// A right signal is as good as a right value; a wrong one is a finding already.
+fn checked<T>(_result: Result<T, Signal>) {}
