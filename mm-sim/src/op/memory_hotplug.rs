@@ -32,7 +32,7 @@ pub(crate) fn offline_pages(m: &Machine, frames: &Range<u64>) -> u64 {
 fn notify_going(m: &Machine) -> Option<MutexGuard> {
     let _chain = m.memory_chain_rwsem.read();
     let mutex = m.ksm.thread_mutex.lock();
-    m.ksm.is_offlining.store(true, Relaxed);
+    set_offlining(m, true);
     m.protocol.has(Bug::OfflineKeepsKsmMutex).then_some(mutex)
 }
 
@@ -47,6 +47,12 @@ fn notify_gone(m: &Machine, kept: Option<MutexGuard>) {
         folio.iter().for_each(|folio| m.put_folio(folio, 1));
         folio.is_some()
     });
-    m.ksm.is_offlining.store(false, Relaxed);
+    set_offlining(m, false);
     m.ksm.resumed.wake(|_| true);
+}
+
+fn set_offlining(m: &Machine, yes: bool) {
+    let holds = m.memory_chain_rwsem.is_mine() && m.ksm.thread_mutex.is_mine();
+    sched::must_hold(holds, || "the scan for like pages is stopped or let go on in its midst".to_owned());
+    m.ksm.is_offlining.store(yes, Relaxed);
 }
