@@ -9,11 +9,11 @@ use std::{
 
 use lockdep::{
     Fingerprint, Grade, LockClass, Mode, Policy, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
-    Session,
+    SIGNAL_HANDLER, Session, WaitType,
 };
 use lockdep_core::{
     ClassTraits, Event, Replay, SameClass,
-    event::{Acquire, Action, Declared, Lock},
+    event::{Acquire, Action, Declared, Enter, Lock},
 };
 
 const LOCKS: usize = 6;
@@ -49,8 +49,17 @@ impl Random {
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Acquire { lock: usize, mode: Mode, trylock: bool },
+    Acquire {
+        lock: usize,
+        mode: Mode,
+        trylock: bool,
+    },
     Release(usize),
+    /// A signal handler begins, or ends, with whatever it has acquired.
+    Enter,
+    Leave,
+    Disable,
+    Enable,
 }
 
 #[allow(dead_code, reason = "guards are there to be dropped")]
@@ -77,6 +86,7 @@ fn acquire(lock: &RwLock<()>, mode: Mode, trylock: bool) -> Option<Guard<'_>> {
 fn work<'a>(session: &Session, locks: &'a [RwLock<()>], orders: Receiver<Op>, done: &Sender<()>) {
     session.enter(|| {
         let mut guards: Vec<(usize, Guard<'a>)> = Vec::new();
+        let (mut inside, mut disabled) = (Vec::new(), Vec::new());
         for order in orders {
             match order {
                 Op::Acquire { lock, mode, trylock } => {
@@ -87,9 +97,15 @@ fn work<'a>(session: &Session, locks: &'a [RwLock<()>], orders: Receiver<Op>, do
                     let index = guards.iter().rposition(|(held, _)| *held == lock).expect("it is held");
                     drop(guards.remove(index));
                 }
+                Op::Enter => inside.push(SIGNAL_HANDLER.enter()),
+                Op::Leave => drop(inside.pop()),
+                Op::Disable => disabled.push(SIGNAL_HANDLER.disable()),
+                Op::Enable => drop(disabled.pop()),
             }
             done.send(()).unwrap();
         }
+        // Before the signals are enabled again, which is no event of the program.
+        drop(guards);
     });
 }
 
@@ -97,6 +113,12 @@ fn work<'a>(session: &Session, locks: &'a [RwLock<()>], orders: Receiver<Op>, do
 #[derive(Default)]
 struct Model {
     held: [Vec<(usize, Mode)>; THREADS],
+    /// Whether the program has signals, whether they have been watched, and by which threads that is known.
+    signals: bool,
+    watched: bool,
+    knows: [bool; THREADS],
+    inside: [u32; THREADS],
+    disabled: [u32; THREADS],
 }
 
 impl Model {
@@ -107,10 +129,37 @@ impl Model {
         })
     }
 
+    fn signal(&mut self, thread: usize, random: &mut Random) -> Option<Op> {
+        let (inside, disabled) = (&mut self.inside[thread], &mut self.disabled[thread]);
+        match random.below(4) {
+            0 if *inside + *disabled == 0 => {
+                *inside += 1;
+                self.watched = true;
+                Some(Op::Enter)
+            }
+            1 if *inside > 0 => {
+                *inside -= 1;
+                Some(Op::Leave)
+            }
+            2 if *disabled < 2 => {
+                *disabled += 1;
+                Some(Op::Disable)
+            }
+            3 if *disabled > 0 => {
+                *disabled -= 1;
+                Some(Op::Enable)
+            }
+            _ => None,
+        }
+    }
+
     /// Returns an operation of a thread that does not block.
     fn next(&mut self, random: &mut Random) -> Option<(usize, Op)> {
         const MODES: [Mode; 4] = [Mode::Exclusive, Mode::Shared, Mode::SharedRecursive, Mode::Upgradable];
         let thread = random.below(THREADS);
+        if self.signals && random.below(6) == 0 {
+            return Some((thread, self.signal(thread, random)?));
+        }
         if random.below(3) == 0 {
             let held = &mut self.held[thread];
             if held.is_empty() {
@@ -135,7 +184,8 @@ type Findings = BTreeMap<Fingerprint, (Grade, u64)>;
 
 /// Runs a program. Returns what the runtime found and what the validator does.
 fn run(seed: u64) -> (Findings, Findings) {
-    let (mut random, mut model, mut replay) = (Random(seed), Model::default(), Replay::new());
+    let model = Model { signals: seed % 2 == 1, ..Model::default() };
+    let (mut random, mut model, mut replay) = (Random(seed), model, Replay::new());
     let locks: Vec<RwLock<()>> = (0..LOCKS).map(|lock| RwLock::new_in(class_of(lock), ())).collect();
     let learnt = ClassTraits { same_class: SameClass::Learnt, ..ClassTraits::default() };
     let declared = Declared { class: class_of(LOCKS).name().to_owned(), traits: learnt };
@@ -155,13 +205,24 @@ fn run(seed: u64) -> (Findings, Findings) {
             let Some((thread, op)) = model.next(&mut random) else { continue };
             workers[thread].send(op).unwrap();
             done.recv().unwrap();
+            let name = format!("thread {thread}");
+            let signal = || "signal".to_owned();
+            // A thread learns that signals are watched when it next comes by the validator; a release does not.
+            if model.watched && !model.knows[thread] && !matches!(op, Op::Release(_)) {
+                model.knows[thread] = true;
+                replay.step(&Event::new(&name, Action::Watch { contexts: vec![signal()] })).expect("a sound trace");
+            }
             let action = match op {
+                Op::Enter => Action::Enter(Enter { context: signal(), disables: None, limit: Some(WaitType::Any) }),
+                Op::Leave => Action::Exit { context: signal() },
+                Op::Disable => Action::Disable { context: signal() },
+                Op::Enable => Action::Enable { context: signal() },
                 Op::Acquire { lock, mode, trylock } => {
                     Action::Acquire(Acquire { trylock, ..Acquire::new(class_of(lock).name(), lock as u64 + 1, mode) })
                 }
                 Op::Release(lock) => Action::Release(Lock { class: None, instance: lock as u64 + 1 }),
             };
-            replay.step(&Event::new(&format!("thread {thread}"), action)).expect("a sound trace");
+            replay.step(&Event::new(&name, action)).expect("a sound trace");
         }
     });
     let found = session.reports().into_iter().map(|report| {

@@ -67,9 +67,8 @@ pub(crate) struct PteMap<'a> {
 
 impl PteMap<'_> {
     pub(crate) fn slot(&self, addr: u64) -> Slot {
-        let (table, holds) = (&self.table, self.table.lock.is_mine());
-        sched::must_hold(holds, || format!("an entry of pte table {} is used without its lock", table.id));
-        Slot::new(table.clone(), addr)
+        sched::must_hold(self.table.lock.is_mine(), || format!("pte table {} is used without its lock", self.table.id));
+        Slot::new(self.table.clone(), addr)
     }
 }
 
