@@ -19,7 +19,7 @@ pub(crate) mod syscall;
 
 use std::sync::Arc;
 
-use crate::{machine::Machine, mem::Folio, op::writeback, sched, sync::FolioGuard};
+use crate::{Bug, machine::Machine, mem::Folio, op::writeback, sched, sync::FolioGuard};
 
 /// How hard it tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) fn migrate_pages(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) ->
 fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> (u64, Vec<Arc<Folio>>) {
     let (mut unmapped, mut left) = (Vec::new(), Vec::new());
     for src in folios {
-        let one = alloc_target(m, &src, mode).and_then(|dst| unmap(m, &src, dst, src.lock.try_lock()));
+        let one = alloc_target(m, &src, mode).and_then(|dst| unmap(m, &src, dst, lock_one_more(m, &src, mode)));
         match one {
             Some(one) => unmapped.push(one),
             None => left.push(src),
@@ -74,6 +74,12 @@ fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> (u64, Vec<
         }
     }
     (moved, left)
+}
+
+/// Locks a folio while those of the batch are locked.
+fn lock_one_more(m: &Machine, src: &Folio, mode: Mode) -> Option<FolioGuard> {
+    let waits = mode == Mode::Sync && m.protocol.has(Bug::BatchWaitsForFolioLocks);
+    if waits { Some(src.lock.lock()) } else { src.lock.try_lock() }
 }
 
 /// Moves one folio, waiting for its lock: no other folio is locked.
