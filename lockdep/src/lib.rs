@@ -20,6 +20,40 @@
 //!
 //! Without the feature `enabled` every record is zero-sized and every hook is empty.
 //!
+//! # From a program to its first report
+//!
+//! Use these locks in place of parking_lot's and turn the feature `enabled` on where the tests are built. The acquisition
+//! that breaks an order panics before it blocks, with the report as its message. [`Policy`] and the environment variable
+//! `LOCKDEP` change that: `LOCKDEP=print,summary` prints and goes on, and ends with a line that counts findings by grade.
+//!
+//! A report has a code and a fingerprint, in brackets at its end; the same finding has the same fingerprint in every run. Its
+//! grade says how near it is: `concurrent` and `few-threads` fail a run, `ordered` and `gated` do not unless
+//! `LOCKDEP=fail=all` says so.
+//!
+//! # When a nesting is meant
+//!
+//! | what the program does | how it says so |
+//! |---|---|
+//! | locks of one class nest by levels: parent, child | [`Subclass`], [`Mutex::lock_nested`] |
+//! | locks of one class nest by a key, or by address | [`LockClass::ranked`] and [`Mutex::lock_ranked`], [`LockClass::ranked_by_address`] |
+//! | locks of one class nest in any order under another lock | [`Mutex::lock_under`] |
+//! | locks of one class nest in one order that nobody declared | construct them without a class, or [`LockClass::learnt_order`] |
+//! | two kinds of objects are made on one line | [`Mutex::new_in`] with a class each, [`Mutex::set_class`]; `#[track_caller]` on the function that makes them |
+//! | one thread acquires, another releases | [`LockMap::release_for`]; the feature `send_guard` |
+//! | a path that is seldom taken must count every time | [`Mutex::might_lock`], [`LockMap::might_acquire`] |
+//! | the order is broken and nothing can be done | [`LockClass::without_order`], [`LockClass::untracked`], [`unwatched`] |
+//!
+//! # In tests
+//!
+//! With the feature `enabled`, a `Session` has a validator of its own, so that tests that break an order on purpose do not
+//! disturb others. `take_reports` and `Session::reports` return findings as data.
+//!
+//! # What it does not see
+//!
+//! Orders that no run takes; waits that are no locks and that nobody declares with a [`LockMap`] (channels, joins, condition
+//! variables apart from their mutex); locks of other types. What the kernel's lockdep has and where it is here is told in
+//! `KERNEL.md`, beside the crate's manifest.
+//!
 //! ```
 //! use lockdep::{LockClass, Mutex};
 //!

@@ -6,7 +6,8 @@ use std::str::FromStr;
 ///
 /// Set with [`set_policy`](crate::set_policy), or by the environment variable `LOCKDEP` (`panic`, `print`, `collect`,
 /// `abort`, or `off`, which switches checking off for the whole run). A finding whose grade does not fail a run is printed
-/// where others panic or abort; `LOCKDEP=fail=all` makes every grade fail.
+/// where others panic or abort; `LOCKDEP=fail=all` makes every grade fail. The variable may have several words between commas:
+/// also `summary`, `stat` (lock statistics), `held` (the table of what all threads hold), `budget=64M`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {

@@ -297,6 +297,23 @@ fn what_all_threads_hold_and_wait_for_can_be_seen() {
 }
 
 #[test]
+fn what_this_thread_holds_can_be_seen_at_any_time() {
+    let (a, b) = (Mutex::new(()), RwLock::new(()));
+    let session = Session::new(Policy::Collect);
+    session.enter(|| {
+        assert_eq!(lockdep::held_here().held, []);
+        let (_a, _b) = (a.lock(), b.read());
+        let here = lockdep::held_here();
+        let modes: Vec<Mode> = here.held.iter().map(|lock| lock.mode).collect();
+        assert_eq!((modes, here.waits_for), (vec![Mode::Exclusive, Mode::Shared], None));
+        let own = |lock: &lockdep::ThreadLocks| {
+            lock.held.iter().all(|lock| lock.stack.iter().any(|frame| frame.function.contains("kernel_api")))
+        };
+        assert!(own(&lockdep::held_here()), "{:?}", lockdep::held_here());
+    });
+}
+
+#[test]
 fn the_summary_counts_what_was_done() {
     let session = Session::new(Policy::Collect);
     let (a, b, c) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));

@@ -98,8 +98,6 @@ bugs! {
     OfflineKeepsKsmMutex = "memory offlining holds ksm_thread_mutex while others are told",
     /// The shrinker that splits huge folios waits for their locks.
     ShrinkerWaitsForFolioLock = "the shrinker of huge folios waits for folio locks",
-    /// A batch of migration waits for the lock of one folio while it holds those of others.
-    BatchWaitsForFolioLocks = "migration waits for a folio lock while it holds others",
     /// `shmem_lock` takes `shmlock_user_lock` under `info->lock`, and others hold it with interrupts on.
     ShmlockWithIrqsOn = "shmlock_user_lock is taken under info->lock, and elsewhere with interrupts on",
     /// The wait queues of userfaultfd are locked with interrupts on.
@@ -118,4 +116,6 @@ bugs! {
     ZswapAllocatesUnderMutex = "zswap allocates under acomp_ctx->mutex",
     /// A file system copies to user memory while it holds locks that a page fault may need.
     FsCopiesUnderLocks = "a file system copies to user memory under its locks",
+    /// A batch of folios that are being moved waits for the lock of one with others locked.
+    BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }

@@ -199,6 +199,13 @@ impl Model {
         }
     }
 
+    /// A page of a file that was a hole is filled in at this very step.
+    pub(crate) fn fill_file(&self, file: u64, index: u64, word: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.words.insert(index, word);
+        }
+    }
+
     /// What a page holds is lost at this very step.
     pub(crate) fn lose(&self, mm: u64, page: u64) {
         if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {

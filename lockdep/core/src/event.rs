@@ -11,8 +11,11 @@
 //! {"thread":"one","event":"release","instance":9}
 //! ```
 //!
+//! * `declare`: what a `class` is like, before its first lock: `inner` and `outer`, what may be waited for while it is held and
+//!   what it needs (`free`, `spin`, `config`, `sleep`, `await`, `any`); `same_class`, how its locks nest (`forbidden`,
+//!   `learnt`, `by-rank`); `checking` (`full`, `stack-only`); `per_cpu`.
 //! * `acquire`, `might-acquire` (a path that only sometimes locks), `sync` (waits for the holders): `class`, `instance`,
-//!   `mode`, `trylock`, `subclass`, `nest` (the lock that must be held), `rank` (in the order of its class).
+//!   `mode` (`exclusive`, `shared`, `shared-recursive`, `upgradable`), `trylock`, `subclass`, `nest` (the lock that must be held), `rank` (in the order of its class).
 //! * `release`, `free`, `downgrade`, `upgrade`, `change-mode` (`mode`, without a wait), `assert-held` (`hold`), `pin` and
 //!   `unpin` (`cookie`): `instance`.
 //! * `watch`, `enter`, `exit`, `disable`, `enable`: a `context` that interrupts; `await`: a task may be suspended.

@@ -256,10 +256,8 @@ impl Validator {
     fn learn(&mut self, step: Step<ClassId>, witness: Witness, outcome: &mut Outcome) {
         match self.classes.insert(step.outer, step.inner, step.kind, witness) {
             Inserted::Known => {
-                if self.offer(step, witness)
-                    && let Some(closers) = self.closers.get(&step)
-                {
-                    outcome.regraded.extend(closers.iter().map(|closer| Violation::Cycle(self.cycles[closer].clone())));
+                if self.offer(step, witness) {
+                    outcome.regraded.extend(self.closed_through(step));
                 }
             }
             Inserted::New => {
@@ -274,11 +272,19 @@ impl Validator {
                 outcome.violations.push(Violation::Cycle(cycle));
             }
             Inserted::KnownToClose => {
-                self.offer(step, witness);
+                if self.offer(step, witness) {
+                    outcome.regraded.extend(self.closed_through(step));
+                }
                 outcome.violations.push(Violation::Cycle(self.cycles[&step].clone()));
             }
         }
         outcome.violations.extend(self.usage.dependency(step, witness, &self.traits, &self.sets));
+    }
+
+    /// Returns the cycles that were found and that lead through this dependency.
+    fn closed_through(&self, step: Step<ClassId>) -> impl Iterator<Item = Violation> {
+        let closers = self.closers.get(&step).into_iter().flatten();
+        closers.map(|closer| Violation::Cycle(self.cycles[closer].clone()))
     }
 
     fn offer(&mut self, step: Step<ClassId>, witness: Witness) -> bool {

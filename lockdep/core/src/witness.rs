@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many witnesses a dependency keeps in each kind.
-pub const WITNESSES: usize = 4;
+pub const WITNESSES: usize = 8;
 
 /// Who made a dependency, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -350,11 +350,13 @@ mod tests {
         let sets = HeldSets::default();
         let at = |number| Witness { segment: SegmentId::from_u32(number), ..witness(number, HeldSetId::ALONE) };
         let mut graph = dependency(at(1));
-        assert!((2..=9).all(|number| add(&mut graph, at(number), &sets)));
+        let many = 2 * WITNESSES as u32 + 1;
+        assert!((2..=many).all(|number| add(&mut graph, at(number), &sets)));
         let mut numbers: Vec<u32> = kept(&graph).iter().map(|kept| kept.thread).collect();
         assert_eq!(numbers[0], 1);
         numbers.sort_unstable();
-        assert_eq!(numbers, [1, 7, 8, 9]);
-        assert!(!add(&mut graph, at(6), &sets), "it would take turns with those that are kept");
+        let latest: Vec<u32> = (many + 2 - WITNESSES as u32..=many).collect();
+        assert_eq!(numbers[1..], latest);
+        assert!(!add(&mut graph, at(latest[0] - 1), &sets), "it would take turns with those that are kept");
     }
 }

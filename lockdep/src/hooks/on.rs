@@ -78,6 +78,11 @@ pub(crate) mod api {
         Session::process().statistics()
     }
 
+    /// Returns what this thread holds, with the stacks that acquired it.
+    pub fn held_here() -> ThreadLocks {
+        super::super::runtime::held_here()
+    }
+
     /// Begins or ends keeping a table of what all threads hold and wait for, for the look at a program that hangs. It is not
     /// kept at first, unless `LOCKDEP=held` says otherwise; while it is, every acquisition takes the slow way.
     pub fn set_held_table(on: bool) {

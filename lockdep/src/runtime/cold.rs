@@ -376,7 +376,8 @@ impl Attempt<'_> {
         for (step, witness) in &outcome.learnt {
             learnt.append(|| Line::Dependency(dependency_record(step, witness, session)));
         }
-        let mut news = findings::report(&outcome.violations, &request, &thread.held, session, learnt);
+        let mut news =
+            findings::report(&outcome.violations, outcome.witnessed, &request, &thread.held, session, learnt);
         news.extend(findings::regrade(&outcome.regraded, &request, &thread.held, session, learnt));
         let gates = news.iter().any(|report| report.grade == Grade::Gated);
         // What is proven under a lock that gates is proven for that lock only.

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use lockdep_core::{ClassId, HeldStack, Report, Request, Violation, explain::release_unheld as unheld_report};
+use lockdep_core::{ClassId, Grade, HeldStack, Report, Request, Violation, explain::release_unheld as unheld_report};
 use parking_lot::MutexGuard;
 
 use super::{
@@ -34,15 +34,17 @@ pub(super) fn conclude(
     session: &Shared,
     mut learnt: MutexGuard<'_, Learnt>,
 ) -> Verdict {
-    let news = report(violations, request, held, session, &mut learnt);
+    let news = report(violations, true, request, held, session, &mut learnt);
     let policy = learnt.policy_for(&news);
     drop(learnt);
     output::tell(&news, policy)
 }
 
-/// Keeps what was broken, each finding once; returns what must be told.
+/// Keeps what was broken, each finding once; returns what must be told. `witnessed` says whether anything has one more
+/// witness than before: a cycle of classes is graded again whenever one of its dependencies has, others when they are met.
 pub(super) fn report(
     violations: &[Violation],
+    witnessed: bool,
     request: &Request,
     held: &HeldStack,
     session: &Shared,
@@ -59,14 +61,14 @@ pub(super) fn report(
         if first {
             // Into the journal before anybody is told: the policy may be to abort.
             learnt.keep(news[news.len() - 1].clone());
-        } else {
+        } else if witnessed || !matches!(violation, Violation::Cycle(_)) {
             news.extend(regrade(std::slice::from_ref(violation), request, held, session, learnt));
         }
     }
     news
 }
 
-/// Looks again at known findings that do not fail the run. Returns those that have got worse.
+/// Looks again at known findings, which may have got worse. Returns those of them that did not fail the run before.
 pub(super) fn regrade(
     violations: &[Violation],
     request: &Request,
@@ -77,9 +79,14 @@ pub(super) fn regrade(
     let mut news = Vec::new();
     for violation in violations {
         let fingerprint = violation.fingerprint(request, session);
-        let Some(known) = learnt.mild_grade(fingerprint) else { continue };
-        if learnt.validator.grade(violation).grade > known {
-            let report = violation.report(request, held, &learnt.validator, session);
+        let Some((known, failed)) = learnt.known_grade(fingerprint) else { continue };
+        if known == Grade::Concurrent || learnt.validator.grade(violation).grade <= known {
+            continue;
+        }
+        let report = violation.report(request, held, &learnt.validator, session);
+        if failed {
+            learnt.worsen(report);
+        } else {
             learnt.keep(report.clone());
             news.push(report);
         }

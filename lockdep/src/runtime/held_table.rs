@@ -6,12 +6,13 @@
 use std::panic::Location;
 
 use dashmap::DashMap;
-use lockdep_core::{Acquired, Acquisition, HeldLock, ThreadLocks};
+use lockdep_core::{Acquired, Acquisition, Evidence, HeldLock, ThreadLocks};
 use once_cell::sync::Lazy;
 use rustc_hash::FxBuildHasher;
 
 use super::{
     classes, cold, observe,
+    output::Verdict,
     session::Shared,
     thread::{self, Thread},
 };
@@ -64,6 +65,26 @@ pub(super) fn set(on: bool) {
     if !on {
         cold::unwatched(|| TABLE.clear());
     }
+}
+
+/// Returns what this thread holds, whether the table is kept or not.
+pub(super) fn here() -> ThreadLocks {
+    let mut locks = ThreadLocks { thread: String::new(), held: Vec::new(), waits_for: None };
+    let _ = cold::inside(|thread, session| {
+        let shared = &*session.0;
+        let acquisition = |lock: HeldLock| Acquisition {
+            class: shared.class(lock.class()),
+            lock: None,
+            mode: lock.mode(),
+            trylock: lock.how().is_trylock(),
+            site: shared.site(lock.point()),
+            stack: shared.stack(lock.point()),
+        };
+        locks.thread = cold::thread_name(thread.number.get());
+        locks.held = thread.held.iter().map(acquisition).collect();
+        Verdict::GoOn
+    });
+    locks
 }
 
 /// Returns what every thread holds, in the order of their numbers.

@@ -65,6 +65,11 @@ pub(crate) fn set_held_table(on: bool) {
     held_table::set(on);
 }
 
+/// Returns what this thread holds.
+pub(crate) fn held_here() -> lockdep_core::ThreadLocks {
+    held_table::here()
+}
+
 /// Returns what all threads hold.
 pub(crate) fn held_table() -> Vec<lockdep_core::ThreadLocks> {
     unwatched(held_table::read)

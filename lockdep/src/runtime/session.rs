@@ -348,9 +348,9 @@ impl Learnt {
         self.classes.len()
     }
 
-    /// Returns the grade of a finding that does not fail the run so far.
-    pub(super) fn mild_grade(&self, fingerprint: Fingerprint) -> Option<Grade> {
-        self.seen.get(&fingerprint).map(|(_, grade)| *grade).filter(|grade| !self.fail_on.fails(*grade))
+    /// Returns the grade of a finding so far, and whether it fails the run.
+    pub(super) fn known_grade(&self, fingerprint: Fingerprint) -> Option<(Grade, bool)> {
+        self.seen.get(&fingerprint).map(|(_, grade)| (*grade, self.fail_on.fails(*grade)))
     }
 
     /// Returns what these reports do: those that do not fail a run are printed where others panic or abort.
@@ -370,6 +370,15 @@ impl Learnt {
         match self.reports.iter_mut().find(|known| known.fingerprint == report.fingerprint) {
             Some(known) => *known = report,
             None => self.reports.push(report),
+        }
+    }
+
+    /// A finding that was told, and that fails the run anyhow, has got worse: whoever looks at it from now on sees that.
+    pub(super) fn worsen(&mut self, report: Report) {
+        self.append(|| Record::Report(Box::new(report.clone())));
+        self.seen.entry(report.fingerprint).or_default().1 = report.grade;
+        if let Some(known) = self.reports.iter_mut().find(|known| known.fingerprint == report.fingerprint) {
+            *known = report;
         }
     }
 

@@ -49,6 +49,22 @@ pub(super) const PAIRS: &[Pair] = &[
         build: offline_and_merge,
     },
     Pair {
+        id: "R2",
+        title: "a batch of migration waits for the lock of a folio while it holds those of others",
+        story: "When folios came to be moved in batches, each was still locked as if it were alone: waiting, if it had to\n\
+                be. Two batches that meet from opposite sides wait for each other's. The kernel's lockdep does not know\n\
+                the folio lock; machines just hung.",
+        kernels: "6.3-rc1",
+        source: "Hugh Dickins, 2023-02-28",
+        fix: "only try while others are held, and come back for the rest one by one",
+        memory: 500,
+        buggy: Protocol::V6_4.with(Bug::BatchWaitsForFolio),
+        fixed: Protocol::V6_4,
+        verdict: Expect::Recursion("folio_lock(file)"),
+        seeds: 1,
+        build: move_and_move,
+    },
+    Pair {
         id: "V10",
         title: "reading /proc/PID/maps returns to user space with a VMA locked",
         story: "To read the mappings without the mmap lock, each VMA is read-locked in turn. It may have changed between\n\
@@ -101,6 +117,28 @@ fn offline_and_merge(world: &World) -> Plan {
             kernel.ksm_scan();
         }
     });
+    plan
+}
+
+/// Two processes ask for the pages of a file to be moved, in opposite orders.
+fn move_and_move(world: &World) -> Plan {
+    const PAGES: u64 = 8;
+    let mut plan = Plan::default();
+    let file = world.create(PAGES);
+    for number in 0..2 {
+        let process = stage::process(world, &mut plan);
+        let first = process.map_file(&file, if number == 0 { 0 } else { PAGES / 2 }, PAGES / 2, true);
+        let second = process.map_file(&file, if number == 0 { PAGES / 2 } else { 0 }, PAGES / 2, true);
+        for page in 0..PAGES / 2 {
+            stage::ignore(process.load(first + page * PAGE_SIZE));
+            stage::ignore(process.load(second + page * PAGE_SIZE));
+        }
+        plan.actor(&format!("move_pages-{number}"), move || {
+            for _ in 0..4 {
+                process.move_pages(first..second + PAGES * PAGE_SIZE);
+            }
+        });
+    }
     plan
 }
 

@@ -53,22 +53,6 @@ pub(super) const PAIRS: &[Pair] = &[
         build: split_and_read,
     },
     Pair {
-        id: "R2",
-        title: "migration in batches waits for the lock of one folio while it holds those of others",
-        story: "Folios are unmapped as a batch and moved as a batch, so that all of them are locked at once. If their locks are\n\
-                waited for, two batches with the same folios in different orders wait for each other; the loop driver\n\
-                and writeback are enough, too.",
-        kernels: "6.3-rc1",
-        source: "Huang Ying, 20230224141145.96814-1-ying.huang@intel.com",
-        fix: "fb3592c41a44, a21d2133215b, 2ef7dbb26990: the locks of a batch are only tried",
-        memory: 500,
-        buggy: Protocol::V6_4.with(Bug::BatchWaitsForFolioLocks),
-        fixed: Protocol::V6_4,
-        verdict: Expect::Recursion("folio_lock(anon)"),
-        seeds: 1,
-        build: move_in_batches,
-    },
-    Pair {
         id: "R3",
         title: "the lock of a counter is taken under one that interrupts need",
         story: "shmem_lock takes shmlock_user_lock under info->lock, and info->lock is taken under the lock of the page\n\
@@ -154,18 +138,6 @@ fn split_and_read(world: &World) -> Plan {
             kernel.reclaim(16);
         });
         kernel.truncate(&rest, 0);
-    });
-    plan
-}
-
-fn move_in_batches(world: &World) -> Plan {
-    let mut plan = Plan::default();
-    let process = stage::process(world, &mut plan);
-    let heap = process.map_anon(PAGES);
-    (0..PAGES).for_each(|page| stage::ignore(process.store(heap + page * PAGE_SIZE, page)));
-    plan.actor("move-pages", move || {
-        process.move_pages(heap..heap + PAGES * PAGE_SIZE);
-        stage::ignore(process.touch(heap, PAGES));
     });
     plan
 }

@@ -10,7 +10,7 @@ use std::sync::{
 
 use super::{Expect, Plan, Scenario};
 use crate::{
-    Access, PAGE_SIZE, PMD_SIZE,
+    Access, Huge, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, Userfault, World},
@@ -166,6 +166,7 @@ fn build_userfault(world: &World) -> Plan {
     let uffd = process.userfaultfd();
     uffd.register(heap..heap + 2 * PAGES * PAGE_SIZE, true, true);
     uffd.register(copy..copy + PMD_SIZE, true, false);
+    huge_userfault(world, &process, data, &mut plan);
     let done = Arc::new(AtomicU64::new(0));
     for number in 0..2 {
         let (process, done) = (process.clone(), done.clone());
@@ -449,4 +450,37 @@ fn victims(world: &World, plan: &mut Plan) {
             victim.exit();
         });
     }
+}
+
+/// Huge pages that user code brings in.
+fn huge_userfault(world: &World, process: &Process, data: u64, plan: &mut Plan) {
+    let _size = world.set_huge_pages(4);
+    let file = world.create_huge();
+    let both = [Huge::Shared, Huge::Private].map(|how| process.map_huge(&file, 0, 2 * HUGE_PAGES, how));
+    let [Some(shared), Some(private)] = both else { return };
+    let uffd = process.userfaultfd();
+    uffd.register(private..private + 2 * PMD_SIZE, true, false);
+    uffd.register(shared..shared + 2 * PMD_SIZE, true, false);
+    let user = process.clone();
+    let done = Arc::new(AtomicU64::new(0));
+    let finished = done.clone();
+    plan.actor("touch-huge", move || {
+        for place in [shared, private] {
+            for page in 0..2 {
+                checked(user.load(place + page * PMD_SIZE));
+                checked(user.store(place + page * PMD_SIZE, page));
+            }
+        }
+        finished.store(1, Relaxed);
+    });
+    let kernel = world.clone();
+    plan.actor("manager-huge", move || {
+        while done.load(Relaxed) == 0 {
+            match uffd.read() {
+                Some(message) => drop(uffd.copy(message.addr, data)),
+                None => kernel.compute(30),
+            }
+        }
+        uffd.close();
+    });
 }

@@ -144,6 +144,32 @@ fn forgetting_instances_does_not_forget_the_class() {
     assert!(matches!(violations[..], [Violation::Cycle(_)]));
 }
 
+/// Nests two locks by a thread under others. Returns the outcome of the inner acquisition.
+fn nest_by(validator: &mut Validator, thread: u32, locks: &[u32]) -> Outcome {
+    let held = HeldStack::new();
+    let mut outcome = Outcome::default();
+    for &class in locks {
+        let request = Request { thread, ..request(class, Mode::Exclusive, false) };
+        outcome = validator.acquire(&held, &request);
+        held.push(request.how, request.instance, request.point);
+    }
+    outcome
+}
+
+#[test]
+fn a_witness_of_what_closes_one_cycle_lifts_the_others_that_lead_through_it() {
+    let mut validator = Validator::new();
+    const GATE: u32 = 0;
+    nest_by(&mut validator, 1, &[GATE, 1, 2]);
+    nest_by(&mut validator, 2, &[GATE, 2, 1]); // closes 1 -> 2 -> 1
+    nest_by(&mut validator, 3, &[GATE, 1, 3]);
+    let closed = nest_by(&mut validator, 4, &[GATE, 3, 2]).violations; // closes 3 -> 2 -> 1 -> 3
+    let [Violation::Cycle(steps)] = &closed[..] else { panic!("{closed:?}") };
+    assert_eq!((steps.len(), validator.grade(&closed[0]).grade), (3, crate::Grade::Gated));
+    let outcome = nest_by(&mut validator, 5, &[2, 1]); // without the gate
+    assert!(outcome.regraded.contains(&closed[0]), "{outcome:?}");
+}
+
 #[test]
 fn a_known_cycle_is_told_again_and_everything_else_goes_on() {
     let mut validator = Validator::new();

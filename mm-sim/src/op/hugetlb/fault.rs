@@ -18,7 +18,7 @@ use crate::{
         Entry, Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Mm, PAGE_SIZE, PMD_SIZE, Place, Slot, Vma, VmaReadGuard,
         huge_index,
     },
-    op::{Signal, access, anon_vma, fault::Outcome},
+    op::{Signal, access, anon_vma, fault::Outcome, userfaultfd},
     protocol::HugetlbLocking,
     sched,
     sync::{FolioGuard, MutexGuard, ReadGuard},
@@ -73,6 +73,14 @@ pub(crate) fn hugetlb_fault(
     }
     drop(serial);
     result.map_or_else(|outcome| outcome, |()| Outcome::Done)
+}
+
+impl<'a> HugetlbFault<'a> {
+    /// What brings in the huge page at `addr` without a fault, under the VMA lock.
+    pub(super) fn new(m: &'a Machine, mm: &'a Arc<Mm>, vma: &'a Arc<Vma>, file: &'a Arc<Inode>, addr: u64) -> Self {
+        let start = addr / PMD_SIZE * PMD_SIZE;
+        Self { m, mm, vma, file, page: addr, addr: start, write: true, under_vma_lock: true }
+    }
 }
 
 impl HugetlbFault<'_> {
@@ -166,6 +174,10 @@ impl HugetlbFault<'_> {
         let shared = self.vma.flags().shared;
         let (folio, locked, is_new) = match self.lock_cached() {
             Some((folio, locked)) => (folio, locked, false),
+            None if self.vma.flags().uffd_missing => {
+                serial.unlock();
+                return Err(userfaultfd::fault::handle_missing_huge(self.m, self.mm, self.vma, self.addr));
+            }
             None => {
                 let (folio, locked) = self.new_page()?;
                 (folio, locked, true)
@@ -202,7 +214,7 @@ impl HugetlbFault<'_> {
 
     /// Takes a page out of the pool: for the cache of the file, or for a private mapping alone. Returns it locked.
     #[inline(never)]
-    fn new_page(&self) -> Result<Locked, Outcome> {
+    pub(super) fn new_page(&self) -> Result<Locked, Outcome> {
         if self.index() >= self.file.size() {
             return Err(self.fail(Signal::Bus));
         }

@@ -8,12 +8,14 @@
 //! * `mmap`: what a VMA of hugetlbfs is given when it is made, copied or cut, and what is taken from it at its end.
 //! * `share`: page tables that several processes use.
 //! * `fault`, `wp`: page faults, and the copy on a write.
+//! * `mfill`: user code brings pages in (userfaultfd).
 //! * `unmap`, `protect`, `move_tables`, `copy`: what `munmap`, `mprotect`, `mremap` and `fork` do to the entries.
 //! * `file`: truncation, holes and allocation; `migrate`: a page moves to another place of memory.
 
 pub(crate) mod copy;
 pub(crate) mod fault;
 pub(crate) mod file;
+pub(crate) mod mfill;
 pub(crate) mod migrate;
 pub(crate) mod mmap;
 pub(crate) mod move_tables;

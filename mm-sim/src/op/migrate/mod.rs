@@ -60,7 +60,9 @@ pub(crate) fn migrate_pages(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) ->
 fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> (u64, Vec<Arc<Folio>>) {
     let (mut unmapped, mut left) = (Vec::new(), Vec::new());
     for src in folios {
-        let one = alloc_target(m, &src, mode).and_then(|dst| unmap(m, &src, dst, lock_one_more(m, &src, mode)));
+        let waits = mode == Mode::Sync && m.protocol.has(Bug::BatchWaitsForFolio);
+        let lock = || if waits { Some(src.lock.lock()) } else { src.lock.try_lock() };
+        let one = alloc_target(m, &src, mode).and_then(|dst| unmap(m, &src, dst, lock()));
         match one {
             Some(one) => unmapped.push(one),
             None => left.push(src),
@@ -74,12 +76,6 @@ fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> (u64, Vec<
         }
     }
     (moved, left)
-}
-
-/// Locks a folio while those of the batch are locked.
-fn lock_one_more(m: &Machine, src: &Folio, mode: Mode) -> Option<FolioGuard> {
-    let waits = mode == Mode::Sync && m.protocol.has(Bug::BatchWaitsForFolioLocks);
-    if waits { Some(src.lock.lock()) } else { src.lock.try_lock() }
 }
 
 /// Moves one folio, waiting for its lock: no other folio is locked.

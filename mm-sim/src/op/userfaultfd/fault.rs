@@ -5,7 +5,8 @@
 //! the page takes it.
 
 use crate::{
-    mem::{Level, Message},
+    machine::Machine,
+    mem::{Level, Message, Mm, Vma},
     op::fault::{Outcome, VmFault},
     sched,
 };
@@ -20,6 +21,23 @@ pub(crate) fn handle_userfault(fault: &VmFault<'_>, is_protected: bool) -> Outco
     }
     if userfaultfd_must_wait(fault, is_protected) {
         fault.m.stats.userfaults.add(1);
+        return Outcome::Userfault;
+    }
+    ctx.unqueue();
+    Outcome::Done
+}
+
+/// Queues a fault on a huge page of hugetlbfs that is missing. The fault holds nothing but the VMA lock or the mmap lock.
+#[inline(never)]
+pub(crate) fn handle_missing_huge(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) -> Outcome {
+    let _scope = sched::scope("handle_userfault");
+    let Some(ctx) = vma.uffd() else { return Outcome::Done };
+    if !ctx.queue(Message { addr, is_protected: false }) {
+        return Outcome::Done;
+    }
+    let is_missing = mm.slot(m, addr, Level::Pmd).is_none_or(|slot| slot.load().is_none());
+    if is_missing {
+        m.stats.userfaults.add(1);
         return Outcome::Userfault;
     }
     ctx.unqueue();

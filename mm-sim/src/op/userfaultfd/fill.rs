@@ -10,7 +10,7 @@ use super::lock::uffd_mfill_lock;
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, FolioKind, Mm, PAGE_SIZE, Place, Userfaultfd, Vma},
-    op::{Signal, access},
+    op::{Signal, access, hugetlb},
     sched,
 };
 
@@ -72,6 +72,17 @@ fn mfill_once(
     let is_ours = locked.dst.uffd().is_some_and(|other| Arc::ptr_eq(&other, ctx));
     if !is_ours || !locked.dst.flags().uffd_missing {
         return Ok(Filled::No);
+    }
+    if locked.dst.is_hugetlb() {
+        let word = word.or_else(|| match source {
+            Source::User(from) => access::load_without_fault(m, mm, from),
+            Source::Zeros => Some(0),
+        });
+        return match (word, source) {
+            (Some(word), _) => Ok(hugetlb::mfill::hugetlb_mfill_atomic(m, mm, ctx, &locked.dst, addr, word)),
+            (None, Source::User(from)) => Err(from),
+            (None, Source::Zeros) => Ok(Filled::Again),
+        };
     }
     let Ok(folio) = m.alloc_folio(FolioKind::Anon, 1) else { return Ok(Filled::Again) };
     let word = match (word, source) {

@@ -73,20 +73,25 @@ fn under_mmap_lock(m: &Machine, mm: &Arc<Mm>, dst: u64, src: u64) -> Option<Lock
     Some(Locked { dst, src, _vmas: Vec::new(), _mmap: Some(mmap) })
 }
 
-/// Finds two VMAs under the mmap lock, and sees to it that the first one has an anon_vma.
+/// Finds two VMAs under the mmap lock, and sees to it that the first one has an anon_vma if it needs one.
 fn find_both(m: &Machine, mm: &Mm, dst: u64, src: u64) -> Option<(Arc<Vma>, Arc<Vma>)> {
     let (dst, src) = (mm.find(dst)?, mm.find(src)?);
-    if dst.anon_vma.lock().is_none() {
+    if !is_ready(&dst) {
         anon_vma::anon_vma_prepare(m, mm, &dst);
     }
     Some((dst, src))
+}
+
+/// Returns whether it needs no anon_vma, or has one.
+fn is_ready(vma: &Vma) -> bool {
+    vma.flags().shared || vma.anon_vma.lock().is_some()
 }
 
 /// Read-locks the VMA of an address, which has an anon_vma then. `level` is 1 if another one is read-locked already.
 #[inline(never)]
 fn uffd_lock_vma(m: &Machine, mm: &Arc<Mm>, addr: u64, level: u8) -> Option<VmaReadGuard> {
     if let Some(locked) = lock_vma_under_rcu(m, mm, addr)
-        && locked.vma.anon_vma.lock().is_some()
+        && is_ready(&locked.vma)
     {
         return Some(locked);
     }

@@ -6,6 +6,7 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
+    PUD_SIZE,
     machine::Machine,
     mem::{MapChange, Mm, Userfaultfd, VmFlags, Vma},
     op::vma::modify,
@@ -27,12 +28,19 @@ pub(crate) fn register(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range:
     if ctx.is_closed() {
         return false;
     }
-    let is_free = |vma: &Arc<Vma>| !vma.flags().shared && !vma.flags().hugetlb && vma.uffd().is_none();
+    let is_free = |vma: &Arc<Vma>| is_suitable(vma, range) && vma.uffd().is_none();
     let vmas: Vec<_> = mm.find_all(range).into_iter().filter(is_free).collect();
     for vma in &vmas {
         set_ctx(m, mm, vma, range, Some(ctx), modes);
     }
     !vmas.is_empty()
+}
+
+/// Private mappings, and whole ones of hugetlbfs that are too small to share page tables, which would have to be given up.
+fn is_suitable(vma: &Vma, range: &Range<u64>) -> bool {
+    let own = vma.range();
+    let is_whole = range.start <= own.start && own.end <= range.end && own.end - own.start < PUD_SIZE;
+    if vma.is_hugetlb() { is_whole } else { !vma.flags().shared }
 }
 
 /// Ends it for a range.
