@@ -54,6 +54,18 @@ bugs! {
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
     /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
     DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
+    /// `mbind` replaces the memory policy of a VMA without its lock.
+    PolicyWithoutVmaLock = "mbind replaces a memory policy without the VMA lock",
+    /// `remap_file_pages` asks the security module under the mmap lock.
+    SecurityHookUnderMmapLock = "remap_file_pages asks the security module under the mmap lock",
+    /// `MADV_REMOVE` has the file system punch the hole while it holds the mmap lock.
+    HolePunchedUnderMmapLock = "MADV_REMOVE punches the hole under the mmap lock",
+    /// Cutting a huge page of a locked mapping asks the reverse map, under i_mmap.
+    MunlockUnderImap = "a VMA is cut under i_mmap, and to unlock the pages of a huge page the reverse map is asked",
+    /// A DAX page fault holds i_mmap while the file system looks for the block.
+    DaxBlockUnderImap = "a DAX page fault asks for the block under i_mmap",
+    /// A DAX page fault that copies releases i_mmap in the wrong mode.
+    DaxUnlocksAsWriter = "a DAX page fault that copies releases i_mmap for writing",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
     /// khugepaged frees a page table without interrupting those who walk without a lock.

@@ -33,6 +33,12 @@ pub static PTE_LOCK: LockClass = LockClass::new("pte_lock");
 pub static PMD_LOCK: LockClass = LockClass::new("pmd_lock");
 /// The tree of a file's cached folios.
 pub static I_PAGES: LockClass = LockClass::new("i_pages");
+/// Pseudo lock: a transaction of a journaling file system is open.
+pub static JBD2_HANDLE: LockClass = LockClass::new("jbd2_handle");
+/// The sequence count of a VMA, in the series before the VMA lock.
+pub static VM_SEQUENCE: LockClass = LockClass::new("vma->vm_sequence");
+/// The processes that want huge pages.
+pub static KHUGEPAGED_MM_LOCK: LockClass = LockClass::new("khugepaged_mm_lock");
 /// The lists that reclaim takes folios from.
 pub static LRU_LOCK: LockClass = LockClass::new("lruvec->lru_lock");
 

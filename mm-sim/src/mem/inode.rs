@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{AddressSpace, ResvMap};
 use crate::{
-    classes::{HUGETLBFS_I_RWSEM, I_RWSEM},
+    classes::{HUGETLBFS_I_RWSEM, I_RWSEM, JBD2_HANDLE},
     sched,
     sync::RwSem,
 };
@@ -31,6 +31,14 @@ pub(crate) struct Inode {
     pub(crate) id: u64,
     pub(crate) i_rwsem: RwSem,
     pub(crate) mapping: Arc<AddressSpace>,
+    /// It is persistent memory.
+    pub(crate) is_dax: AtomicBool,
+    /// The file system's transactions: one that is open is held for reading.
+    pub(crate) journal: RwSem,
+    /// The security module measures it before it is mapped.
+    pub(crate) is_measured: AtomicBool,
+    /// What it has measured last.
+    pub(crate) digest: AtomicU64,
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
     size: AtomicU64,
@@ -45,10 +53,16 @@ impl Inode {
     pub(crate) fn new(id: u64, pages: u64) -> Arc<Self> {
         let i_rwsem = RwSem::new(&I_RWSEM, ("file", id));
         let size = AtomicU64::new(pages);
+        let (is_dax, is_measured, digest) = Default::default();
+        let journal = RwSem::new(&JBD2_HANDLE, ("file", id));
         Arc::new(Self {
             id,
             i_rwsem,
             mapping: AddressSpace::new(id),
+            is_dax,
+            journal,
+            is_measured,
+            digest,
             hugetlb: None,
             size,
             links: AtomicU64::new(1),
@@ -63,6 +77,10 @@ impl Inode {
             id,
             i_rwsem: RwSem::new(&HUGETLBFS_I_RWSEM, ("file", id)),
             mapping: AddressSpace::hugetlbfs(id, own_class),
+            is_dax: AtomicBool::new(false),
+            journal: RwSem::new(&JBD2_HANDLE, ("file", id)),
+            is_measured: AtomicBool::new(false),
+            digest: AtomicU64::new(0),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
             size: AtomicU64::new(0),
             links: AtomicU64::new(1),
@@ -124,6 +142,11 @@ impl Inode {
     /// Writes a page to disk.
     pub(crate) fn write_disk(&self, index: u64, word: u64) {
         self.disk.lock().insert(index, word);
+    }
+
+    /// Forgets what is on disk of some pages.
+    pub(crate) fn cut_disk_range(&self, pages: std::ops::Range<u64>) {
+        self.disk.lock().retain(|index, _| !pages.contains(index));
     }
 
     /// Forgets what is on disk from `index` on.

@@ -69,6 +69,8 @@ pub(crate) struct Ksm {
     /// By contents.
     stable: Mutex<BTreeMap<u64, Arc<KsmStable>>>,
     unstable: Mutex<BTreeMap<u64, Candidate>>,
+    /// The process whose pages it is looking at, under its mmap lock.
+    scanned: Mutex<Option<u64>>,
     /// Memory is going away: nothing is merged meanwhile.
     pub(crate) is_offlining: AtomicBool,
     pub(crate) resumed: Arc<WaitQueue>,
@@ -83,6 +85,7 @@ impl Ksm {
             mms: Mutex::default(),
             stable: Mutex::default(),
             unstable: Mutex::default(),
+            scanned: Mutex::default(),
             is_offlining: AtomicBool::new(false),
             resumed: WaitQueue::new("memory to be offline".to_owned()),
         }
@@ -110,11 +113,33 @@ impl Ksm {
         self.unstable.lock()
     }
 
+    /// Notes that it looks at the pages of a process. The caller holds its mmap lock until the result is dropped.
+    pub(crate) fn scan(&self, mm: &Mm) -> Scanned<'_> {
+        *self.scanned.lock() = Some(mm.id);
+        Scanned(self)
+    }
+
+    /// Checks that it does not look at the pages of a process.
+    pub(crate) fn check_not_scanned(&self, mm: &Mm) {
+        let is_scanned = || *self.scanned.lock() == Some(mm.id);
+        sched::must_hold(sched::settles(|| !is_scanned()), || format!("process {} ends while KSM scans it", mm.id));
+    }
+
     /// Forgets everything: at the end of a run.
     pub(crate) fn forget(&self) {
         self.mms.lock().clear();
         self.unstable.lock().clear();
         self.stable.lock().clear();
         self.is_offlining.store(false, Relaxed);
+    }
+}
+
+/// While it lives, KSM looks at the pages of a process.
+#[must_use]
+pub(crate) struct Scanned<'a>(&'a Ksm);
+
+impl Drop for Scanned<'_> {
+    fn drop(&mut self) {
+        *self.0.scanned.lock() = None;
     }
 }

@@ -161,6 +161,20 @@ impl Lru {
         self.list.lock()
     }
 
+    /// Notes that a folio is locked in memory, or no more.
+    #[track_caller]
+    pub(crate) fn set_mlocked(&self, folio: &Folio, locked: bool) {
+        let _lru_lock = self.lock.lock_irq();
+        folio.mlocked.store(locked, Relaxed);
+    }
+
+    /// Notes that a folio may be dropped while it is clean.
+    #[track_caller]
+    pub(crate) fn set_lazyfree(&self, folio: &Folio) {
+        let _lru_lock = self.lock.lock_irq();
+        folio.lazyfree.store(true, Relaxed);
+    }
+
     /// Returns how many folios are on it, or on their way.
     pub(crate) fn len(&self) -> usize {
         self.list.lock().folios.len() + self.batches.lock().values().map(Vec::len).sum::<usize>()

@@ -156,6 +156,9 @@ impl Memory {
             let text = format!("{} table {} is freed with {used} entries by {by}", table.level.as_str(), table.id);
             sched::finding(Invariant::TableFreedNotEmpty, text);
         }
+        if table.deposits() > 0 {
+            sched::finding(Invariant::Leak, format!("pmd table {} is freed with tables deposited", table.id));
+        }
         table.poison(by.clone());
         if self.tables.remove(&table.id).is_some() {
             self.graves.insert(table.id, by);

@@ -77,6 +77,8 @@ impl Userfaultfd {
     #[track_caller]
     pub(crate) fn unqueue(&self) {
         let _pending = self.lock(&self.fault_pending_wqh);
+        let holds = self.fault_pending_wqh.is_mine();
+        sched::must_hold(holds, || "somebody leaves the queue of a userfaultfd without fault_pending_wqh".to_owned());
         self.waiting.remove();
     }
 
@@ -147,6 +149,9 @@ impl Userfaultfd {
 
     /// Checks that no mapping changes while a page is filled.
     pub(crate) fn check_fill(&self, addr: u64) {
+        sched::must_hold(self.map_changing_lock.is_mine(), || {
+            format!("page {:#x} is filled without map_changing_lock", addr / PAGE_SIZE)
+        });
         sched::must_hold(!self.is_changing(), || {
             format!("page {:#x} is filled while mappings change", addr / PAGE_SIZE)
         });

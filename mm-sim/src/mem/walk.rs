@@ -67,6 +67,7 @@ pub(crate) struct PteMap<'a> {
 
 impl PteMap<'_> {
     pub(crate) fn slot(&self, addr: u64) -> Slot {
+        sched::must_hold(self.table.lock.is_mine(), || format!("pte table {} is used without its lock", self.table.id));
         Slot::new(self.table.clone(), addr)
     }
 }

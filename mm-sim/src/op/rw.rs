@@ -50,6 +50,7 @@ pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, fr
 
 #[inline(never)]
 fn fault_in_readable(m: &Machine, mm: &Arc<Mm>, from: u64) -> Result<(), Signal> {
+    mm.might_fault();
     access::load(m, mm, from).map(drop)
 }
 

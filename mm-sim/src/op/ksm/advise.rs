@@ -59,6 +59,7 @@ pub(crate) fn ksm_exit(m: &Machine, mm: &Arc<Mm>) {
         m.ksm.mms().retain(|other| !Arc::ptr_eq(other, mm));
     }
     drop(mm.mmap_write_lock());
+    m.ksm.check_not_scanned(mm);
 }
 
 fn is_entered(m: &Machine, mm: &Arc<Mm>) -> bool {

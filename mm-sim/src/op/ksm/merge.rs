@@ -22,6 +22,7 @@ pub(super) fn share(m: &Machine, item: &Candidate, folio: &Arc<Folio>) -> Option
     let _scope = sched::scope("try_to_merge_one_page");
     let _mmap = item.mm.mmap_lock.read();
     let vma = find_mergeable_vma(item)?;
+    let _scanned = m.ksm.scan(&item.mm);
     let _locked = folio.lock.try_lock()?;
     let Some(Place::Anon(anon_vma, index)) = folio.place() else { return None };
     write_protect_page(m, &item.mm, &vma, item.addr, folio)?;
@@ -30,6 +31,7 @@ pub(super) fn share(m: &Machine, item: &Candidate, folio: &Arc<Folio>) -> Option
     if let Some(own) = vma.anon_vma.lock().clone() {
         stable.append(&own, vma.pgoff_of(item.addr));
     }
+    folio.check_locked("shared");
     folio.set_place(Some(Place::Ksm(stable.clone())));
     Some(stable)
 }
@@ -42,6 +44,7 @@ pub(super) fn merge_with(m: &Machine, item: &Candidate, folio: &Arc<Folio>, stab
     let merged = anon_vma.is_some();
     if let Some((anon_vma, index)) = anon_vma {
         let _locked = shared.lock.lock();
+        shared.check_locked("shared once more");
         // It may have been freed and moved meanwhile, but nobody else makes shared folios.
         stable.append(&anon_vma, index);
     }
@@ -58,6 +61,7 @@ fn merge_locked(
     let _scope = sched::scope("try_to_merge_one_page");
     let _mmap = item.mm.mmap_lock.read();
     let vma = find_mergeable_vma(item)?;
+    let _scanned = m.ksm.scan(&item.mm);
     let _locked = folio.lock.try_lock()?;
     if Arc::ptr_eq(folio, shared) || folio.is_ksm() {
         return None;
@@ -118,6 +122,7 @@ fn replace_page(
     (folio, entry): (&Arc<Folio>, Entry),
     shared: &Arc<Folio>,
 ) -> Option<()> {
+    folio.check_locked("replaced");
     let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + PAGE_SIZE));
     {
         let map = map_of(m, mm, vma, addr)?;

@@ -61,6 +61,7 @@ fn next_page(m: &Machine, mm: &Arc<Mm>, from: u64) -> Option<(u64, Arc<Folio>)> 
     if mm.users.load(Relaxed) == 0 {
         return None;
     }
+    let _scanned = m.ksm.scan(mm);
     let mut found = None;
     for vma in mm.all().into_iter().filter(|vma| vma.flags().mergeable && vma.range().end > from) {
         let range = vma.range().start.max(from)..vma.range().end;

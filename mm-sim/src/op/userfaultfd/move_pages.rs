@@ -136,6 +136,9 @@ fn move_present_pte(
     }
     mm.check_install(&locked.dst);
     ctx.check_fill(dst);
+    folio.check_locked("moved to another mapping");
+    let holds = matches!(folio.place(), Some(Place::Anon(anon_vma, _)) if anon_vma.rwsem().is_mine_to_write());
+    sched::must_hold(holds, || format!("folio {} is moved without the lock of its anon_vma", folio.pfn));
     let old = from.store(Entry::NONE);
     m.tlb.flush(mm.id, src / PAGE_SIZE..src / PAGE_SIZE + 1);
     if old.is_dirty() {
