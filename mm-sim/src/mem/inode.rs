@@ -17,6 +17,15 @@ use crate::{
     sync::RwSem,
 };
 
+/// What a file system does besides, with locks of its own.
+pub(crate) trait FileSystem: Send + Sync {
+    /// A page of a mapping is about to become writable: under the invalidate lock.
+    fn page_mkwrite(&self) {}
+
+    /// A folio is about to be read from the device: under the folio lock.
+    fn read_folio(&self) {}
+}
+
 /// A file.
 pub(crate) struct Inode {
     pub(crate) id: u64,
@@ -38,6 +47,7 @@ pub(crate) struct Inode {
     /// Names that it has.
     links: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
+    fs: Mutex<Option<Arc<dyn FileSystem>>>,
 }
 
 impl Inode {
@@ -60,6 +70,7 @@ impl Inode {
             size,
             links: AtomicU64::new(1),
             disk: Mutex::default(),
+            fs: Mutex::default(),
         })
     }
 
@@ -78,6 +89,7 @@ impl Inode {
             size: AtomicU64::new(0),
             links: AtomicU64::new(1),
             disk: Mutex::default(),
+            fs: Mutex::default(),
         })
     }
 
@@ -120,6 +132,16 @@ impl Inode {
     /// mutex, and who cuts a file takes them all.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Makes it a file of a file system with locks of its own.
+    pub(crate) fn mount(&self, fs: Arc<dyn FileSystem>) {
+        *self.fs.lock() = Some(fs);
+    }
+
+    /// Returns the file system, if it has locks of its own.
+    pub(crate) fn fs(&self) -> Option<Arc<dyn FileSystem>> {
+        self.fs.lock().clone()
     }
 
     /// Takes a name away.

@@ -162,6 +162,7 @@ impl HugetlbFault<'_> {
             return self.wait_for(&folio, serial);
         }
         folio.get(1);
+        folio.check_locked("looked at, whether it must be copied,");
         if self.write && !entry.is_writable() {
             let result = wp::hugetlb_wp(self, slot, &folio, (own, cached), pmd_lock, serial);
             self.m.put_folio(&folio, 1);
@@ -217,7 +218,7 @@ impl HugetlbFault<'_> {
             let page = self.addr / PAGE_SIZE;
             (page..page + HUGE_PAGES).for_each(|page| self.m.model.privatise(self.mm.id, page, 0));
         }
-        reserve::check_folio_locked(&folio, "is mapped");
+        folio.check_locked("mapped");
         let flags = self.vma.flags();
         self.set_entry(slot, &folio, flags.write && flags.shared);
         if self.write && !shared {

@@ -86,6 +86,8 @@ fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
 #[inline(never)]
 fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
     let _scope = sched::scope("hugetlb_vmdelete_list");
+    let holds = file.i_rwsem.is_mine_to_write();
+    sched::must_hold(holds, || format!("pages of file {} are cut without i_rwsem", file.id));
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
     let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
     for vma in vmas {
@@ -126,7 +128,7 @@ fn remove_one(m: &Machine, file: &Arc<Inode>, index: u64, truncate: bool) -> boo
 fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Folio>) {
     let _locked = folio.lock.lock();
     m.hugetlb_fault_mutexes.check_locked(file.id, index, "is taken out of the cache");
-    reserve::check_folio_locked(folio, "leaves the cache");
+    folio.check_locked("taken out of the cache");
     {
         let _i_pages = file.mapping.i_pages.lock_irq();
         file.mapping.remove(index * HUGE_PAGES);

@@ -9,10 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{
-    reserve,
-    unmap::{self, Wanted},
-};
+use super::unmap::{self, Wanted};
 use crate::{
     Bug,
     machine::Machine,
@@ -78,11 +75,11 @@ fn lock_i_mmap(m: &Machine, file: &Inode) -> Option<WriteGuard> {
 /// Puts the new folio in the place of the old one, if nobody else has that.
 #[inline(never)]
 fn replace(file: &Inode, start: u64, old: &Arc<Folio>, new: &Arc<Folio>) -> bool {
+    [old, new].iter().for_each(|folio| folio.check_locked("moved"));
     let _i_pages = file.mapping.i_pages.lock_irq();
     if old.maps() > 0 || !old.freeze(HUGE_PAGES + OURS) {
         return false;
     }
-    [old, new].into_iter().for_each(|folio| reserve::check_folio_locked(folio, "is moved"));
     (0..HUGE_PAGES).for_each(|offset| new.write(new.pfn + offset, old.read(old.pfn + offset)));
     new.uptodate.store(true, Relaxed);
     new.set_place(Some(Place::File(file.mapping.clone(), start)));

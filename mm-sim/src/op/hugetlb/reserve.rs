@@ -150,7 +150,7 @@ pub(crate) fn hugetlb_unreserve_pages(m: &Machine, file: &Inode, pages: Range<u6
 #[inline(never)]
 pub(crate) fn hugetlb_add_to_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Folio>) -> bool {
     m.hugetlb_fault_mutexes.check_locked(file.id, huge_index(index), "is cached");
-    check_folio_locked(folio, "is cached");
+    folio.check_locked("put into the cache");
     folio.set_place(Some(Place::File(file.mapping.clone(), index)));
     let added = file.mapping.add(index, folio);
     if added {
@@ -175,10 +175,4 @@ pub(crate) fn index_of(vma: &Vma, addr: u64) -> u64 {
 pub(crate) fn check_file_locked(file: &Inode, what: &str) {
     let holds = file.i_rwsem.is_mine_to_write();
     sched::must_hold(holds, || format!("file {} of hugetlbfs {what} without i_rwsem", file.id));
-}
-
-/// Checks that this actor may change where a huge page belongs.
-pub(crate) fn check_folio_locked(folio: &Folio, what: &str) {
-    let holds = folio.lock.is_mine();
-    sched::must_hold(holds, || format!("huge page {} {what} without its lock", folio.pfn));
 }
