@@ -54,6 +54,18 @@ bugs! {
     FlushAfterPteLock = "mremap flushes the TLBs after it has dropped the pte locks",
     /// `munmap` downgrades the mmap lock although a stack may grow into the gap under it.
     DowngradeBesideStack = "munmap downgrades the mmap lock beside a stack that grows under it",
+    /// `mbind` replaces the memory policy of a VMA without its lock.
+    PolicyWithoutVmaLock = "mbind replaces a memory policy without the VMA lock",
+    /// `remap_file_pages` asks the security module under the mmap lock.
+    SecurityHookUnderMmapLock = "remap_file_pages asks the security module under the mmap lock",
+    /// `MADV_REMOVE` has the file system punch the hole while it holds the mmap lock.
+    HolePunchedUnderMmapLock = "MADV_REMOVE punches the hole under the mmap lock",
+    /// Cutting a huge page of a locked mapping asks the reverse map, under i_mmap.
+    MunlockUnderImap = "a VMA is cut under i_mmap, and to unlock the pages of a huge page the reverse map is asked",
+    /// A DAX page fault holds i_mmap while the file system looks for the block.
+    DaxBlockUnderImap = "a DAX page fault asks for the block under i_mmap",
+    /// A DAX page fault that copies releases i_mmap in the wrong mode.
+    DaxUnlocksAsWriter = "a DAX page fault that copies releases i_mmap for writing",
     /// A page fault looks whether the VMA has an anon_vma before it locks the VMA, and not again.
     AnonVmaCheckedEarly = "a page fault checks the anon_vma before it locks the VMA, only",
     /// khugepaged frees a page table without interrupting those who walk without a lock.
@@ -96,6 +108,26 @@ bugs! {
     MapsKeepVmaLock = "/proc/PID/maps keeps a VMA read-locked that has changed meanwhile",
     /// Memory going offline keeps KSM's mutex from one message to the next.
     OfflineKeepsKsmMutex = "memory offlining holds ksm_thread_mutex while others are told",
+    /// The shrinker that splits huge folios waits for their locks.
+    ShrinkerWaitsForFolioLock = "the shrinker of huge folios waits for folio locks",
+    /// `shmem_lock` takes `shmlock_user_lock` under `info->lock`, and others hold it with interrupts on.
+    ShmlockWithIrqsOn = "shmlock_user_lock is taken under info->lock, and elsewhere with interrupts on",
+    /// The wait queues of userfaultfd are locked with interrupts on.
+    UffdQueuesWithIrqsOn = "the wait queues of userfaultfd are locked with interrupts on",
+    /// Something is printed under the lock of a zone.
+    PrintsUnderZoneLock = "memory offlining prints under zone->lock",
+    /// The counts of a process's pages are moved under `cgroup_threadgroup_rwsem`.
+    ChargesMovedUnderThreadgroup = "charges are moved, under the mmap lock, inside cgroup_threadgroup_rwsem",
+    /// A charge that fails waits for the victim with whatever is held.
+    OomWaitsUnderLocks = "a charge waits for the victim of the OOM killer where it is",
+    /// `mlock` waits for work on all processors under the mmap lock.
+    DrainsUnderMmapLock = "mlock waits for lru_add_drain_all under the mmap lock",
+    /// A huge page is dissolved while the lists of all processors are off.
+    DissolvesUnderPcpLock = "a broken huge page is dissolved under pcp_batch_high_lock",
+    /// zswap allocates the buffers of a new processor under its mutex.
+    ZswapAllocatesUnderMutex = "zswap allocates under acomp_ctx->mutex",
+    /// A file system copies to user memory while it holds locks that a page fault may need.
+    FsCopiesUnderLocks = "a file system copies to user memory under its locks",
     /// A batch of folios that are being moved waits for the lock of one with others locked.
     BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }

@@ -52,8 +52,20 @@ fn check_mm(m: &Machine, mm: &Mm, mapped: &mut BTreeMap<u64, (Arc<Folio>, i64)>,
         );
         sched::finding(Invariant::CountMismatch, text);
     }
+    check_locked_vm(mm);
     if !mm.mmap_lock.is_free() {
         sched::finding(Invariant::LockHeldAtExit, format!("the mmap lock of process {} is held", mm.id));
+    }
+}
+
+/// Counts the pages of locked VMAs.
+fn check_locked_vm(mm: &Mm) {
+    let vmas: Vec<_> = mm.vmas.lock().values().cloned().collect();
+    let pages: u64 = vmas.iter().filter(|vma| vma.flags().locked).map(|vma| vma.pages()).sum();
+    let counted = mm.locked_vm.load(Relaxed);
+    if counted != pages as i64 {
+        let text = format!("process {} has {pages} pages in locked VMAs, but {counted} are counted", mm.id);
+        sched::finding(Invariant::CountMismatch, text);
     }
 }
 
@@ -65,7 +77,7 @@ fn count(
     shared: &mut BTreeMap<u64, i64>,
     page: &mut dyn FnMut(Option<&Arc<Folio>>, i64),
 ) {
-    *tables += 1;
+    *tables += 1 + table.deposits() as i64;
     if table.is_shared() {
         let users = shared.entry(table.id).or_default();
         *users += 1;
@@ -187,6 +199,9 @@ pub(crate) fn at_end(m: &Machine) {
     }
     m.ksm.forget();
     hugetlb::check_at_end(m);
+    if !m.khugepaged.is_empty() {
+        sched::finding(Invariant::Leak, "a process that has ended is on khugepaged's list".to_owned());
+    }
     let used = m.memory.used_pages();
     if used != 0 {
         sched::finding(Invariant::Leak, format!("{used} pages are in use although every process has ended"));

@@ -27,6 +27,8 @@ pub enum Invariant {
     AnonVmaUnprotected,
     /// What a lock protects is used or changed only by who holds that lock.
     UsedUnlocked,
+    /// A memory policy is never used after it was replaced and freed.
+    PolicyUsedAfterFree,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -81,6 +83,7 @@ impl Invariant {
             Self::VmaChangedUnprotected => "vma-changed-unprotected",
             Self::AnonVmaUnprotected => "anon-vma-unprotected",
             Self::UsedUnlocked => "used-unlocked",
+            Self::PolicyUsedAfterFree => "policy-used-after-free",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",
@@ -128,6 +131,10 @@ impl Findings {
         if all.last() != Some(&finding) {
             all.push(finding);
         }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().len()
     }
 
     pub(crate) fn take(&self) -> Vec<Finding> {

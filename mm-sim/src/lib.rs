@@ -55,10 +55,10 @@ pub use catalogue::Pair;
 pub use finding::{Finding, Invariant};
 pub use mem::{Message, PAGE_SIZE, PMD_SIZE, PUD_SIZE};
 pub use model::Access;
-pub use op::{Signal, userfaultfd::fill::Filled};
+pub use op::{Advice, Signal, userfaultfd::fill::Filled};
 pub use process::{Directory, File, Guest, Huge, Pin, PlainDirectory, Process, Userfault, World};
 pub use protocol::{
-    Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View,
+    Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View, VmaSequence,
 };
 pub use run::{Outcome, run};
 pub use scenario::{Expect, Scenario};

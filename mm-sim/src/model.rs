@@ -2,7 +2,13 @@
 //!
 //! A map from pages to values, without page tables, folios or locks. Operations tell it what they promise (this range is
 //! mapped from now on, this file ends here); accesses are checked against it at the very step that performs them. While
-//! an operation is under way, what it changes may be seen old or new: the page is *unsettled*.
+//! an operation is under way, what it changes may be seen old or new: the page is *unsettled*. Of a huge page of hugetlbfs
+//! the first two pages are known. A private copy of one may be lost when its file is cut: it is *vague* until the next store.
+
+mod file;
+mod page;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -12,75 +18,13 @@ use std::{
 
 use parking_lot::Mutex;
 
+use self::{
+    file::File,
+    page::{Page, Source},
+};
 use crate::{mem::HUGE_PAGES, op::Signal};
 
-#[derive(Clone, Debug, Default)]
-struct File {
-    size: u64,
-    words: BTreeMap<u64, u64>,
-    /// The first page that a truncation under way cuts off.
-    cut: Option<u64>,
-}
-
-/// Where the value of a page comes from.
-#[derive(Clone, Debug)]
-enum Source {
-    /// A value of its own.
-    Own(u64),
-    /// It was in memory that broke.
-    Lost,
-    /// A page of a file; a private mapping gets a value of its own with the first store.
-    File { file: u64, index: u64, private: Option<Option<u64>> },
-}
-
-/// Which accesses are allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// Loads.
-    pub read: bool,
-    /// Stores.
-    pub write: bool,
-}
-
-impl Access {
-    /// Neither loads nor stores.
-    pub const NONE: Self = Self { read: false, write: false };
-    /// Loads only.
-    pub const READ: Self = Self { read: true, write: false };
-    /// Loads and stores.
-    pub const READ_WRITE: Self = Self { read: true, write: true };
-
-    const fn allows(self, store: bool) -> bool {
-        if store { self.write } else { self.read }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Page {
-    source: Source,
-    access: Access,
-    /// What it will allow, when that is being changed.
-    becomes: Option<Access>,
-    settled: bool,
-    /// A private copy may be lost or not: nothing is known before the next store.
-    vague: bool,
-}
-
-impl Page {
-    /// Returns whether an access may be allowed.
-    fn may_allow(&self, store: bool) -> bool {
-        self.access.allows(store) || self.becomes.is_some_and(|access| access.allows(store))
-    }
-
-    fn blur(&mut self) {
-        self.vague = matches!(self.source, Source::File { private: Some(_), .. });
-    }
-
-    /// Returns whether an access may be refused.
-    fn may_refuse(&self, store: bool) -> bool {
-        !(self.access.allows(store) && self.becomes.is_none_or(|access| access.allows(store)))
-    }
-}
+pub use self::page::Access;
 
 #[derive(Default)]
 struct Inner {
@@ -143,7 +87,7 @@ impl Model {
                     Source::File { file, index: index + offset, private: (!shared).then_some(None) }
                 }
             };
-            mapped.insert(page, Page { source, access, becomes: None, settled: false, vague: false });
+            mapped.insert(page, Page::new(source, access));
         }
     }
 
@@ -191,7 +135,8 @@ impl Model {
         for (page, mut old) in moved {
             old.settled = true;
             if leave_empty {
-                mapped.insert(page, Page { source: Source::Own(0), ..old.clone() });
+                let empty = Page { settled: true, ..Page::new(Source::Own(0), old.access) };
+                mapped.insert(page, empty);
             } else {
                 mapped.remove(&page);
             }
@@ -262,6 +207,7 @@ impl Model {
         let mut inner = self.0.lock();
         if let Some(file) = inner.files.get_mut(&id) {
             file.words.split_off(&size);
+            file.maybe.split_off(&size);
             (file.size, file.cut) = (size, None);
         }
         for page in inner.mms.values_mut().flat_map(BTreeMap::values_mut) {
@@ -270,6 +216,7 @@ impl Model {
                 && *index >= size
             {
                 *copy = None;
+                page.maybe.clear();
             }
         }
     }
@@ -297,34 +244,82 @@ impl Model {
         }
     }
 
-    /// A page of a file is written by a system call, at this very step.
-    pub(crate) fn write_file(&self, file: u64, index: u64, word: u64) {
-        self.0.lock().files.entry(file).or_default().words.insert(index, word);
-    }
-
     /// Checks what a system call has read of a file.
     pub(crate) fn check_file(&self, id: u64, index: u64, word: u64) -> Result<(), String> {
         if self.is_off() {
             return Ok(());
         }
-        let inner = self.0.lock();
-        let Some(file) = inner.files.get(&id).filter(|file| file.cut.is_none_or(|cut| index < cut)) else {
-            return Ok(());
-        };
-        let expected = file.words.get(&index).copied().unwrap_or(0);
-        if index >= file.size || expected == word {
-            return Ok(());
+        let mut inner = self.0.lock();
+        let Some(file) = inner.files.get_mut(&id).filter(|file| file.is_certain(index)) else { return Ok(()) };
+        let expected = file.words_at(index);
+        if index < file.size && !expected.contains(&word) {
+            return Err(format!("page {index} of file {id} is read as {word:#x}, but must be one of {expected:#x?}"));
         }
-        Err(format!("page {index} of file {id} is read as {word:#x}, but must be {expected:#x}"))
+        file.collapse(index, word);
+        Ok(())
     }
 
     /// A private mapping of a file gets its own copy of a page, which holds `word`.
     pub(crate) fn privatise(&self, mm: u64, page: u64, word: u64) {
         let mut inner = self.0.lock();
-        if let Some(Page { source: Source::File { private: Some(copy), .. }, .. }) =
+        if let Some(Page { source: Source::File { private: Some(copy), .. }, maybe, .. }) =
             inner.mms.entry(mm).or_default().get_mut(&page)
         {
             copy.get_or_insert(word);
+            if !maybe.is_empty() {
+                maybe.push(Some(word));
+            }
+        }
+    }
+
+    /// What these pages have of their own is being thrown away: until that is done they may have it or not, and so may
+    /// what is written to them meanwhile.
+    pub(crate) fn begin_discard(&self, mm: u64, pages: Range<u64>) {
+        for (_, page) in self.0.lock().mms.entry(mm).or_default().range_mut(pages) {
+            page.doubt();
+            page.discards += 1;
+        }
+    }
+
+    /// Everything has been thrown away but what was written meanwhile.
+    pub(crate) fn end_discard(&self, mm: u64, pages: Range<u64>) {
+        for (_, page) in self.0.lock().mms.entry(mm).or_default().range_mut(pages) {
+            page.discards = page.discards.saturating_sub(1);
+            if page.discards == 0 && page.maybe.len() == 1 {
+                let value = page.maybe.pop().flatten();
+                page.set_own(value);
+            }
+        }
+    }
+
+    /// What these pages have may be thrown away at any time from now on, until somebody writes to them.
+    pub(crate) fn discard_lazily(&self, mm: u64, pages: Range<u64>) {
+        for (_, page) in self.0.lock().mms.entry(mm).or_default().range_mut(pages) {
+            page.doubt();
+            page.lazy = !page.maybe.is_empty();
+        }
+    }
+
+    /// A hole is being punched into a file: its pages there may be seen or not.
+    pub(crate) fn begin_hole(&self, file: u64, pages: Range<u64>) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.hole = Some(pages);
+        }
+    }
+
+    /// The hole is zeros, but for what was written meanwhile.
+    pub(crate) fn end_hole(&self, file: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file)
+            && let Some(hole) = file.hole.take()
+        {
+            file.words.retain(|index, _| !hole.contains(index));
+        }
+    }
+
+    /// A system call writes a page of a file.
+    pub(crate) fn write_file(&self, file: u64, index: u64, word: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.write(index, word);
         }
     }
 
@@ -333,7 +328,7 @@ impl Model {
         if self.is_off() {
             return Ok(());
         }
-        let inner = self.0.lock();
+        let mut inner = self.0.lock();
         let Some(expected) = inner.expected(mm, page) else {
             return Err(format!("page {page:#x} reads {word:#x}, but is not mapped"));
         };
@@ -343,6 +338,11 @@ impl Model {
         match expected {
             Expected::Unsettled => Ok(()),
             Expected::Word(expected) if expected == word => Ok(()),
+            Expected::OneOf(words) if words.contains(&word) => {
+                inner.collapse(mm, page, word);
+                Ok(())
+            }
+            Expected::OneOf(words) => Err(format!("page {page:#x} reads {word:#x}, but must read one of {words:#x?}")),
             Expected::Word(expected) => Err(format!("page {page:#x} reads {word:#x}, but must read {expected:#x}")),
             Expected::Bus => Err(format!("page {page:#x} reads {word:#x}, but is beyond the end of its file")),
         }
@@ -362,13 +362,9 @@ impl Model {
             return Err(format!("page {page:#x} is written, but is read-only"));
         }
         mapped.vague &= is_past_end;
-        match &mut mapped.source {
-            Source::Own(value) => *value = word,
-            Source::Lost => {}
-            Source::File { private: Some(copy), .. } => *copy = Some(word),
-            &mut Source::File { file, index, private: None } => {
-                inner.files.entry(file).or_default().words.insert(index, word);
-            }
+        match mapped.source {
+            Source::File { file, index, private: None } => inner.files.entry(file).or_default().write(index, word),
+            Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),
         }
         match expected {
             Some(Expected::Bus) => Err(format!("page {page:#x} is written, but is beyond the end of its file")),
@@ -404,9 +400,10 @@ impl Model {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Expected {
     Word(u64),
+    OneOf(Vec<u64>),
     Bus,
     Unsettled,
 }
@@ -425,95 +422,50 @@ impl Inner {
             return Some(Expected::Unsettled);
         }
         Some(match &page.source {
-            Source::Own(word) => Expected::Word(*word),
+            Source::Own(word) => Self::one_of(page, Some(*word), &[0]),
             Source::Lost => Expected::Bus,
             Source::File { file, index, private } => {
                 let Some(file) = self.files.get(file) else { return Some(Expected::Bus) };
-                if file.cut.is_some_and(|cut| *index >= cut) {
+                let is_in_hole = file.hole.as_ref().is_some_and(|hole| hole.contains(index));
+                if file.cut.is_some_and(|cut| *index >= cut) || is_in_hole && private.flatten().is_none() {
                     Expected::Unsettled
                 } else if *index >= file.size {
                     Expected::Bus
                 } else {
-                    let shared = || file.words.get(index).copied().unwrap_or(0);
-                    Expected::Word(private.flatten().unwrap_or_else(shared))
+                    Self::one_of(page, private.flatten(), &file.words_at(*index))
                 }
             }
         })
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: Backing = Backing::File { file: 1, index: 0, shared: false };
-
-    #[test]
-    fn a_private_mapping_reads_the_file_until_it_is_written() {
-        let model = Model::default();
-        model.create(1, 2);
-        model.map(7, 0..2, FILE, Access::READ_WRITE);
-        assert!(model.check_load(7, 0, 99).is_ok(), "unsettled: anything goes");
-        model.settle(7, 0..2);
-        assert!(model.check_load(7, 0, 99).is_err());
-        assert!(model.check_store(7, 0, 5).is_ok());
-        assert!(model.check_load(7, 0, 5).is_ok());
-        model.fork(7, 8, 0..2);
-        assert!(model.check_store(7, 0, 6).is_ok());
-        assert!(model.check_load(8, 0, 5).is_ok(), "the child keeps what was there");
+    /// Returns what a page holds that has `own`, or else what it has when nobody has written to it.
+    fn one_of(page: &Page, own: Option<u64>, fresh: &[u64]) -> Expected {
+        let certain = [own];
+        let values = if page.maybe.is_empty() { &certain[..] } else { &page.maybe };
+        let words = |value: &Option<u64>| value.map_or_else(|| fresh.to_vec(), |word| vec![word]);
+        let mut all: Vec<u64> = values.iter().flat_map(words).collect();
+        all.sort_unstable();
+        all.dedup();
+        // Several ways to the same word are still several ways.
+        if let ([word], [_]) = (&all[..], values) { Expected::Word(*word) } else { Expected::OneOf(all) }
     }
 
-    #[test]
-    fn a_truncation_takes_private_copies_along() {
-        let model = Model::default();
-        model.create(1, 2);
-        model.map(7, 0..2, FILE, Access::READ_WRITE);
-        model.settle(7, 0..2);
-        assert!(model.check_store(7, 1, 5).is_ok());
-        model.begin_truncate(1, 1);
-        assert!(model.check_load(7, 1, 5).is_ok() && model.check_signal(7, 1, false, Signal::Bus).is_ok());
-        model.end_truncate(1, 1);
-        assert!(model.check_load(7, 1, 5).is_err());
-        assert!(model.check_signal(7, 1, false, Signal::Bus).is_ok());
-        model.end_truncate(1, 2);
-        assert!(model.check_load(7, 1, 0).is_ok(), "a file that grows again is zero there");
-        assert_eq!(model.size(1), 2);
-    }
-
-    #[test]
-    fn what_is_moved_is_elsewhere_and_its_old_place_is_gone_or_empty() {
-        let model = Model::default();
-        model.map(7, 0..2, Backing::Anon, Access::READ_WRITE);
-        model.settle(7, 0..2);
-        assert!(model.check_store(7, 1, 5).is_ok());
-        model.relocate(7, 0..2, 10, true);
-        assert!(model.check_load(7, 11, 5).is_ok() && model.check_load(7, 1, 0).is_ok());
-        model.relocate(7, 10..12, 20, false);
-        assert!(model.check_load(7, 21, 5).is_ok() && model.check_load(7, 11, 5).is_err());
-    }
-
-    #[test]
-    fn signals_are_right_only_where_the_model_says_so() {
-        let model = Model::default();
-        model.map(7, 0..1, Backing::Anon, Access::READ);
-        model.settle(7, 0..1);
-        assert!(model.check_signal(7, 0, false, Signal::Segv).is_err());
-        assert!(model.check_signal(7, 0, true, Signal::Segv).is_ok());
-        assert!(model.check_signal(7, 9, false, Signal::Segv).is_ok());
-        assert!(model.check_signal(7, 0, false, Signal::Bus).is_err());
-    }
-
-    #[test]
-    fn while_rights_change_old_and_new_ones_hold() {
-        let model = Model::default();
-        model.map(7, 0..1, Backing::Anon, Access::READ_WRITE);
-        model.settle(7, 0..1);
-        model.begin_protect(7, 0..1, Access::READ);
-        assert!(model.check_store(7, 0, 1).is_ok() && model.check_signal(7, 0, true, Signal::Segv).is_ok());
-        model.end_protect(7, 0..1);
-        assert!(model.check_store(7, 0, 2).is_err() && model.check_load(7, 0, 1).is_ok());
-        model.begin_protect(7, 0..1, Access::NONE);
-        model.end_protect(7, 0..1);
-        assert!(model.check_load(7, 0, 1).is_err() && model.check_signal(7, 0, false, Signal::Segv).is_ok());
+    /// A load has shown which of several words it is.
+    fn collapse(&mut self, mm: u64, page: u64, word: u64) {
+        let Some(page) = self.mms.get_mut(&mm).and_then(|mapped| mapped.get_mut(&page)) else { return };
+        let fresh = match &page.source {
+            Source::Own(_) | Source::Lost => vec![0],
+            Source::File { file, index, .. } => {
+                self.files.get(file).map(|file| file.words_at(*index)).unwrap_or_default()
+            }
+        };
+        page.collapse(word, &fresh);
+        if let Source::File { file, index, private } = &page.source
+            && private.flatten().is_none()
+            && page.maybe.is_empty()
+            && let Some(file) = self.files.get_mut(file)
+        {
+            file.collapse(*index, word);
+        }
     }
 }

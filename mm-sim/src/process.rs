@@ -1,13 +1,17 @@
 //! What a scenario does: [`World`] is the machine from the kernel's side, [`Process`] is what user code can do.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use crate::{
+    Bug,
     machine::Machine,
     mem::Message,
     mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, Userfaultfd, VmFlags},
     model::Access,
-    op::{self, Signal, mmap::Request, userfaultfd::fill::Filled},
+    op::{self, Advice, Signal, mmap::Request, userfaultfd::fill::Filled},
     protocol::Protocol,
 };
 
@@ -60,6 +64,18 @@ impl World {
         File(self.machine.create(pages))
     }
 
+    /// Makes a file of `pages` zero pages of persistent memory.
+    pub fn create_dax(&self, pages: u64) -> File {
+        let file = self.create(pages);
+        file.0.is_dax.store(true, Relaxed);
+        file
+    }
+
+    /// Lets the security module measure a file whenever it is mapped.
+    pub fn measure(&self, file: &File) {
+        file.0.is_measured.store(true, Relaxed);
+    }
+
     /// Starts a process with nothing mapped. `None` without memory for it.
     pub fn spawn(&self) -> Option<Process> {
         let mm = op::fork::new_mm(&self.machine).ok()?;
@@ -81,9 +97,13 @@ impl World {
         op::hugetlb::pool::set_max_huge_pages(&self.machine, count)
     }
 
-    /// Makes a hole of the huge pages of a file of hugetlbfs that are within a range of pages.
+    /// Punches a hole into a file, which is zeros from then on; one of hugetlbfs loses only whole huge pages.
     pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
-        op::hugetlb::file::hugetlbfs_punch_hole(&self.machine, &file.0, pages);
+        if file.0.hugetlb.is_some() {
+            op::hugetlb::file::hugetlbfs_punch_hole(&self.machine, &file.0, pages);
+        } else {
+            op::hole::punch_hole(&self.machine, &file.0, pages);
+        }
     }
 
     /// Gives the huge pages of a range of a file of hugetlbfs memory now. Returns whether there was enough.
@@ -109,6 +129,11 @@ impl World {
     /// khugepaged makes one huge folio of the 512 pages from `start` on. Returns whether it could.
     pub fn collapse(&self, file: &File, start: u64) -> bool {
         op::collapse::collapse_file(&self.machine, &file.0, start)
+    }
+
+    /// khugepaged goes through the processes that want huge pages. Returns how many it has made.
+    pub fn khugepaged(&self) -> u64 {
+        op::thp::khugepaged::scan(&self.machine)
     }
 
     /// kswapd tries to free `pages` pages. Returns whether it had to unmap one for that.
@@ -270,6 +295,46 @@ impl Process {
         op::mprotect::mprotect(&self.machine, &self.mm, range, access)
     }
 
+    /// Sets the size of the heap, in pages. Returns its first address, or `None` if it may not be as large.
+    pub fn brk(&self, pages: u64) -> Option<u64> {
+        op::brk::brk(&self.machine, &self.mm, pages).then_some(op::brk::HEAP_BASE)
+    }
+
+    /// Says something of a range of memory. Returns whether all of it was mapped.
+    pub fn advise(&self, range: Range<u64>, advice: Advice) -> bool {
+        op::madvise::madvise(&self.machine, &self.mm, range, advice)
+    }
+
+    /// Locks a range in memory. Returns whether all of it was mapped and may be locked.
+    ///
+    /// # Errors
+    ///
+    /// The signal that faulting in the rest of it got.
+    pub fn lock(&self, range: Range<u64>) -> Result<bool, Signal> {
+        op::mlock::mlock(&self.machine, &self.mm, range)
+    }
+
+    /// Undoes [`lock`](Self::lock).
+    pub fn unlock(&self, range: Range<u64>) -> bool {
+        op::mlock::munlock(&self.machine, &self.mm, &range)
+    }
+
+    /// Sets the memory node that the pages of a range come from. Returns how many are there already; `None` if part of the
+    /// range is not mapped.
+    pub fn bind(&self, range: Range<u64>, node: u8) -> Option<u64> {
+        op::mbind::mbind(&self.machine, &self.mm, range, node)
+    }
+
+    /// Writes to disk what shared mappings of a range have changed.
+    pub fn sync(&self, range: Range<u64>) {
+        op::msync::msync(&self.machine, &self.mm, &range);
+    }
+
+    /// Lets a range of a shared mapping show its file from page `offset` on. Returns whether it is one.
+    pub fn remap_file_pages(&self, range: Range<u64>, offset: u64) -> bool {
+        op::remap_file_pages::remap_file_pages(&self.machine, &self.mm, range, offset)
+    }
+
     /// Unmaps a range of addresses.
     pub fn unmap(&self, range: Range<u64>) {
         op::munmap::munmap(&self.machine, &self.mm, range);
@@ -347,7 +412,10 @@ impl Process {
 
     /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
     pub fn userfaultfd(&self) -> Userfault {
-        Userfault { process: self.clone(), ctx: Userfaultfd::new(self.machine.new_id()) }
+        Userfault {
+            process: self.clone(),
+            ctx: Userfaultfd::new(self.machine.new_id(), self.machine.protocol.has(Bug::UffdQueuesWithIrqsOn)),
+        }
     }
 
     /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.
@@ -471,6 +539,11 @@ pub struct Userfault {
 }
 
 impl Userfault {
+    /// Polls the file.
+    pub fn poll(&self) {
+        self.ctx.poll();
+    }
+
     /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
     /// whether there are such mappings.
     pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {

@@ -78,6 +78,18 @@ pub enum StackGrowth {
     MmapWriteLock,
 }
 
+/// When a VMA that is cut makes its sequence count odd: the series before the VMA lock (speculative page faults, 2017).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VmaSequence {
+    /// There is none.
+    None,
+    /// Before it takes i_mmap.
+    BeforeImap,
+    /// After that.
+    AfterImap,
+}
+
 /// What lockdep is told of a write-locked VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +158,8 @@ pub struct Protocol {
     pub hugetlb_under_vma_lock: bool,
     /// Under which lock a stack grows.
     pub stack_growth: StackGrowth,
+    /// When a VMA that is cut makes its sequence count odd.
+    pub vma_sequence: VmaSequence,
     /// Whether memory failure finds processes under RCU instead of `tasklist_lock` (6.7).
     pub memory_failure_rcu: bool,
     /// Whether `/proc/PID/maps` is read under one VMA lock after the other (6.17).
@@ -176,6 +190,7 @@ impl Protocol {
         hugetlb_locking: HugetlbLocking::SharedVma,
         hugetlb_under_vma_lock: false,
         stack_growth: StackGrowth::MmapReadLock,
+        vma_sequence: VmaSequence::None,
         memory_failure_rcu: false,
         maps_under_vma_lock: false,
         userfault: UserfaultLocks::MmapLock,

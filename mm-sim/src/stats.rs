@@ -58,12 +58,26 @@ stats! {
     retracts_skipped,
     /// Times that a stack grew.
     stacks_grown,
+    /// Huge pages of anonymous memory mapped by a first touch.
+    huge_faults,
+    /// Huge pages of anonymous memory taken apart.
+    huge_splits,
+    /// Huge pages that khugepaged has made of anonymous memory.
+    anon_collapses,
+    /// Pages that MADV_FREE let reclaim drop.
+    lazily_freed,
+    /// Holes punched into files.
+    holes,
+    /// Ranges locked in memory.
+    mlocks,
     /// Folios unmapped by reclaim.
     unmapped,
     /// Folios freed by reclaim.
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Huge folios split.
+    splits,
     /// Pages written by system calls.
     writes,
     /// Folios whose writing to disk has begun.

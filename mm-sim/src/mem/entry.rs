@@ -122,6 +122,16 @@ impl Entry {
         Self(if yes { self.0 | YOUNG } else { self.0 & !YOUNG })
     }
 
+    /// The same for the page that is `pages` behind.
+    pub(crate) const fn plus(self, pages: u64) -> Self {
+        Self(self.0 + (pages << NUMBER_SHIFT))
+    }
+
+    /// The same, used as much as another one.
+    pub(crate) const fn used_as(self, other: Self) -> Self {
+        Self(self.0 | other.0 & (DIRTY | YOUNG))
+    }
+
     /// Whether the hardware may use it at all, whoever the page belongs to.
     pub(crate) const fn accessible(self, yes: bool) -> Self {
         Self(if yes { self.0 & !NO_ACCESS } else { self.0 | NO_ACCESS })

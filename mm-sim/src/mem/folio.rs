@@ -42,6 +42,10 @@ pub(crate) struct Folio {
     pub(crate) lock: FolioLock,
     pub(crate) dirty: AtomicBool,
     pub(crate) uptodate: AtomicBool,
+    /// Locked in memory, as far as is known: a page of a VMA that is locked.
+    pub(crate) mlocked: AtomicBool,
+    /// It may be dropped while it is clean (MADV_FREE).
+    pub(crate) lazyfree: AtomicBool,
     /// A huge page that was taken out of the pool as a promise, and is not yet what it was promised for.
     pub(crate) is_promised: AtomicBool,
     /// Its place on the LRU list; 0 if it is on none.
@@ -76,6 +80,8 @@ impl Folio {
             lock: FolioLock::new(class, ("folio", pfn)),
             dirty: AtomicBool::new(false),
             uptodate: AtomicBool::new(false),
+            mlocked: AtomicBool::new(false),
+            lazyfree: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
@@ -185,6 +191,12 @@ impl Folio {
     pub(crate) fn map(&self) {
         self.maps.fetch_add(1, Relaxed);
         self.get(1);
+    }
+
+    /// Records that as many more entries map it.
+    pub(crate) fn map_more(&self, entries: u64) {
+        self.maps.fetch_add(entries as i64, Relaxed);
+        self.get(entries);
     }
 
     /// Records that an entry maps it no more; the reference is the caller's to drop.

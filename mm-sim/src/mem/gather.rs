@@ -2,10 +2,10 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Absent, Entry, Folio, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
+use super::{Absent, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
 use crate::{
     machine::Machine,
-    op::{dirty, hugetlb::unmap, mmu_notifier, swap},
+    op::{dirty, huge_pmd, hugetlb::unmap, mmu_notifier, swap},
 };
 
 /// Folios and tables that wait for the flush.
@@ -25,8 +25,9 @@ impl Gather {
         let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if let Some(Absent::Migration(pfn)) = entry.as_absent() {
-                if m.memory.folio(pfn).is_some_and(|folio| wants(&folio)) {
+                if let Some(folio) = m.memory.folio(pfn).filter(|folio| wants(folio)) {
                     take_absent(m, mm, slot, entry);
+                    self.take_deposit(mm, slot, &folio);
                 }
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)).filter(|f| wants(f)) {
                 self.take(m, mm, slot, addr, &folio);
@@ -39,12 +40,21 @@ impl Gather {
         if vma.is_hugetlb() {
             return unmap::zap_final(m, mm, vma, range, self);
         }
+        huge_pmd::split_edges(m, mm, vma, &range);
         let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
+                let moving = if let Some(Absent::Migration(pfn)) = entry.as_absent() { Some(pfn) } else { None };
                 take_absent(m, mm, slot, entry);
+                if let Some(folio) = moving.and_then(|pfn| m.memory.folio(pfn)) {
+                    self.take_deposit(mm, slot, &folio);
+                }
             } else if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
                 self.take(m, mm, slot, addr, &folio);
+                if vma.flags().locked {
+                    // Whoever else has locked it tells so again, should reclaim come by.
+                    m.lru.set_mlocked(&folio, false);
+                }
             }
         });
     }
@@ -52,6 +62,7 @@ impl Gather {
     /// Empties one entry, under its lock.
     fn take(&mut self, m: &Machine, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
         let old = slot.store(Entry::NONE);
+        self.take_deposit(mm, slot, folio);
         if old.is_dirty() {
             dirty::folio_mark_dirty(m, folio);
         }
@@ -60,6 +71,17 @@ impl Gather {
         mm.rss.fetch_sub(pages as i64, Relaxed);
         self.flush.push((mm.id, page..page + pages));
         self.folios.push((folio.clone(), old.is_dirty()));
+    }
+
+    /// Takes along the table that was deposited beside a huge page of anonymous memory.
+    fn take_deposit(&mut self, mm: &Mm, slot: &Slot, folio: &Folio) {
+        if folio.kind == FolioKind::Anon
+            && slot.table.level == Level::Pmd
+            && let Some(table) = slot.table.withdraw()
+        {
+            mm.tables.fetch_sub(1, Relaxed);
+            self.tables.push(table);
+        }
     }
 
     /// Empties one entry of hugetlbfs, under its lock. Its pages count as no process's own.

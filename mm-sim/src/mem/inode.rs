@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -12,22 +12,42 @@ use parking_lot::Mutex;
 
 use super::{AddressSpace, ResvMap};
 use crate::{
-    classes::{HUGETLBFS_I_RWSEM, I_RWSEM},
+    classes::{HUGETLBFS_I_RWSEM, I_RWSEM, JBD2_HANDLE},
     sched,
     sync::RwSem,
 };
+
+/// What a file system does besides, with locks of its own.
+pub(crate) trait FileSystem: Send + Sync {
+    /// A page of a mapping is about to become writable: under the invalidate lock.
+    fn page_mkwrite(&self) {}
+
+    /// A folio is about to be read from the device: under the folio lock.
+    fn read_folio(&self) {}
+}
 
 /// A file.
 pub(crate) struct Inode {
     pub(crate) id: u64,
     pub(crate) i_rwsem: RwSem,
     pub(crate) mapping: Arc<AddressSpace>,
+    /// It is persistent memory.
+    pub(crate) is_dax: AtomicBool,
+    /// The file system's transactions: one that is open is held for reading.
+    pub(crate) journal: RwSem,
+    /// The security module measures it before it is mapped.
+    pub(crate) is_measured: AtomicBool,
+    /// What it has measured last.
+    pub(crate) digest: AtomicU64,
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
+    /// Pages in memory, as a file of hugetlbfs counts them, under `i_lock`.
+    blocks: AtomicU64,
     size: AtomicU64,
     /// Names that it has.
     links: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
+    fs: Mutex<Option<Arc<dyn FileSystem>>>,
 }
 
 impl Inode {
@@ -35,14 +55,22 @@ impl Inode {
     pub(crate) fn new(id: u64, pages: u64) -> Arc<Self> {
         let i_rwsem = RwSem::new(&I_RWSEM, ("file", id));
         let size = AtomicU64::new(pages);
+        let (is_dax, is_measured, digest) = Default::default();
+        let journal = RwSem::new(&JBD2_HANDLE, ("file", id));
         Arc::new(Self {
             id,
             i_rwsem,
             mapping: AddressSpace::new(id),
+            is_dax,
+            journal,
+            is_measured,
+            digest,
             hugetlb: None,
+            blocks: AtomicU64::new(0),
             size,
             links: AtomicU64::new(1),
             disk: Mutex::default(),
+            fs: Mutex::default(),
         })
     }
 
@@ -52,10 +80,16 @@ impl Inode {
             id,
             i_rwsem: RwSem::new(&HUGETLBFS_I_RWSEM, ("file", id)),
             mapping: AddressSpace::hugetlbfs(id, own_class),
+            is_dax: AtomicBool::new(false),
+            journal: RwSem::new(&JBD2_HANDLE, ("file", id)),
+            is_measured: AtomicBool::new(false),
+            digest: AtomicU64::new(0),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
+            blocks: AtomicU64::new(0),
             size: AtomicU64::new(0),
             links: AtomicU64::new(1),
             disk: Mutex::default(),
+            fs: Mutex::default(),
         })
     }
 
@@ -81,10 +115,33 @@ impl Inode {
         self.size.store(pages, Relaxed);
     }
 
+    /// Counts pages that come into memory, or go.
+    #[track_caller]
+    pub(crate) fn count_blocks(&self, change: impl Fn(u64) -> u64) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.mapping.i_lock.is_mine(), || format!("blocks of file {} change without i_lock", self.id));
+        self.blocks.store(change(self.blocks()), Relaxed);
+    }
+
+    /// Returns how many pages are in memory, as a file of hugetlbfs counts them.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.load(Relaxed)
+    }
+
     /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their
     /// mutex, and who cuts a file takes them all.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Makes it a file of a file system with locks of its own.
+    pub(crate) fn mount(&self, fs: Arc<dyn FileSystem>) {
+        *self.fs.lock() = Some(fs);
+    }
+
+    /// Returns the file system, if it has locks of its own.
+    pub(crate) fn fs(&self) -> Option<Arc<dyn FileSystem>> {
+        self.fs.lock().clone()
     }
 
     /// Takes a name away.
@@ -102,6 +159,11 @@ impl Inode {
     /// Writes a page to disk.
     pub(crate) fn write_disk(&self, index: u64, word: u64) {
         self.disk.lock().insert(index, word);
+    }
+
+    /// Forgets what is on disk of some pages.
+    pub(crate) fn cut_disk_range(&self, pages: std::ops::Range<u64>) {
+        self.disk.lock().retain(|index, _| !pages.contains(index));
     }
 
     /// Forgets what is on disk from `index` on.

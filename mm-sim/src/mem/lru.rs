@@ -60,6 +60,16 @@ impl Lru {
         }
     }
 
+    /// Adds folios at the young end, at once.
+    #[track_caller]
+    pub(crate) fn add_all(&self, folios: &[Arc<Folio>]) {
+        let _lru_lock = self.lock.lock_irq();
+        for folio in folios {
+            folio.lru.store(IN_BATCH, Relaxed);
+            self.put_on(folio);
+        }
+    }
+
     /// Empties the batch of this processor (the kernel's `lru_add_drain`).
     #[track_caller]
     pub(crate) fn add_drain(&self) {
@@ -149,6 +159,20 @@ impl Lru {
     fn locked(&self) -> MutexGuard<'_, List> {
         sched::must_hold(self.lock.is_mine(), || "the LRU list is used without lru_lock".to_owned());
         self.list.lock()
+    }
+
+    /// Notes that a folio is locked in memory, or no more.
+    #[track_caller]
+    pub(crate) fn set_mlocked(&self, folio: &Folio, locked: bool) {
+        let _lru_lock = self.lock.lock_irq();
+        folio.mlocked.store(locked, Relaxed);
+    }
+
+    /// Notes that a folio may be dropped while it is clean.
+    #[track_caller]
+    pub(crate) fn set_lazyfree(&self, folio: &Folio) {
+        let _lru_lock = self.lock.lock_irq();
+        folio.lazyfree.store(true, Relaxed);
     }
 
     /// Returns how many folios are on it, or on their way.

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{PageTable, SecondaryMmu, Vma};
+use super::{PageTable, SecondaryMmu, Slot, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
@@ -35,6 +35,12 @@ pub(crate) struct Mm {
     pub(crate) swaps: AtomicI64,
     /// Page tables, the root included.
     pub(crate) tables: AtomicI64,
+    /// On khugepaged's list.
+    pub(crate) wants_huge_pages: AtomicBool,
+    /// Pages of VMAs that are locked in memory.
+    pub(crate) locked_vm: AtomicI64,
+    /// The size of the heap.
+    pub(crate) heap_pages: AtomicU64,
     /// It never runs again.
     pub(crate) is_killed: AtomicBool,
     /// Its memory is given back by who ends it (the kernel's `MMF_OOM_SKIP`).
@@ -61,6 +67,9 @@ impl Mm {
             rss: AtomicI64::new(0),
             swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
+            wants_huge_pages: AtomicBool::new(false),
+            locked_vm: AtomicI64::new(0),
+            heap_pages: AtomicU64::new(0),
             is_killed: AtomicBool::new(false),
             skip_oom: AtomicBool::new(false),
             write_protect_seq: AtomicU64::new(0),
@@ -73,6 +82,13 @@ impl Mm {
     /// Returns the number that the mark of a write-locked VMA carries.
     pub(crate) fn seq(&self) -> u64 {
         self.seq.load(Relaxed)
+    }
+
+    /// Tells lockdep that the mmap lock may be taken here, by a page fault, whether there is one or not.
+    #[track_caller]
+    pub(crate) fn might_fault(&self) {
+        self.mmap_lock.map().acquire(lockdep::Acquire::shared());
+        self.mmap_lock.map().release();
     }
 
     /// Takes the mmap lock for writing.
@@ -95,6 +111,26 @@ impl Mm {
     pub(crate) fn mmap_write_trylock(self: &Arc<Self>) -> Option<MmapWrite> {
         let guard = self.mmap_lock.try_write()?;
         Some(MmapWrite { mm: self.clone(), guard: Some(guard) })
+    }
+
+    /// Deposits a table of this process beside a huge page.
+    pub(crate) fn deposit(&self, pmd: &Slot, table: Arc<PageTable>) {
+        self.tables.fetch_add(1, Relaxed);
+        pmd.table.deposit(table);
+    }
+
+    /// Counts pages that are locked in memory from now on, or no more.
+    pub(crate) fn account_locked(&self, pages: i64) {
+        let holds = self.mmap_lock.is_mine_to_write() || self.page_table_lock.is_mine();
+        sched::must_hold(holds, || format!("locked memory of process {} is counted without the mmap lock", self.id));
+        self.locked_vm.fetch_add(pages, Relaxed);
+    }
+
+    /// Sets the size of the heap.
+    pub(crate) fn set_heap_pages(&self, pages: u64) {
+        let holds = self.mmap_lock.is_mine_to_write();
+        sched::must_hold(holds, || format!("the heap of process {} changes without the mmap lock", self.id));
+        self.heap_pages.store(pages, Relaxed);
     }
 
     /// Returns the VMA that has the address.

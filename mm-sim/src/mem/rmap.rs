@@ -69,6 +69,11 @@ pub(crate) fn try_to_unmap(m: &Machine, folio: &Arc<Folio>) {
 #[inline(never)]
 fn try_to_unmap_one(m: &Machine, folio: &Arc<Folio>, vma: &Vma, range: Range<u64>) {
     let Some(mm) = vma.mm.upgrade() else { return };
+    if sched::in_reclaim() && vma.flags().locked {
+        // Nobody had told: a page that came into a locked VMA later.
+        m.lru.set_mlocked(folio, true);
+        return;
+    }
     if let Some(slot) = folio.swap() {
         return swap::unmap_to_swap(m, folio, slot, (&mm, vma, range));
     }
@@ -97,6 +102,13 @@ pub(crate) fn folio_mkclean(m: &Machine, folio: &Folio) -> bool {
         dirty::folio_mark_dirty(m, folio);
     }
     dirty
+}
+
+/// Returns whether a VMA that may map the folio is locked in memory. Waits for the lock.
+pub(crate) fn is_locked_elsewhere(folio: &Folio) -> bool {
+    let mut locked = false;
+    rmap_walk(folio, true, &mut |vma, _| locked |= vma.flags().locked);
+    locked
 }
 
 /// Counts the entries that the reverse map finds, without locks: for the invariants.

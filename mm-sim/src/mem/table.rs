@@ -7,7 +7,7 @@
 //! knows that no access through the old one is under way. This stands for the flush of the translation caches.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
@@ -69,6 +69,8 @@ pub(crate) struct PageTable {
     /// Processes that use it besides the first one: only tables of hugetlbfs are shared.
     pub(crate) shares: AtomicI64,
     bus: Mutex<()>,
+    /// Tables for the huge pages of anonymous memory that its entries map, one each.
+    deposits: Mutex<Vec<Arc<PageTable>>>,
     freed: OnceLock<String>,
 }
 
@@ -77,7 +79,16 @@ impl PageTable {
         let class = if level == Level::Pte { &PTE_LOCK } else { &PMD_LOCK };
         let entries = (0..ENTRIES).map(|_| AtomicU64::new(0)).collect();
         let lock = SpinLock::new(class, (level.as_str(), id));
-        Self { id, level, lock, entries, shares: AtomicI64::new(0), bus: Mutex::default(), freed: OnceLock::new() }
+        Self {
+            id,
+            level,
+            lock,
+            entries,
+            shares: AtomicI64::new(0),
+            bus: Mutex::default(),
+            deposits: Mutex::default(),
+            freed: OnceLock::new(),
+        }
     }
 
     /// Reads an entry.
@@ -115,6 +126,23 @@ impl PageTable {
     /// Returns whether several processes use it.
     pub(crate) fn is_shared(&self) -> bool {
         self.shares.load(Relaxed) > 0
+    }
+
+    /// Keeps a table for the case that a huge page is taken apart. The caller has the pmd lock.
+    pub(crate) fn deposit(&self, table: Arc<PageTable>) {
+        sched::must_hold(self.lock.is_mine(), || format!("a table is deposited with {} without the pmd lock", self.id));
+        self.deposits.lock().push(table);
+    }
+
+    /// Takes one of the tables out that are kept. The caller has the pmd lock.
+    pub(crate) fn withdraw(&self) -> Option<Arc<PageTable>> {
+        sched::must_hold(self.lock.is_mine(), || format!("a table is withdrawn from {} without the pmd lock", self.id));
+        self.deposits.lock().pop()
+    }
+
+    /// Returns how many tables are kept.
+    pub(crate) fn deposits(&self) -> usize {
+        self.deposits.lock().len()
     }
 
     /// Returns the entries that are not empty.

@@ -13,14 +13,14 @@ use std::{
     },
 };
 
-use lockdep::Acquire;
+use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
-use super::{AnonVma, HugetlbVma, Inode, Mm, PAGE_SIZE, Userfaultfd, VmFlags};
+use super::{AnonVma, HugetlbVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
 use crate::{
-    classes::VM_LOCK,
+    classes::{VM_LOCK, VM_SEQUENCE},
     finding::Invariant,
-    protocol::{StackGrowth, View},
+    protocol::{StackGrowth, View, VmaSequence},
     sched,
     sync::{Look, ReadGuard, RwSem},
 };
@@ -41,7 +41,10 @@ pub(crate) struct Vma {
     /// What it has besides if it is one of hugetlbfs.
     pub(crate) hugetlb: HugetlbVma,
     is_freed: AtomicBool,
+    /// What speculative page faults looked at.
+    sequence: LockMap,
     flags: Mutex<VmFlags>,
+    policy: Mutex<Option<Arc<Policy>>>,
     uffd: Mutex<Option<Arc<Userfaultfd>>>,
     start: AtomicU64,
     end: AtomicU64,
@@ -70,7 +73,9 @@ impl Vma {
             is_file_linked: AtomicBool::new(false),
             hugetlb: HugetlbVma::default(),
             is_freed: AtomicBool::new(false),
+            sequence: LockMap::new_in(&VM_SEQUENCE),
             flags: Mutex::new(flags),
+            policy: Mutex::default(),
             uffd: Mutex::default(),
             start: AtomicU64::new(range.start),
             end: AtomicU64::new(range.end),
@@ -81,9 +86,23 @@ impl Vma {
 
     /// A VMA of the same sort for another range, in no tree yet.
     pub(crate) fn like(&self, id: u64, mm: &Arc<Mm>, range: Range<u64>, pgoff: u64) -> Arc<Self> {
-        let alike = Self::new(id, mm, range, pgoff, self.flags(), self.file.clone());
-        *alike.uffd.lock() = self.uffd();
-        alike
+        let copy = Self::new(id, mm, range, pgoff, self.flags(), self.file.clone());
+        *copy.policy.lock() = self.policy().map(|policy| Arc::new(Policy::new(policy.node)));
+        *copy.uffd.lock() = self.uffd();
+        copy
+    }
+
+    /// Returns the memory policy, without a reference: for as long as the VMA stays in place.
+    pub(crate) fn policy(&self) -> Option<Arc<Policy>> {
+        self.policy.lock().clone()
+    }
+
+    /// Replaces the memory policy, and frees the old one. The VMA is write-locked.
+    pub(crate) fn replace_policy(&self, policy: Option<Arc<Policy>>) {
+        self.check_write_locked("gets another memory policy");
+        if let Some(old) = std::mem::replace(&mut *self.policy.lock(), policy) {
+            old.free();
+        }
     }
 
     /// Returns whether its pages are huge ones of hugetlbfs.
@@ -107,6 +126,13 @@ impl Vma {
         *self.flags.lock()
     }
 
+    /// What a child does not get: locked memory, userfaultfd. It is in no tree yet.
+    pub(crate) fn init_for_fork(&self) {
+        let flags = self.flags();
+        *self.flags.lock() = VmFlags { locked: false, uffd_missing: false, uffd_wp: false, uffd_minor: false, ..flags };
+        *self.uffd.lock() = None;
+    }
+
     /// Changes the flags. The VMA is write-locked.
     pub(crate) fn set_flags(&self, flags: VmFlags) {
         self.check_write_locked("gets new flags");
@@ -126,6 +152,26 @@ impl Vma {
 
     pub(crate) fn range(&self) -> Range<u64> {
         self.start.load(Relaxed)..self.end.load(Relaxed)
+    }
+
+    /// Returns what the kernel does with the sequence counts of VMAs.
+    pub(crate) fn vma_sequence(&self) -> VmaSequence {
+        self.mm.upgrade().map_or(VmaSequence::None, |mm| mm.protocol.vma_sequence)
+    }
+
+    /// Makes the sequence count odd, if the kernel has one.
+    #[track_caller]
+    pub(crate) fn write_sequence(self: &Arc<Self>, has_one: bool) -> Option<SequenceGuard> {
+        has_one.then(|| {
+            self.sequence.acquire(Acquire::exclusive());
+            SequenceGuard(self.clone())
+        })
+    }
+
+    /// Returns how many pages it has.
+    pub(crate) fn pages(&self) -> u64 {
+        let range = self.range();
+        (range.end - range.start) / PAGE_SIZE
     }
 
     /// Returns the page offsets it covers.
@@ -269,6 +315,16 @@ impl Vma {
         let is_ours = self.lock.is_mine_to_write();
         sched::must_hold(is_ours, || format!("vma {} is marked although its readers have not ended", self.id));
         self.seq.store(mm.seq(), Relaxed);
+    }
+}
+
+/// The sequence count of a VMA is odd while this lives.
+#[must_use]
+pub(crate) struct SequenceGuard(Arc<Vma>);
+
+impl Drop for SequenceGuard {
+    fn drop(&mut self) {
+        self.0.sequence.release();
     }
 }
 

@@ -44,6 +44,9 @@ fn try_anonymous_page(fault: &VmFault<'_>) -> Result<(), Outcome> {
 /// Allocates a page of zeros for the fault.
 #[inline(never)]
 pub(crate) fn alloc_anon_folio(fault: &VmFault<'_>) -> Result<Arc<Folio>, Outcome> {
+    let policy = fault.vma.policy();
+    sched::step();
+    policy.iter().for_each(|policy| policy.check_alive());
     Ok(fault.m.alloc_folio(FolioKind::Anon, 1)?)
 }
 

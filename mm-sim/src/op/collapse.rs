@@ -5,7 +5,10 @@
 //! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, `-> i_pages` to replace them all; and still under the new folio's
 //! lock, so that no fault maps it in between, `retract_page_tables`.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{dirty, filemap, retract};
 use crate::{
@@ -26,7 +29,7 @@ type Isolated = Vec<(Arc<Folio>, FolioGuard)>;
 pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
     let _scope = sched::scope("collapse_file");
     let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES) else { return false };
-    read_ahead(m, file, start);
+    read_ahead(m, file, start..start + HUGE_PAGES);
     let locked = huge.lock.try_lock();
     let done = collapse_into(m, file, start, &huge);
     if done {
@@ -92,9 +95,9 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
 
 /// Brings the range into the cache, before any folio is locked: truncation locks folios under the invalidate lock.
 #[inline(never)]
-fn read_ahead(m: &Machine, file: &Arc<Inode>, start: u64) {
+pub(crate) fn read_ahead(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     let _invalidate = file.mapping.invalidate_lock.read();
-    for index in start..(start + HUGE_PAGES).min(file.size()) {
+    for index in pages.start..pages.end.min(file.size()) {
         if file.mapping.peek(index).is_some() {
             continue;
         }

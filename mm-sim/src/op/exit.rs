@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{ksm, mmu_notifier, munmap, pgtables};
+use super::{ksm, mmu_notifier, munmap, pgtables, thp::khugepaged};
 use crate::{
     Bug,
     finding::Invariant,
@@ -20,6 +20,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     let _scope = sched::scope("exit_mmap");
     mm.users.fetch_sub(1, Relaxed);
     m.model.exit(mm.id);
+    khugepaged::exit(m, mm);
     ksm::advise::ksm_exit(m, mm);
     mmu_notifier::mmu_notifier_release(m, mm);
     let mut gather = Gather::default();

@@ -6,7 +6,9 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, migrate, stack, write_fault};
+use super::{
+    Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, migrate, stack, thp, write_fault,
+};
 use crate::{
     Bug,
     machine::Machine,
@@ -185,6 +187,11 @@ fn handle_mm_fault(
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
     let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };
+    if fault.pmd.load().is_none()
+        && let Some(outcome) = thp::fault::do_huge_pmd_anonymous_page(&fault)
+    {
+        return outcome;
+    }
     let whole = fault.pmd.load();
     if whole.is_page() {
         huge_pmd_fault(&fault)
@@ -198,6 +205,9 @@ fn handle_mm_fault(
 /// A write to a huge page: a shared one becomes writable, a private one is taken apart.
 #[inline(never)]
 fn huge_pmd_fault(fault: &VmFault<'_>) -> Outcome {
+    if fault.write && fault.vma.file.is_none() {
+        return thp::fault::do_huge_pmd_wp_page(fault);
+    }
     if fault.write && !fault.vma.flags().shared {
         huge_pmd::split_for_fault(fault);
         return Outcome::Done;

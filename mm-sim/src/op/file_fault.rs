@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, anon_fault, anon_vma, dirty,
+    Signal, anon_fault, anon_vma, dax, dirty,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
     userfaultfd,
@@ -24,6 +24,7 @@ const FAULT_AROUND: u64 = 16;
 /// Maps a page of a file.
 #[inline(never)]
 pub(crate) fn do_fault(fault: &VmFault<'_>) -> Outcome {
+    dax::dax_fault(fault, file(fault));
     if fault.vma.flags().uffd_missing && file(fault).mapping.peek(fault.pgoff()).is_none() {
         // A hole of the file, which user code fills for this mapping alone.
         return userfaultfd::fault::handle_userfault(fault, false);
@@ -66,6 +67,7 @@ fn do_cow_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
 fn cow_from_file(fault: &VmFault<'_>, copy: &Arc<Folio>) -> Result<(), Outcome> {
     prealloc_table(fault)?;
     let cached = call_fault(fault)?;
+    let _held = dax::hold_for_copy(fault, file(fault));
     install_table(fault);
     if let Some(map) = fault.map_pte()
         && map.slot(fault.addr).load().is_none()
@@ -104,6 +106,9 @@ pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) 
     let _pagefault = fault.m.sb.start_pagefault();
     dirty::mark_inode_dirty(fault.m, mapping); // file_update_time()
     let _invalidate = mapping.invalidate_lock.read();
+    if let Some(fs) = file(fault).fs() {
+        fs.page_mkwrite();
+    }
     let locked = folio.lock.lock();
     let holds = mapping.invalidate_lock.is_mine();
     sched::must_hold(holds, || format!("a page of file {} becomes writable while it may be cut", mapping.file));

@@ -10,13 +10,15 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, hugetlb, ksm, mmu_notifier};
+use super::{
+    anon_vma, hugetlb, ksm, mmu_notifier,
+    thp::{self, copy::Copied},
+};
 use crate::{
     Bug,
     machine::Machine,
     mem::{
-        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot,
-        VmFlags, Vma,
+        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
     },
     sched,
 };
@@ -41,6 +43,9 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     let copied = {
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
+        if parent.wants_huge_pages.load(Relaxed) {
+            thp::khugepaged::enter(m, &child);
+        }
         parent.write_protect_seq.fetch_add(1, Relaxed);
         let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
         parent.write_protect_seq.fetch_add(1, Relaxed);
@@ -69,9 +74,8 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         vma.vma_start_write(parent);
     }
     m.might_reclaim(); // vm_area_dup()
-    // The child has no userfaultfd.
-    let flags = VmFlags { uffd_missing: false, uffd_wp: false, uffd_minor: false, ..vma.flags() };
-    let copy = Vma::new(m.new_id(), child, vma.range(), vma.pgoffs().start, flags, vma.file.clone());
+    let copy = vma.like(m.new_id(), child, vma.range(), vma.pgoffs().start);
+    copy.init_for_fork();
     let is_late = m.protocol.has(Bug::HugetlbLockAfterImap);
     if !is_late {
         hugetlb::mmap::hugetlb_dup_vma_private(m, vma, &copy);
@@ -112,6 +116,13 @@ fn copy_page_range(m: &Machine, parent: &Mm, child: &Arc<Mm>, vma: &Arc<Vma>, co
 
 fn copy_pmd(m: &Machine, from: (&Mm, &Vma), to: (&Arc<Mm>, &Vma), start: u64, end: u64) -> Result<(), OutOfMemory> {
     let source = from.0.slot(m, start, Level::Pmd);
+    if let Some(source) = source.as_ref().filter(|slot| from.1.file.is_none() && slot.load().is_page()) {
+        let target = to.0.pmd_alloc(m, start)?;
+        let copied = thp::copy::copy_huge_pmd(m, (from.0, from.1, source), (to.0, &target), start)?;
+        if copied == Copied::Shared {
+            return Ok(());
+        }
+    }
     if let Some(source) = source.filter(|slot| slot.load().as_table().is_some()) {
         let target = to.0.pmd_alloc(m, start)?;
         to.0.pte_alloc(m, &target)?;

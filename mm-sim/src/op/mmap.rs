@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{hugetlb, vma::merge};
+use super::{hugetlb, ima, vma::merge};
 use crate::{
     machine::Machine,
     mem::{Inode, Mm, PAGE_SIZE, PMD_SIZE, PUD_SIZE, VmFlags, Vma},
@@ -34,6 +34,9 @@ pub(crate) struct Request {
 #[inline(never)]
 pub(crate) fn mmap(m: &Machine, mm: &Arc<Mm>, request: Request) -> Option<u64> {
     let _scope = sched::scope("mmap");
+    if let Some((file, _)) = &request.file {
+        ima::security_mmap_file(m, file);
+    }
     let locked = mm.mmap_write_lock();
     let is_hugetlb = request.file.as_ref().is_some_and(|(file, _)| file.hugetlb.is_some());
     let free = || match is_hugetlb {
@@ -54,10 +57,12 @@ pub(crate) fn do_mmap(m: &Machine, mm: &Arc<Mm>, addr: u64, request: Request) ->
     }
     let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
     m.model.map(mm.id, pages.clone(), backing(&request), access_of(request.flags));
+    let locked = if request.flags.locked { request.pages as i64 } else { 0 };
     if !mmap_region(m, mm, &range, request) {
         m.model.unmap(mm.id, pages);
         return None;
     }
+    mm.account_locked(locked);
     m.model.settle(mm.id, pages);
     Some(addr)
 }

@@ -1,12 +1,15 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
-//! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `fork`, `exit`, `mincore`: a process's address space.
+//! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `brk`, `madvise`, `mlock`, `mbind`, `msync`, `remap_file_pages`,
+//!   `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `rw`, `truncate`, `unlink`, `dirty`, `writeback`: files.
+//! * `neighbours`: parts of the kernel that memory management meets.
+//! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
-//! * `huge_pmd`: huge pages in page tables.
+//! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
 //! * `reclaim`: gets memory back.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
@@ -22,8 +25,10 @@ pub(crate) mod absent_fault;
 pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
+pub(crate) mod brk;
 pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;
+pub(crate) mod dax;
 pub(crate) mod dirty;
 pub(crate) mod exit;
 pub(crate) mod fault;
@@ -33,35 +38,48 @@ pub(crate) mod fork;
 pub(crate) mod guest;
 pub(crate) mod gup;
 pub(crate) mod gup_fast;
+pub(crate) mod hole;
 pub(crate) mod huge_pmd;
 pub(crate) mod hugetlb;
+pub(crate) mod ima;
 pub(crate) mod ksm;
+pub(crate) mod lazyfree;
+pub(crate) mod madvise;
+pub(crate) mod mbind;
 pub(crate) mod memory_failure;
 pub(crate) mod memory_hotplug;
 pub(crate) mod migrate;
 pub(crate) mod mincore;
+pub(crate) mod mlock;
 pub(crate) mod mmap;
 pub(crate) mod mmu_notifier;
 pub(crate) mod move_page_tables;
 pub(crate) mod mprotect;
 pub(crate) mod mremap;
+pub(crate) mod msync;
 pub(crate) mod munmap;
+pub(crate) mod neighbours;
 pub(crate) mod oom;
 pub(crate) mod pgtables;
 pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
+pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
 pub(crate) mod rw;
+pub(crate) mod split;
 pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;
+pub(crate) mod thp;
 pub(crate) mod truncate;
 pub(crate) mod unlink;
 pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;
+
+pub use madvise::Advice;
 
 /// Why an access fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{hugetlb, mmu_notifier};
+use super::{huge_pmd, hugetlb, mmu_notifier};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Entry, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma},
+    mem::{Absent, Entry, FolioKind, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma},
     sched,
     sync::WriteGuard,
 };
@@ -53,6 +53,9 @@ fn move_pmd(
     let early = m.protocol.has(Bug::TableAllocatedUnderRmapLocks).then(|| take_rmap_locks(vma));
     let new_pmd = mm.pmd_alloc(m, new)?;
     let whole = old.end - old.start == PMD_SIZE && new.is_multiple_of(PMD_SIZE);
+    if !whole && vma.file.is_none() {
+        huge_pmd::split_edges(m, mm, vma, &old);
+    }
     if whole && new_pmd.load().is_none() {
         let forgets = m.protocol.has(Bug::TableMovedWithoutRmapLocks);
         let _rmap = (early.is_none() && !forgets).then(|| take_rmap_locks(vma));
@@ -60,6 +63,9 @@ fn move_pmd(
         if move_whole_pmd(m, mm, pmd, &new_pmd, &old) {
             return Ok(());
         }
+    }
+    if pmd.load().is_page() && vma.file.is_none() {
+        huge_pmd::split_huge_pmd(m, mm, vma, old.start);
     }
     if pmd.load().is_page() {
         // Part of a huge page: its pages fault in again one by one.
@@ -105,9 +111,24 @@ fn move_whole_pmd(m: &Machine, mm: &Mm, pmd: &Slot, new_pmd: &Slot, old: &Range<
     }
     pmd.store(Entry::NONE);
     new_pmd.store(entry);
+    if is_anon_huge(m, entry)
+        && !same
+        && let Some(table) = pmd.table.withdraw()
+    {
+        new_pmd.table.deposit(table);
+    }
     sched::step();
     m.tlb.flush(mm.id, old.start / PAGE_SIZE..old.end / PAGE_SIZE);
     true
+}
+
+/// Returns whether an entry maps a huge page of anonymous memory, which has a table deposited beside it.
+fn is_anon_huge(m: &Machine, entry: Entry) -> bool {
+    let pfn = match entry.as_absent() {
+        Some(Absent::Migration(pfn)) => Some(pfn),
+        _ => entry.as_page(),
+    };
+    pfn.and_then(|pfn| m.memory.folio(pfn)).is_some_and(|folio| folio.kind == FolioKind::Anon)
 }
 
 #[inline(never)]

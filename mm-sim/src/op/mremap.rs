@@ -11,7 +11,7 @@ use std::{
 use super::{anon_vma, hugetlb, mmap, move_page_tables::move_page_tables, munmap, userfaultfd};
 use crate::{
     machine::Machine,
-    mem::{Mm, PAGE_SIZE, Vma},
+    mem::{Mm, PAGE_SIZE, VmFlags, Vma},
     sched,
 };
 
@@ -59,12 +59,22 @@ fn move_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: Range<u64>, leave: L
         return None;
     }
     m.model.relocate(mm.id, pages, new.start / PAGE_SIZE, leave == Leave::Empty);
+    hugetlb::mmap::linger(m, mm, vma);
     m.stats.moves.add(1);
     match leave {
         Leave::Nothing => munmap::do_munmap(m, mm, old),
-        Leave::Empty => anon_vma::unlink_anon_vmas(vma),
+        Leave::Empty => leave_empty(mm, vma),
     }
     Some(new.start)
+}
+
+/// What is left of a VMA when its pages have gone elsewhere.
+fn leave_empty(mm: &Mm, vma: &Arc<Vma>) {
+    if vma.flags().locked {
+        mm.account_locked(-(vma.pages() as i64));
+        vma.set_flags(VmFlags { locked: false, ..vma.flags() });
+    }
+    anon_vma::unlink_anon_vmas(vma);
 }
 
 /// Makes a VMA like the part `old` of another one, at a free place.
@@ -86,6 +96,9 @@ fn copy_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: &Range<u64>) -> Arc<
         let _i_mmap = file.mapping.i_mmap_rwsem.write();
         file.mapping.i_mmap.lock().insert(&copy);
         copy.is_file_linked.store(true, Relaxed);
+    }
+    if copy.flags().locked {
+        mm.account_locked(copy.pages() as i64);
     }
     mm.insert(&copy);
     copy

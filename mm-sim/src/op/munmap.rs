@@ -10,7 +10,7 @@ use super::{hugetlb, pgtables, userfaultfd, vma::split::split_at};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Gather, Mm, PAGE_SIZE, Vma},
+    mem::{Gather, Mm, MmapWrite, PAGE_SIZE, Vma},
     protocol::StackGrowth,
     sched,
 };
@@ -19,7 +19,13 @@ use crate::{
 #[inline(never)]
 pub(crate) fn munmap(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) {
     let _scope = sched::scope("munmap");
-    let locked = mm.mmap_write_lock();
+    munmap_and_unlock(m, mm.mmap_write_lock(), range);
+}
+
+/// Unmaps a range, and goes on as a reader as soon as it may.
+#[inline(never)]
+pub(crate) fn munmap_and_unlock(m: &Machine, locked: MmapWrite, range: Range<u64>) {
+    let mm: &Arc<Mm> = &locked.clone();
     let _changing = userfaultfd::register::begin_change(&mm.find_all(&range));
     let Some(taken) = take_out(m, mm, &range) else { return };
     if may_downgrade(m, mm, &taken) {
@@ -79,6 +85,9 @@ impl TakenOut {
 fn detach(mm: &Mm, vma: &Arc<Vma>) {
     vma.vma_start_write(mm);
     vma.mark_detached(mm);
+    if vma.flags().locked {
+        mm.account_locked(-(vma.pages() as i64));
+    }
     mm.remove(vma);
 }
 

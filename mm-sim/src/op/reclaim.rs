@@ -9,7 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use lockdep::Acquire;
 
-use super::{swap, writeback};
+use super::{lazyfree, split, swap, writeback};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Place, rmap},
@@ -49,6 +49,7 @@ fn do_reclaim(m: &Machine, pages: u64) {
     let mut freed = 0;
     let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
     m.lru.add_drain();
+    split::deferred_split_scan(m);
     while freed < pages && rounds > 0 {
         let some = shrink_lruvec(m);
         if some == 0 {
@@ -73,6 +74,15 @@ fn shrink_lruvec(m: &Machine) -> u64 {
     shrink_folio_list(m, folios)
 }
 
+/// Tries to free folios that somebody has taken off the list for that (`reclaim_pages`).
+#[inline(never)]
+pub(crate) fn reclaim_folios(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
+    sched::set_in_reclaim(true);
+    let freed = shrink_folio_list(m, folios);
+    sched::set_in_reclaim(false);
+    freed
+}
+
 #[inline(never)]
 fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
     let mut freed = 0;
@@ -91,11 +101,17 @@ fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
 /// Frees a folio if nobody needs it. Returns whether it is gone.
 fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
     let Some(_locked) = folio.lock.try_lock() else { return false };
+    if folio.mlocked.load(Relaxed) {
+        return false;
+    }
     if writeback::is_under_writeback(folio) || folio.is_pinned() || is_referenced(m, folio) {
         return false;
     }
     match folio.place() {
         Some(Place::File(mapping, index)) => shrink_cached(m, folio, &mapping, index),
+        Some(Place::Anon(..)) if folio.lazyfree.load(Relaxed) && folio.swap().is_none() => {
+            lazyfree::discard(m, folio) || shrink_anon(m, folio)
+        }
         Some(Place::Anon(..)) => shrink_anon(m, folio),
         // Pages that KSM shares stay.
         Some(Place::Ksm(_)) => false,

@@ -11,6 +11,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{
     Signal, access, dirty,
     filemap::{self, Cached},
+    neighbours::memcg,
 };
 use crate::{
     Bug,
@@ -49,6 +50,7 @@ pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, fr
 
 #[inline(never)]
 fn fault_in_readable(m: &Machine, mm: &Arc<Mm>, from: u64) -> Result<(), Signal> {
+    mm.might_fault();
     access::load(m, mm, from).map(drop)
 }
 
@@ -68,7 +70,9 @@ fn write_begin(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Cached, Sig
     loop {
         let folio = match file.mapping.get(index) {
             Some(folio) => folio,
-            None => filemap::add_folio(m, file, index).map_err(|_| Signal::OutOfMemory)?,
+            None => memcg::mem_cgroup_charge(m)
+                .and_then(|()| filemap::add_folio(m, file, index))
+                .map_err(|_| Signal::OutOfMemory)?,
         };
         let locked = folio.lock.lock();
         if folio.is_in(&file.mapping) {

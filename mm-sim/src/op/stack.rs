@@ -96,6 +96,9 @@ fn expand_stack(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) -> bool {
         for anon_vma in &chain {
             anon_vma.vmas.lock().remove(vma);
         }
+        if vma.flags().locked {
+            mm.account_locked((old - start) as i64 / PAGE_SIZE as i64);
+        }
         mm.grow_down(vma, start);
         chain.iter().for_each(|anon_vma| anon_vma.vmas.lock().insert(vma));
         m.model.settle(mm.id, pages);

@@ -12,6 +12,7 @@ use super::{dirty, hugetlb};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
+    protocol::VmaSequence,
     sched,
     sync::Look,
 };
@@ -34,7 +35,11 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     let _invalidate = file.mapping.invalidate_lock.write();
     m.model.begin_truncate(file.id, pages);
     file.set_size(pages);
-    truncate_pagecache(m, file, pages);
+    {
+        // Persistent memory is cut within a transaction.
+        let _handle = file.is_dax.load(Relaxed).then(|| file.journal.read());
+        truncate_pagecache(m, file, pages);
+    }
     file.cut_disk(pages);
     m.model.end_truncate(file.id, pages);
 }
@@ -70,6 +75,7 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
     for vma in vmas {
         if let Some(mm) = vma.mm.upgrade() {
             let addrs = vma.addrs_of(&pages);
+            let _sequence = vma.write_sequence(mm.protocol.vma_sequence != VmaSequence::None);
             if even_cows {
                 gather.zap_all(m, &mm, &vma, addrs);
             } else {
@@ -101,6 +107,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
         // A huge folio across the new end stays; what is cut off of it is zeros.
         folio.check_locked("cut");
         (from - base..folio.pages()).for_each(|i| folio.write(folio.pfn + i, 0));
+        m.split_queue.add(folio);
         return;
     }
     if folio.maps() > 0 {
@@ -111,7 +118,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
 }
 
 /// Takes a locked folio out of the cache.
-fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
+pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
     {
         let _i_lock = file.mapping.i_lock.lock();
         let _i_pages = file.mapping.i_pages.lock_irq();

@@ -14,6 +14,7 @@ mod hugetlb;
 mod mail;
 mod soak;
 mod swap;
+mod tour_address_space;
 mod tour_rmap;
 
 pub use expect::Expect;
@@ -78,6 +79,8 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::MOVERS,
     swap::TOUR,
     tour_rmap::MEMORY,
+    tour_address_space::CHANGES,
+    tour_address_space::HUGE,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];

@@ -1,12 +1,12 @@
 //! Random operations of several processes: whatever they do, every load reads what the memory model says.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use parking_lot::Mutex;
 
 use super::{Expect, Plan, Scenario};
 use crate::{
-    Access, PAGE_SIZE,
+    Access, Advice, PAGE_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, World},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Operations of each thread.
-const OPERATIONS: u32 = 60;
+const OPERATIONS: u32 = 90;
 /// Pages of an anonymous or small mapping.
 const SMALL: u64 = 12;
 
@@ -47,6 +47,11 @@ fn build(world: &World) -> Plan {
         let mappings = Mappings::default();
         // Before 6.4.1 a stack grew under the page faults that hold its VMA lock (V5 of the catalogue).
         let stack = (!world.protocol().grows_stacks_under_faults()).then(|| process.map_stack(2));
+        if number == 0 {
+            let heap = process.map_anon(2 * HUGE_PAGES);
+            process.advise(heap..heap + HUGE_PAGES * PAGE_SIZE, Advice::HugePage);
+            mappings.lock().push((heap, 2 * HUGE_PAGES));
+        }
         for thread in 0..threads {
             let (process, files, mappings) = (process.clone(), files.clone(), mappings.clone());
             let user = User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings, stack };
@@ -63,6 +68,7 @@ fn build(world: &World) -> Plan {
     plan.actor("khugepaged", move || {
         for _ in 0..OPERATIONS / 6 {
             kernel.collapse(&file, 0);
+            kernel.khugepaged();
             kernel.compute(500);
         }
     });
@@ -107,7 +113,7 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(24) {
+            match self.rng.below(32) {
                 22 => self.write(word),
                 23 => self.read(),
                 0 | 1 => self.map(),
@@ -119,6 +125,12 @@ impl User {
                 18 => self.move_or_hint(),
                 19 => self.pin(word),
                 20 => self.set_mergeable(),
+                24 => self.use_heap(word),
+                25 | 26 => self.advise(),
+                27 => self.lock(),
+                28 => self.bind(),
+                29 => self.sync(),
+                30 => self.show_other_part(),
                 5..=9 => self.load(),
                 _ => self.store(word),
             }
@@ -155,11 +167,9 @@ impl User {
     }
 
     fn protect(&mut self) {
-        let Some((addr, pages)) = self.pick() else { return };
-        let first = self.rng.below(pages);
-        let count = 1 + self.rng.below(pages - first);
+        let Some(range) = self.part() else { return };
         let access = [Access::READ_WRITE, Access::READ_WRITE, Access::READ, Access::NONE][self.rng.below(4) as usize];
-        self.process.protect(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE, access);
+        self.process.protect(range, access);
     }
 
     /// Touches a page of the stack or below it, maybe too far below.
@@ -168,6 +178,64 @@ impl User {
         let addr = stack + PAGE_SIZE - self.rng.below(70) * PAGE_SIZE;
         checked(self.process.store(addr, word << 4));
         checked(self.process.load(addr));
+    }
+
+    /// Sets the size of the heap and touches its last page.
+    fn use_heap(&mut self, word: u64) {
+        let pages = self.rng.below(40);
+        if let Some(heap) = self.process.brk(pages) {
+            checked(self.process.store(heap + pages.saturating_sub(1) * PAGE_SIZE, word));
+            checked(self.process.load(heap));
+        }
+    }
+
+    fn advise(&mut self) {
+        const ALL: [Advice; 10] = [
+            Advice::DontNeed,
+            Advice::DontNeed,
+            Advice::Free,
+            Advice::Cold,
+            Advice::PageOut,
+            Advice::WillNeed,
+            Advice::Remove,
+            Advice::HugePage,
+            Advice::NoHugePage,
+            Advice::Collapse,
+        ];
+        let Some(range) = self.part() else { return };
+        self.process.advise(range, ALL[self.rng.below(10) as usize]);
+    }
+
+    fn lock(&mut self) {
+        let Some(range) = self.part() else { return };
+        if self.rng.below(3) == 0 {
+            self.process.unlock(range);
+        } else {
+            checked(self.process.lock(range.start..range.end.min(range.start + 16 * PAGE_SIZE)));
+        }
+    }
+
+    fn bind(&mut self) {
+        let Some(range) = self.part() else { return };
+        self.process.bind(range, self.rng.below(2) as u8);
+    }
+
+    fn sync(&mut self) {
+        let Some(range) = self.part() else { return };
+        self.process.sync(range);
+    }
+
+    fn show_other_part(&mut self) {
+        let Some(range) = self.part() else { return };
+        self.process.remap_file_pages(range, self.rng.below(4));
+    }
+
+    /// A part of a mapping.
+    fn part(&mut self) -> Option<Range<u64>> {
+        let (addr, pages) = self.pick()?;
+        let first = self.rng.below(pages);
+        let count = 1 + self.rng.below(pages - first);
+        Some(addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE)
     }
 
     fn fork(&mut self, word: u64) {

@@ -142,6 +142,13 @@ impl Held {
 #[must_use]
 pub(crate) struct ReadGuard(Arc<Core>, Hold);
 
+impl ReadGuard {
+    /// Releases it as if it were held for writing: a bug.
+    pub(crate) fn unlock_as_writer(self) {
+        self.0.unlock(Want::Write, self.1);
+    }
+}
+
 impl Drop for ReadGuard {
     fn drop(&mut self) {
         self.0.unlock(Want::Read, self.1);

@@ -42,7 +42,8 @@ pub(crate) fn vma_expand(
     flags: VmFlags,
     file: Option<&Arc<Inode>>,
 ) -> Option<Arc<Vma>> {
-    let is_alike = |vma: &Arc<Vma>| vma.flags() == flags && vma.uffd().is_none() && same_file(vma.file.as_ref(), file);
+    let is_plain = |vma: &Vma| vma.policy().is_none() && vma.uffd().is_none();
+    let is_alike = |vma: &Arc<Vma>| vma.flags() == flags && is_plain(vma) && same_file(vma.file.as_ref(), file);
     let pages = (range.end - range.start) / PAGE_SIZE;
     let before = range.start.checked_sub(1).and_then(|addr| mm.find(addr));
     if let Some(before) = before.filter(|before| is_alike(before) && before.pgoffs().end == pgoff) {
@@ -84,6 +85,7 @@ fn swallow(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, gone: &Arc<Vma>) {
     prepared.unlink_file(gone);
     prepared.complete();
     anon_vma::unlink_anon_vmas(gone);
+    gone.replace_policy(None);
 }
 
 /// Returns whether two neighbours, in this order, may become one.
@@ -94,6 +96,7 @@ fn can_merge(vma: &Arc<Vma>, next: &Arc<Vma>) -> bool {
         && vma.flags() == next.flags()
         && same_file(vma.file.as_ref(), next.file.as_ref())
         && vma.pgoffs().end == next.pgoffs().start
+        && vma.policy().map(|policy| policy.node) == next.policy().map(|policy| policy.node)
         && have_mergeable_anon_vmas(vma, next)
         && same_uffd(vma, next)
 }

@@ -6,7 +6,8 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
-    mem::{AnonVma, Vma},
+    mem::{AnonVma, SequenceGuard, Vma},
+    protocol::VmaSequence,
     sync::WriteGuard,
 };
 
@@ -14,17 +15,21 @@ use crate::{
 #[must_use]
 pub(crate) struct Prepared {
     vmas: Vec<Arc<Vma>>,
+    _late: Option<SequenceGuard>,
     _anon_vma: Option<WriteGuard>,
     _i_mmap: Option<WriteGuard>,
+    _early: Option<SequenceGuard>,
 }
 
 /// Locks the reverse maps of a VMA, and takes it out of them, and `adjacent` too if its borders change as well.
 #[inline(never)]
 pub(crate) fn vma_prepare(vma: &Arc<Vma>, adjacent: Option<&Arc<Vma>>) -> Prepared {
     let vmas: Vec<_> = [Some(vma), adjacent].into_iter().flatten().cloned().collect();
+    let early = vma.write_sequence(vma.vma_sequence() == VmaSequence::BeforeImap);
     let i_mmap = vma.file.as_ref().map(|file| file.mapping.i_mmap_rwsem.write());
     let family = vmas.iter().find_map(|vma| vma.anon_vma_chain.lock().first().cloned());
     let anon_vma = family.map(|anon_vma| anon_vma.rwsem().write());
+    let late = vma.write_sequence(vma.vma_sequence() == VmaSequence::AfterImap);
     for vma in &vmas {
         each_tree(vma, |anon_vma| {
             anon_vma.vmas.lock().remove(vma);
@@ -33,7 +38,7 @@ pub(crate) fn vma_prepare(vma: &Arc<Vma>, adjacent: Option<&Arc<Vma>>) -> Prepar
             file.mapping.i_mmap.lock().remove(vma);
         }
     }
-    Prepared { vmas, _anon_vma: anon_vma, _i_mmap: i_mmap }
+    Prepared { vmas, _late: late, _anon_vma: anon_vma, _i_mmap: i_mmap, _early: early }
 }
 
 impl Prepared {

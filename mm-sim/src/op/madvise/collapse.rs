@@ -1,0 +1,44 @@
+//! `MADV_COLLAPSE`: a range gets huge pages at once, whatever khugepaged thinks of it.
+//!
+//! Lock order: `mmap_lock (read)` to find the ranges; what makes the huge pages takes its own locks, from none.
+
+use std::{ops::Range, sync::Arc};
+
+use super::walk_vmas;
+use crate::{
+    machine::Machine,
+    mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
+    op::{collapse::collapse_file, thp},
+};
+
+/// What is to become a huge page.
+enum Candidate {
+    Anon(u64),
+    File(Arc<Inode>, u64),
+}
+
+/// Collapses what can be collapsed.
+#[inline(never)]
+pub(super) fn collapse(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
+    let mut found = Vec::new();
+    let whole = {
+        let _mmap = mm.mmap_lock.read();
+        walk_vmas(mm, range, |vma, part| {
+            for addr in (part.start.next_multiple_of(PMD_SIZE)..part.end).step_by(PMD_SIZE as usize) {
+                match &vma.file {
+                    _ if addr + PMD_SIZE > part.end || vma.is_hugetlb() => {}
+                    None => found.push(Candidate::Anon(addr)),
+                    Some(file) => found.push(Candidate::File(file.clone(), vma.pgoff_of(addr))),
+                }
+            }
+        })
+    };
+    for candidate in found {
+        // What cannot be had is not had.
+        let _made = match candidate {
+            Candidate::Anon(addr) => thp::collapse::collapse_huge_page(m, mm, addr),
+            Candidate::File(file, index) => index.is_multiple_of(HUGE_PAGES) && collapse_file(m, &file, index),
+        };
+    }
+    whole
+}

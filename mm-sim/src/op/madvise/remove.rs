@@ -1,0 +1,35 @@
+//! `MADV_REMOVE`: a range of a shared mapping, and that part of the file, are zeros from now on.
+//!
+//! Lock order: `mmap_lock (read)` to see which file it is; dropped before the file system punches the hole, which takes
+//! `i_rwsem`: `write` takes the two in the other order (90ed52ebe481).
+
+use std::{ops::Range, sync::Arc};
+
+use super::walk_vmas;
+use crate::{
+    Bug,
+    machine::Machine,
+    mem::{Mm, PAGE_SIZE},
+    op::hole,
+};
+
+/// Punches the hole.
+#[inline(never)]
+pub(super) fn remove(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
+    let mut files = Vec::new();
+    let mmap = mm.mmap_lock.read();
+    let whole = walk_vmas(mm, range, |vma, part| {
+        let flags = vma.flags();
+        if let Some(file) =
+            vma.file.as_ref().filter(|_| flags.shared && flags.write && !flags.locked && !vma.is_hugetlb())
+        {
+            let first = vma.pgoff_of(part.start);
+            files.push((file.clone(), first..first + (part.end - part.start) / PAGE_SIZE));
+        }
+    });
+    let _kept = m.protocol.has(Bug::HolePunchedUnderMmapLock).then_some(mmap);
+    for (file, pages) in files {
+        hole::punch_hole(m, &file, pages);
+    }
+    whole
+}

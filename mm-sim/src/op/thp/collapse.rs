@@ -1,0 +1,151 @@
+//! `collapse_huge_page`: 512 small pages of anonymous memory become one huge page.
+//!
+//! Lock order: `-> fs_reclaim` for the huge page, without locks; `mmap_lock (read)` to look once more; then
+//! `mmap_lock (write) -> vma_lock (mark) -> anon_vma->rwsem (write) -> mmu_notifier_invalidate_range_start`, `-> pmd_lock` to take
+//! the table out, `-> pte_lock -> folio_lock (trylock)` and `-> lru_lock` per small page; the anon_vma lock is dropped, the pages are
+//! copied, and `-> pmd_lock -> lru_lock` maps the huge one. The table stays, deposited beside it.
+//!
+//! So page faults, system calls and the reverse map are all kept away from the table (anonymous memory has no i_mmap).
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::huge_range;
+use crate::{
+    machine::Machine,
+    mem::{Entry, Folio, FolioKind, HUGE_PAGES, Level, Mm, PAGE_SIZE, PageTable, Place, Slot, Vma},
+    op::{mmu_notifier, pgtables},
+    sched,
+    sync::FolioGuard,
+};
+
+/// Small pages, locked and off the LRU, each with its index in the table.
+type Isolated = Vec<(usize, Arc<Folio>, FolioGuard)>;
+
+/// Makes one huge page of the small ones at an address. Returns whether it did; it gives up when anything is in the way.
+#[inline(never)]
+pub(crate) fn collapse_huge_page(m: &Machine, mm: &Arc<Mm>, addr: u64) -> bool {
+    let _scope = sched::scope("collapse_huge_page");
+    let Ok(huge) = m.alloc_folio(FolioKind::Anon, HUGE_PAGES) else { return false };
+    let looked = {
+        let _mmap = mm.mmap_lock.read();
+        revalidate(m, mm, addr).is_some()
+    };
+    let done = looked && collapse_under_mmap_lock(m, mm, addr, &huge);
+    if done {
+        m.stats.anon_collapses.add(1);
+    }
+    m.put_folio(&huge, 1);
+    done
+}
+
+/// Returns the VMA and the entry, if there may still be a huge page (`hugepage_vma_revalidate`, `find_pmd_or_thp_or_none`).
+fn revalidate(m: &Machine, mm: &Mm, addr: u64) -> Option<(Arc<Vma>, Slot)> {
+    let vma = mm.find(addr).filter(|vma| mm.users.load(Relaxed) > 0 && huge_range(vma, addr).is_some())?;
+    let pmd = mm.slot(m, addr, Level::Pmd).filter(|pmd| pmd.load().as_table().is_some())?;
+    vma.anon_vma.lock().as_ref()?;
+    Some((vma, pmd))
+}
+
+#[inline(never)]
+fn collapse_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, huge: &Arc<Folio>) -> bool {
+    let locked = mm.mmap_write_lock();
+    let Some((vma, pmd)) = revalidate(m, &locked, addr) else { return false };
+    vma.vma_start_write(mm);
+    let Some(anon_vma) = vma.anon_vma.lock().clone() else { return false };
+    let by_anon = anon_vma.rwsem().write();
+    let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + HUGE_PAGES * PAGE_SIZE));
+    let Some(table) = take_out(m, mm, &vma, &pmd, addr) else { return false };
+    let Some(isolated) = isolate_all(m, &table) else {
+        // Back it goes.
+        let _pmd_lock = pmd.table.lock.lock();
+        pmd.store(Entry::table(table.id));
+        return false;
+    };
+    drop(by_anon);
+    copy_and_clear(m, mm, &table, huge, isolated);
+    huge.set_place(Some(Place::Anon(anon_vma, vma.pgoff_of(addr))));
+    map(m, mm, &vma, &pmd, huge, table);
+    true
+}
+
+/// Takes the table out of its PMD entry (`pmdp_collapse_flush`).
+#[inline(never)]
+fn take_out(m: &Machine, mm: &Mm, vma: &Vma, pmd: &Slot, addr: u64) -> Option<Arc<PageTable>> {
+    let _pmd_lock = pmd.table.lock.lock();
+    let table = pmd.load().as_table().and_then(|id| m.memory.table(id))?;
+    pgtables::check_excluded(m, mm, vma);
+    pmd.store(Entry::NONE);
+    m.tlb.flush(mm.id, addr / PAGE_SIZE..addr / PAGE_SIZE + HUGE_PAGES);
+    Some(table)
+}
+
+/// Locks all small pages and takes them off the LRU. `None`, and nothing done, if one of them is in use elsewhere.
+#[inline(never)]
+fn isolate_all(m: &Machine, table: &PageTable) -> Option<Isolated> {
+    // Nobody walks without a lock any more from here on.
+    m.walks.send_interrupts();
+    let _ptl = table.lock.lock();
+    let mut isolated = Isolated::new();
+    let used: Vec<_> = table.used().collect();
+    let all = used.into_iter().all(|(index, entry)| match isolate(m, entry) {
+        Some((folio, locked)) => {
+            isolated.push((index, folio, locked));
+            true
+        }
+        None => false,
+    });
+    if all {
+        return Some(isolated);
+    }
+    for (_, folio, locked) in isolated {
+        m.lru.add(&folio);
+        drop(locked);
+    }
+    None
+}
+
+fn isolate(m: &Machine, entry: Entry) -> Option<(Arc<Folio>, FolioGuard)> {
+    let folio = m.memory.folio(entry.as_page()?)?;
+    if folio.kind != FolioKind::Anon || folio.is_huge() || folio.is_pinned() || entry.is_uffd_wp() {
+        return None;
+    }
+    let locked = folio.lock.try_lock()?;
+    // A reference that no entry has is somebody's who uses the page.
+    let is_free = folio.refs() == folio.maps() && m.lru.remove(&folio);
+    is_free.then_some((folio, locked))
+}
+
+/// Copies the small pages and lets go of them. What was not there is zeros.
+#[inline(never)]
+fn copy_and_clear(m: &Machine, mm: &Mm, table: &Arc<PageTable>, huge: &Folio, isolated: Isolated) {
+    for (index, folio, locked) in isolated {
+        huge.write(huge.pfn + index as u64, folio.read(folio.pfn));
+        {
+            let _ptl = table.lock.lock();
+            let slot = Slot { table: table.clone(), index };
+            slot.store(Entry::NONE);
+            folio.unmap();
+        }
+        mm.rss.fetch_sub(1, Relaxed);
+        if folio.maps() > 0 {
+            m.lru.add(&folio);
+        }
+        drop(locked);
+        m.put_folio(&folio, 1);
+    }
+    huge.dirty.store(true, Relaxed);
+}
+
+/// Maps the huge page, with its table beside it.
+#[inline(never)]
+fn map(m: &Machine, mm: &Mm, vma: &Vma, pmd: &Slot, huge: &Arc<Folio>, table: Arc<PageTable>) {
+    let flags = vma.flags();
+    let _pmd_lock = pmd.table.lock.lock();
+    mm.check_install(vma);
+    huge.map();
+    m.lru.add(huge);
+    mm.tables.fetch_sub(1, Relaxed);
+    mm.deposit(pmd, table);
+    pmd.store(Entry::page(huge.pfn).writable(flags.write).dirty().accessible(flags.read));
+    mm.rss.fetch_add(HUGE_PAGES as i64, Relaxed);
+}

@@ -1,0 +1,125 @@
+//! khugepaged's list of processes that want huge pages, and its way through it.
+//!
+//! Lock order: whoever first wants one has the mmap lock or the VMA lock `-> khugepaged_mm_lock`. khugepaged takes that to find
+//! the next process, drops it, and tries `mmap_lock (read) -> pte_lock` to look; what it has found is for `collapse`. A
+//! process that ends takes itself off; if khugepaged is looking at it, it waits for it by taking the mmap lock in write mode.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use super::{collapse, huge_range};
+use crate::{
+    classes::KHUGEPAGED_MM_LOCK,
+    machine::Machine,
+    mem::{HUGE_PAGES, Level, Mm, PMD_SIZE, Vma},
+    sched,
+    sync::SpinLock,
+};
+
+/// Entries of a huge page's range that may be empty.
+const MAX_PTES_NONE: u64 = HUGE_PAGES - 1;
+
+/// The processes that want huge pages.
+pub(crate) struct Khugepaged {
+    mm_lock: SpinLock,
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
+    mms: Vec<Arc<Mm>>,
+    /// The process that is being looked at.
+    scanned: Option<u64>,
+}
+
+impl Khugepaged {
+    pub(crate) fn new() -> Self {
+        Self { mm_lock: SpinLock::new(&KHUGEPAGED_MM_LOCK, ("khugepaged", 0)), list: Mutex::default() }
+    }
+
+    /// Changes the list, under its lock.
+    #[track_caller]
+    fn with<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
+        let _khugepaged_mm_lock = self.mm_lock.lock();
+        sched::must_hold(self.mm_lock.is_mine(), || "khugepaged's list is used without its lock".to_owned());
+        change(&mut self.list.lock())
+    }
+
+    /// Returns whether nothing is on the list.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.lock().mms.is_empty()
+    }
+}
+
+/// Puts a process on the list (`khugepaged_enter_vma`).
+#[inline(never)]
+pub(crate) fn enter(m: &Machine, mm: &Arc<Mm>) {
+    if !mm.wants_huge_pages.swap(true, Relaxed) {
+        m.khugepaged.with(|list| list.mms.push(mm.clone()));
+    }
+}
+
+/// Takes a process that ends off the list (`__khugepaged_exit`).
+#[inline(never)]
+pub(crate) fn exit(m: &Machine, mm: &Arc<Mm>) {
+    if !mm.wants_huge_pages.load(Relaxed) {
+        return;
+    }
+    let scanned = m.khugepaged.with(|list| {
+        list.mms.retain(|other| other.id != mm.id);
+        list.scanned == Some(mm.id)
+    });
+    if scanned {
+        // khugepaged has the mmap lock while it looks, and then sees that nobody uses the process.
+        drop(mm.mmap_write_lock());
+    }
+}
+
+/// khugepaged goes once through all processes of the list. Returns how many huge pages it has made.
+#[inline(never)]
+pub(crate) fn scan(m: &Machine) -> u64 {
+    let _scope = sched::scope("khugepaged");
+    let ids: Vec<u64> = m.khugepaged.with(|list| list.mms.iter().map(|mm| mm.id).collect());
+    ids.into_iter().map(|id| scan_mm_slot(m, id)).sum()
+}
+
+#[inline(never)]
+fn scan_mm_slot(m: &Machine, id: u64) -> u64 {
+    let next = m.khugepaged.with(|list| {
+        let mm = list.mms.iter().find(|mm| mm.id == id).cloned()?;
+        list.scanned = Some(id);
+        Some(mm)
+    });
+    let Some(mm) = next else { return 0 };
+    let found = candidates(m, &mm);
+    let made = found.into_iter().filter(|&addr| collapse::collapse_huge_page(m, &mm, addr)).count();
+    m.khugepaged.with(|list| list.scanned = None);
+    made as u64
+}
+
+/// Returns the addresses where a huge page could be made.
+#[inline(never)]
+fn candidates(m: &Machine, mm: &Mm) -> Vec<u64> {
+    let Some(_mmap) = mm.mmap_lock.try_read() else { return Vec::new() };
+    if mm.users.load(Relaxed) <= 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for vma in mm.all() {
+        let range = vma.range();
+        let starts = (range.start.next_multiple_of(PMD_SIZE)..range.end).step_by(PMD_SIZE as usize);
+        found.extend(starts.filter(|&addr| huge_range(&vma, addr).is_some() && scan_pmd(m, mm, &vma, addr)));
+    }
+    found
+}
+
+/// Returns whether there is a table with a page in it, and nothing that is in the way.
+#[inline(never)]
+fn scan_pmd(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) -> bool {
+    let Some(pmd) = mm.slot(m, addr, Level::Pmd) else { return false };
+    let Some(map) = mm.pte_offset_map_lock(m, vma, &pmd, 0) else { return false };
+    let used: Vec<_> = map.table.used().collect();
+    let none = HUGE_PAGES - used.len() as u64;
+    none <= MAX_PTES_NONE && used.iter().all(|(_, entry)| entry.is_page())
+}
