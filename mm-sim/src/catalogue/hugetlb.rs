@@ -345,14 +345,14 @@ fn retry_and_unmap(world: &World) -> Plan {
     let place = Arc::new(AtomicU64::new(0));
     let mapped = place.clone();
     plan.actor("munmap", move || {
-        for _ in 0..12 {
+        for _ in 0..40 {
             let Some(addr) = process.map_huge(&file, 0, HUGE_PAGES, Huge::PrivateNoreserve) else { return };
             mapped.store(addr, Relaxed);
             process.unmap(addr..addr + PMD_SIZE);
         }
     });
     plan.actor("page-fault", move || {
-        (0..40).for_each(|round| stage::ignore(other.store(place.load(Relaxed), round)));
+        (0..140).for_each(|round| stage::ignore(other.store(place.load(Relaxed), round)));
     });
     plan
 }
