@@ -29,6 +29,7 @@ pub(crate) enum Handled {
 pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
     let _scope = sched::scope("memory_failure");
     let _mf_mutex = m.mf_mutex.lock();
+    sched::must_hold(m.mf_mutex.is_mine(), || format!("page {pfn} may be handled by two at the same time"));
     let Some(folio) = m.memory.peek_folio(pfn).filter(|folio| folio.pages() == 1 && folio.try_get()) else {
         return Handled::Ignored;
     };
