@@ -4,6 +4,13 @@
 //! schedules depart: first those with few preemptions, and of these first those that depart late. What is looked for is
 //! what really goes wrong: a deadlock, a broken invariant. (What lockdep reports does not depend much on the schedule; that
 //! is what it is for.)
+//!
+//! This is bounded model checking by preemptions (Musuvathi and Qadeer, 2007): most bugs need but one or two, and up to a
+//! bound *all* schedules are run, which a random scheduler never knows of itself. It is our own because the scheduler is
+//! there already: the one that also runs seeds, tells a deadlock by who waits for whom, and knows the simulator's locks,
+//! pauses and interrupts. shuttle and loom bring locks and threads of their own in their place; loom would besides explore
+//! the memory order of every atomic, of which a run here has a million and which are not what is looked for.
+//! What is found is written as a schedule of a few numbers, and [`replay`] runs it again to the step.
 
 use std::{fmt, sync::Arc};
 

@@ -133,6 +133,10 @@ impl Findings {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+
     pub(crate) fn take(&self) -> Vec<Finding> {
         std::mem::take(&mut self.0.lock())
     }

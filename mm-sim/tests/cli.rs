@@ -45,9 +45,14 @@ fn json_is_json() {
 #[test]
 fn list_names_every_scenario_with_its_verdicts() {
     let text = String::from_utf8(mm_sim(&["list"]).stdout).unwrap();
-    for scenario in mm_sim::scenario::ALL {
-        assert!(text.contains(scenario.id) && text.contains(scenario.title));
+    for scenario in mm_sim::scenario::ALL.iter().chain(mm_sim::scenario::DIRECTED) {
+        assert!(text.contains(&format!("\n  {} ", scenario.id)), "{}", scenario.id);
     }
+    for pair in mm_sim::catalogue::all() {
+        assert!(text.contains(&format!("\n  {} ", pair.id)), "{}", pair.id);
+    }
+    assert!(text.contains("silent: under 6.1") && text.contains("retract ") && text.contains("source "));
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "it fits a terminal of 100 columns");
 }
 
 #[test]
@@ -75,4 +80,29 @@ fn a_what_if_is_told_and_does_what_it_says() {
     assert_eq!(lines[0], "circular-dependency {mapping->i_mmap_rwsem, vma->vm_lock, fs_reclaim}");
     assert_eq!(lines[1], "what if: mail under 6.4 --what-if retract=blocking, seed 1");
     assert_eq!(output.status.code(), Some(100));
+}
+
+#[test]
+fn a_bug_is_told_with_its_verdict_first() {
+    let output = mm_sim(&["run", "v2"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let first = text.lines().next().unwrap();
+    assert!(
+        first.starts_with("V2: circular-dependency {") && first.ends_with("silent without it: as expected"),
+        "{first}"
+    );
+    assert!(text.contains("## With the bug") && text.contains("fix: 1c7873e33645"), "{text}");
+}
+
+/// Colour is for terminals, and not for those who do not want it.
+#[test]
+fn there_is_no_colour_but_on_a_terminal() {
+    let run = |envs: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mm-sim"));
+        command.args(["run", "mail", "--protocol", "6.4"]).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.envs(envs.iter().copied()).output().unwrap().stdout
+    };
+    let has_colour = |bytes: Vec<u8>| bytes.contains(&0x1b);
+    assert!(!has_colour(run(&[])) && has_colour(run(&[("CLICOLOR_FORCE", "1")])));
+    assert!(!has_colour(run(&[("NO_COLOR", "1")])));
 }

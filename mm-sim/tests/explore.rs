@@ -71,11 +71,6 @@ fn nearly_all_mutants_of_the_small_scenarios_are_detected() {
     let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, None).unwrap();
     assert!(campaign.trials.len() > 50, "{campaign}");
     assert!(campaign.rate() >= 0.85, "{campaign}");
-    assert_eq!(
-        campaign.detected() + campaign.equivalent() + campaign.unexplained(),
-        campaign.trials.len(),
-        "{campaign}"
-    );
 }
 
 #[test]

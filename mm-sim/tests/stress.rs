@@ -1,6 +1,6 @@
 //! The operations on real threads: silent where the protocol is right, and found where it is not.
 
-use std::{process::Command, time::Duration};
+use std::{process::Command, sync::Mutex, time::Duration};
 
 use mm_sim::{
     Protocol,
@@ -8,7 +8,7 @@ use mm_sim::{
 };
 
 fn stress(protocol: Protocol, seed: u64, mix: Mix) -> StressOutcome {
-    Stress { threads: 5, time: Duration::from_millis(1500), protocol, seed, mix }.run()
+    Stress { threads: 5, time: Duration::from_millis(1500), protocol, seed, mix, locks: false }.run()
 }
 
 #[test]
@@ -53,4 +53,25 @@ fn the_command_line_says_what_was_found_and_by_whom() {
     assert_eq!(mm_sim(&["--threads", "0"]).status.code(), Some(2));
     assert_eq!(mm_sim(&["--seconds", "-1"]).status.code(), Some(2), "clap takes it for an option");
     assert_eq!(mm_sim(&["--seconds=-1"]).status.code(), Some(101));
+}
+
+/// How far it is while it runs, and how the locks were used.
+#[test]
+fn progress_is_told_and_lock_statistics_are_kept() {
+    let stress = Stress {
+        threads: 4,
+        time: Duration::from_millis(500),
+        protocol: Protocol::V6_12,
+        seed: 3,
+        mix: Mix::All,
+        locks: true,
+    };
+    let told = Mutex::new(Vec::new());
+    let outcome = stress.run_telling(Duration::from_millis(50), |progress| told.lock().unwrap().push(progress));
+    assert_eq!(outcome.verdict, "silent", "{outcome}");
+    let told = told.into_inner().unwrap();
+    assert!(told.len() > 1 && told.is_sorted_by_key(|progress| progress.faults), "{told:?}");
+    let mmap_lock = outcome.locks.iter().find(|lock| lock.class == "mm->mmap_lock" && !lock.readers);
+    assert!(mmap_lock.is_some_and(|lock| lock.acquired > 10 && lock.hold_ns_max > 0), "{outcome}");
+    assert!(outcome.to_string().contains("hold avg"), "{outcome}");
 }

@@ -16,8 +16,10 @@ pub(crate) fn compare(kernel: &Path, rules: &Rules, json: bool) -> Result<ExitCo
     let fidelity = fidelity::Fidelity::compare(&protocol, &real, &simulated).map_err(|error| error.to_string())?;
     let agrees = fidelity.contradictions.is_empty();
     if json {
-        let text = serde_json::to_string_pretty(&fidelity).map_err(|error| error.to_string())?;
-        anstream::println!("{text}");
+        let mut value = serde_json::to_value(&fidelity).map_err(|error| error.to_string())?;
+        value["recall"] = fidelity.recall().into();
+        value["precision"] = fidelity.precision().into();
+        anstream::println!("{value:#}");
     } else {
         paint::print(&fidelity.to_string(), agrees);
     }

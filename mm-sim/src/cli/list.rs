@@ -2,46 +2,61 @@
 
 use std::process::ExitCode;
 
-use mm_sim::{Expect, Pair, Protocol, SWITCHES, catalogue, scenario};
+use mm_sim::{Expect, Pair, Protocol, SWITCHES, Scenario, catalogue, scenario};
 
-use super::rules::wrapped;
+use super::paint;
 
 pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
     if json {
         anstream::println!("{:#}", as_json());
         return Ok(ExitCode::SUCCESS);
     }
-    anstream::println!("scenarios");
-    for scenario in scenario::ALL {
-        anstream::println!("  {:<20}{}", scenario.id, scenario.title);
-        anstream::println!("  {:<20}source: {}", "", scenario.source);
-        for protocol in Protocol::ALL {
-            anstream::println!("  {:<20}{:<14}{}", "", protocol.name, (scenario.expect)(&protocol));
-        }
-    }
-    anstream::println!("\nbugs, each with and without");
-    catalogue::all().for_each(list_pair);
-    anstream::println!("\nprotocols");
+    let mut text = "scenarios\n".to_owned();
+    scenario::ALL.iter().chain(scenario::DIRECTED).for_each(|scenario| text += &of_scenario(scenario));
+    text += "\nbugs, each with and without\n";
+    catalogue::all().for_each(|pair| text += &of_pair(pair));
+    text += "\nprotocols\n";
     for protocol in Protocol::ALL {
-        anstream::println!("  {:<20}{}", protocol.name, protocol.title);
+        text += &paint::beside(&format!("  {:<14}", protocol.name), protocol.title);
     }
-    anstream::println!("\nwhat if a protocol had decided otherwise (--what-if KEY=VALUE)");
+    text += "\nwhat if a protocol had decided otherwise (--what-if KEY=VALUE)\n";
     for switch in SWITCHES {
-        anstream::println!("  {:<26}{}", switch.key(), switch.about);
-        for line in wrapped(&switch.values()) {
-            anstream::println!("  {:<8}{line}", "");
-        }
+        text += &paint::beside(&format!("  {:<26}", switch.key()), switch.about);
+        text += &paint::beside(&format!("  {:<26}", ""), &switch.values().join(", "));
     }
+    anstream::print!("{text}");
     Ok(ExitCode::SUCCESS)
 }
 
-fn list_pair(pair: &Pair) {
-    anstream::println!("  {:<6}{}", pair.id, pair.title);
-    let line = |name: &str, text: &str| anstream::println!("  {:<6}{name:<9}{text}", "");
-    line("kernels", pair.kernels);
-    line("source", pair.source);
-    line("buggy", &format!("{}: {}", rules(&pair.buggy), pair.verdict));
-    line("fixed", &format!("{}: {}; {}", rules(&pair.fixed), Expect::Silent, pair.fix));
+fn of_scenario(scenario: &Scenario) -> String {
+    let mut text = paint::beside(&format!("  {:<18}", scenario.id), scenario.title);
+    text += &paint::beside(&format!("  {:<18}source   ", ""), scenario.source);
+    let mut verdicts: Vec<(String, Vec<&str>)> = Vec::new();
+    for protocol in Protocol::ALL {
+        let verdict = (scenario.expect)(&protocol).to_string();
+        match verdicts.iter_mut().find(|(known, _)| *known == verdict) {
+            Some((_, names)) => names.push(protocol.name),
+            None => verdicts.push((verdict, vec![protocol.name])),
+        }
+    }
+    for (verdict, names) in verdicts {
+        text += &paint::beside(&format!("  {:<18}verdict  ", ""), &format!("{verdict}: under {}", names.join(", ")));
+    }
+    text
+}
+
+fn of_pair(pair: &Pair) -> String {
+    let mut text = paint::beside(&format!("  {:<6}", pair.id), pair.title);
+    let (buggy, fixed) = (rules(&pair.buggy), rules(&pair.fixed));
+    for (name, line) in [
+        ("kernels", pair.kernels.to_owned()),
+        ("source", pair.source.to_owned()),
+        ("buggy", format!("{}: under {buggy}", pair.verdict)),
+        ("fixed", format!("{}: under {fixed}; {}", Expect::Silent, pair.fix)),
+    ] {
+        text += &paint::beside(&format!("  {:<6}{name:<9}", ""), &line);
+    }
+    text
 }
 
 /// The name of a protocol, and the bug that it carries besides.
@@ -56,6 +71,7 @@ fn as_json() -> serde_json::Value {
     };
     let scenarios: Vec<_> = scenario::ALL
         .iter()
+        .chain(scenario::DIRECTED)
         .map(|scenario| {
             serde_json::json!({
                 "id": scenario.id, "title": scenario.title, "source": scenario.source, "verdicts": verdicts(scenario),

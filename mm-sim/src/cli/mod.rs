@@ -130,6 +130,9 @@ enum Command {
         /// Mostly page faults, in one process.
         #[arg(long)]
         faults: bool,
+        /// How often and how long locks were waited for too: statistics of lockdep, which take some time themselves.
+        #[arg(long)]
+        locks: bool,
         /// The outcome as JSON.
         #[arg(long)]
         json: bool,
@@ -162,8 +165,8 @@ impl Args {
                 anstream::print!("{}", mm_sim::size::measure(Protocol::V6_12, processes, vmas)?);
                 Ok(ExitCode::SUCCESS)
             }
-            Some(Command::Stress { threads, seconds, rules, seed, faults, json }) => {
-                stress::stress(&stress::What { threads, seconds, rules, seed, faults }, json)
+            Some(Command::Stress { threads, seconds, rules, seed, faults, locks, json }) => {
+                stress::stress(&stress::What { threads, seconds, rules, seed, faults, locks }, json)
             }
             Some(Command::Measure { out, seconds }) => stress::measure(&out, seconds),
             Some(Command::Run { scenario, rules, seed, fixed, memory, json }) => {

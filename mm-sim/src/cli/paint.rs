@@ -19,3 +19,29 @@ pub(crate) fn print(text: &str, is_good: bool) {
         anstream::println!("{style}{line}{style:#}");
     }
 }
+
+/// Columns of the terminal that output is made for.
+pub(crate) const WIDTH: usize = 100;
+
+/// Breaks text between words, into lines of up to `width` columns.
+pub(crate) fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Returns a heading with text beside it, the text's lines under each other.
+pub(crate) fn beside(heading: &str, text: &str) -> String {
+    let indent = heading.chars().count();
+    let lines = lines(text, WIDTH - indent);
+    let padded = |(at, line): (usize, &String)| match at {
+        0 => format!("{heading}{line}\n"),
+        _ => format!("{:indent$}{line}\n", ""),
+    };
+    lines.iter().enumerate().map(padded).collect()
+}

@@ -17,26 +17,36 @@ pub(super) fn run(pair: &Pair, what: &run::What, json: bool) -> Result<ExitCode,
         let outcomes = serde_json::json!({ "buggy": buggy, "fixed": fixed });
         anstream::println!("{outcomes:#}");
     } else {
-        paint::print(&tell(pair, buggy.as_ref(), &fixed), !fixed.has_findings());
+        let is_expected = buggy.as_ref().is_none_or(|buggy| buggy.is_expected) && fixed.is_expected;
+        paint::print(&tell(pair, buggy.as_ref(), &fixed), is_expected);
     }
     let shown = buggy.as_ref().unwrap_or(&fixed);
     Ok(if fixed.is_expected { run::exit_code(shown) } else { ExitCode::from(FAILURE) })
 }
 
-/// The story, what the bug does, and what the fix does.
+/// The verdict, the story, what the bug does, and what fixed it.
 fn tell(pair: &Pair, buggy: Option<&Outcome>, fixed: &Outcome) -> String {
-    let mut text = format!("{}: {}\n\n{}\n\n", pair.id, pair.title, pair.story);
-    text += &format!("kernels: {}\nsource:  {}\n", pair.kernels, pair.source);
+    let is_expected = buggy.is_none_or(|buggy| buggy.is_expected) && fixed.is_expected;
+    let relation = if is_expected { "as expected" } else { "NOT as expected" };
+    let mut text = match buggy {
+        Some(buggy) => {
+            format!("{}: {} with the bug, {} without it: {relation}\n", pair.id, buggy.verdict, fixed.verdict)
+        }
+        None => format!("{}: {} without the bug: {relation}\n", pair.id, fixed.verdict),
+    };
+    text += &format!("\n{}\n\n{}\n\n", pair.title, pair.story);
+    text += &paint::beside("kernels: ", pair.kernels);
+    text += &paint::beside("source:  ", pair.source);
     if let Some(outcome) = buggy {
         text += &format!("\n## With the bug ({})\n\n", list::rules(&pair.buggy));
         text += &verdict(outcome);
     }
-    text += &format!("\n## Without it ({})\n\nfix: {}\n", list::rules(&pair.fixed), pair.fix);
-    text + &verdict(fixed)
+    text += &format!("\n## Without it ({})\n\n", list::rules(&pair.fixed));
+    text += &paint::beside("fix: ", pair.fix);
+    text + "\n" + &verdict(fixed)
 }
 
 fn verdict(outcome: &Outcome) -> String {
-    let relation =
-        if outcome.is_expected { "as expected".to_owned() } else { format!("expected: {}", outcome.expected) };
-    format!("{} (seed {}, {relation})\n{}", outcome.verdict, outcome.seed, run::evidence(outcome))
+    let expected = if outcome.is_expected { String::new() } else { format!(", but expected: {}", outcome.expected) };
+    format!("{} (seed {}{expected})\n\n{}", outcome.verdict, outcome.seed, run::evidence(outcome))
 }

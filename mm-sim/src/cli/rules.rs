@@ -3,7 +3,10 @@
 use clap::Args;
 use mm_sim::{Protocol, SWITCHES, WhatIf};
 
-use super::unknown;
+use super::{paint, unknown};
+
+/// Columns for the values of a switch, which the help indents.
+const VALUES_WIDTH: usize = 84;
 
 /// Which kernel's rules, and what if it had decided otherwise.
 #[derive(Args)]
@@ -41,23 +44,9 @@ fn long_help() -> String {
     let mut text = "Decides otherwise than the protocol; may be given several times:\n".to_owned();
     for switch in SWITCHES {
         text += &format!("\n{}: {}\n", switch.key(), switch.about);
-        for line in wrapped(&switch.values()) {
+        for line in paint::lines(&switch.values().join(", "), VALUES_WIDTH) {
             text += &format!("    {line}\n");
         }
     }
     text
-}
-
-/// Puts words into lines that fit a terminal.
-pub(crate) fn wrapped(words: &[String]) -> Vec<String> {
-    const WIDTH: usize = 84;
-    let mut lines: Vec<String> = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        let word = if at + 1 < words.len() { format!("{word},") } else { word.clone() };
-        match lines.last_mut() {
-            Some(line) if line.len() + word.len() < WIDTH => *line += &format!(" {word}"),
-            _ => lines.push(word),
-        }
-    }
-    lines
 }

@@ -75,11 +75,9 @@ pub(crate) fn tell(scenario: &Scenario, protocol: &Protocol, outcome: &Outcome) 
 
 /// What the run did, and all that it found.
 pub(super) fn evidence(outcome: &Outcome) -> String {
-    let mut text = format!("{} steps: ", outcome.steps);
     let stats: Vec<_> =
         outcome.stats.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
-    text += &stats.join(", ");
-    text.push('\n');
+    let mut text = paint::beside(&format!("{} steps: ", outcome.steps), &stats.join(", "));
     outcome.reports.iter().for_each(|report| text += &format!("\n{}", lockdep_report::text::render(report)));
     for finding in &outcome.findings {
         let path = finding.path.join(" > ");

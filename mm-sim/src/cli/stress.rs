@@ -9,7 +9,7 @@ use std::{
 
 use mm_sim::{
     Protocol,
-    stress::{Comparison, Measured, Mix, Stress},
+    stress::{Comparison, Measured, Mix, Progress, Stress},
 };
 
 use super::{FAILURE, FINDINGS, paint, rules::Rules};
@@ -27,6 +27,7 @@ pub(crate) struct What {
     pub(crate) rules: Rules,
     pub(crate) seed: u64,
     pub(crate) faults: bool,
+    pub(crate) locks: bool,
 }
 
 pub(crate) fn stress(what: &What, json: bool) -> Result<ExitCode, String> {
@@ -34,7 +35,13 @@ pub(crate) fn stress(what: &What, json: bool) -> Result<ExitCode, String> {
     let time =
         Duration::try_from_secs_f64(what.seconds).map_err(|error| format!("{} seconds: {error}", what.seconds))?;
     let mix = if what.faults { Mix::Faults } else { Mix::All };
-    let outcome = Stress { threads: what.threads, time, protocol, seed: what.seed, mix }.run();
+    let stress = Stress { threads: what.threads, time, protocol, seed: what.seed, mix, locks: what.locks };
+    // Ten lines at most, and none of a short run.
+    let outcome = stress.run_telling((time / 10).max(Duration::from_secs(1)), |progress| {
+        let Progress { elapsed, faults, broken } = progress;
+        let (at, of) = (elapsed.as_secs_f64(), time.as_secs_f64());
+        anstream::eprintln!("{at:>6.1} s of {of:.1}: {faults} page faults, {broken} invariants broken");
+    });
     if json {
         let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
         anstream::println!("{text}");
@@ -48,21 +55,27 @@ pub(crate) fn stress(what: &What, json: bool) -> Result<ExitCode, String> {
     })
 }
 
-/// Measures everything in processes of their own, since checking is on or off for a whole process.
+/// What is measured in a run of its own.
+type Case = (u32, &'static str, bool);
+
+/// Measures everything in processes of their own, since checking is on or off for a whole process. The runs of the cases
+/// take turns, so that a machine that is slow for a while is slow for all of them.
 pub(crate) fn measure(out: &Path, seconds: f64) -> Result<ExitCode, String> {
-    let mut comparison = Comparison::default();
-    for threads in THREADS {
-        for protocol in PROTOCOLS {
-            for checked in [true, false] {
-                let runs =
-                    (0..RUNS).map(|_| one(protocol, threads, checked, seconds)).collect::<Result<Vec<_>, _>>()?;
-                comparison.0.push(Comparison::median(runs));
-            }
+    let of_threads = |threads| {
+        PROTOCOLS.into_iter().flat_map(move |protocol| [true, false].map(|checked| (threads, protocol, checked)))
+    };
+    let cases: Vec<Case> = THREADS.into_iter().flat_map(of_threads).collect();
+    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
+    for round in 1..=RUNS {
+        anstream::eprintln!("round {round} of {RUNS}: {} runs of {seconds} s", cases.len());
+        for (&(threads, protocol, checked), into) in cases.iter().zip(&mut measured) {
+            into.push(one(protocol, threads, checked, seconds)?);
         }
     }
-    let table = comparison.table();
-    anstream::print!("{table}");
-    for (name, contents) in [("faults.md", &table), ("faults.svg", &comparison.chart())] {
+    let comparison = Comparison(measured.into_iter().map(Comparison::median).collect());
+    let report = comparison.report("faults.svg");
+    anstream::print!("{report}");
+    for (name, contents) in [("performance.md", &report), ("faults.svg", &comparison.chart())] {
         let path = out.join(name);
         fs::create_dir_all(out).map_err(|error| format!("failed to make {}: {error}", out.display()))?;
         fs::write(&path, contents).map_err(|error| format!("failed to write {}: {error}", path.display()))?;

@@ -1,6 +1,6 @@
-//! A comparison as text: contradictions first.
+//! A comparison as text: contradictions first, then how much there is of each other, then the differences, lock by lock.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use super::{Difference, Fidelity};
 
@@ -42,9 +42,28 @@ impl fmt::Display for Fidelity {
         if !self.unknown.is_empty() {
             writeln!(f, "\nclasses that the table does not have, not compared: {}", self.unknown.join(", "))?;
         }
-        list(f, "missed: only the kernel does this", &self.missed)?;
-        list(f, "extra: only the simulator does this", &self.extra)
+        grouped(f, "missed: only the kernel does this", &self.missed)?;
+        grouped(f, "extra: only the simulator does this", &self.extra)
     }
+}
+
+/// Differences by the lock that is held.
+fn grouped(f: &mut fmt::Formatter<'_>, title: &str, differences: &[Difference]) -> fmt::Result {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n## {title} ({})", differences.len())?;
+    let mut groups: BTreeMap<&str, Vec<&Difference>> = BTreeMap::new();
+    for difference in differences {
+        groups.entry(&difference.outer).or_default().push(difference);
+    }
+    for (outer, inners) in groups {
+        writeln!(f, "\n{outer}")?;
+        for Difference { inner, at, why, .. } in inners {
+            writeln!(f, "  -> {inner:<34} {at}\n     {why}")?;
+        }
+    }
+    Ok(())
 }
 
 fn list(f: &mut fmt::Formatter<'_>, title: &str, differences: &[Difference]) -> fmt::Result {

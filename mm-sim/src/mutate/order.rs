@@ -35,6 +35,27 @@ impl Order {
             .map(|(o, i, _)| (o.as_str(), i.as_str()))
     }
 
+    /// Returns whether the other order has something the other way around, whatever the modes.
+    pub(super) fn is_reversed_by(&self, other: &Self) -> bool {
+        let all = other.0.iter().flat_map(|(outer, inners)| inners.iter().map(move |(inner, _)| (outer, inner)));
+        all.into_iter().any(|(outer, inner)| self.leads(inner, outer))
+    }
+
+    fn leads(&self, from: &str, to: &str) -> bool {
+        let (mut seen, mut queue) = (BTreeSet::from([from]), vec![from]);
+        while let Some(class) = queue.pop() {
+            for (next, _) in self.0.get(class).into_iter().flatten() {
+                if next == to {
+                    return true;
+                }
+                if seen.insert(next) {
+                    queue.push(next);
+                }
+            }
+        }
+        false
+    }
+
     /// Returns whether `outer`, held so, comes before `inner`, waited for so, along dependencies that can all block.
     fn has(&self, outer: &str, inner: &str, kind: &str) -> bool {
         let next = |outer: &str| self.0.get(outer).into_iter().flatten();

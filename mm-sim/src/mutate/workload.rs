@@ -77,13 +77,13 @@ impl Workload {
                 ));
             }
         }
+        let journal = kernel.journal("mm-sim");
+        workload.order.learn(&journal);
+        workload.contradicted = order::contradicted(&journal)?;
         for pair in catalogue::all().filter(|_| effort == Effort::Full) {
             // A pair that needs the rules of its own kernels is left out.
             let _found = workload.add(pair_setup(pair), 1, None);
         }
-        let journal = kernel.journal("mm-sim");
-        workload.order.learn(&journal);
-        workload.contradicted = order::contradicted(&journal)?;
         workload.turns.sort_by_key(|turn| turn.steps);
         Ok(workload)
     }
@@ -98,6 +98,9 @@ impl Workload {
         }
         let notes = survey.survey().map(Survey::take).unwrap_or_default();
         if kernel.is_none() {
+            let mut order = Order::default();
+            order.learn(&outcome.journal);
+            turn.shares_session = !self.order.is_reversed_by(&order);
             self.order.learn(&outcome.journal);
         }
         turn.steps = outcome.steps;

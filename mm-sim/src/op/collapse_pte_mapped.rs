@@ -40,6 +40,7 @@ fn with_folio(m: &Machine, mm: &Arc<Mm>, start: u64, collapse: Collapse<'_>) -> 
     let fits = |vma: &Arc<Vma>| vma.range().start <= whole.start && whole.end <= vma.range().end;
     let Some(vma) = mm.find(start).filter(|vma| start.is_multiple_of(PMD_SIZE) && fits(vma)) else { return false };
     let Some(file) = vma.file.clone().filter(|_| !vma.flags().uffd_wp && !vma.flags().hugetlb) else { return false };
+    mm.check_walk(&vma);
     if m.protocol.retract != Retract::PageTableLocks {
         vma.vma_start_write(mm);
     }
@@ -111,6 +112,7 @@ fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, (_, folio): (&Arc<Inode>, &A
 /// Empties the table, under its lock.
 fn empty(m: &Machine, mm: &Mm, table: &Arc<PageTable>, folio: &Arc<Folio>, start: u64) {
     let used: Vec<_> = table.used().map(|(index, _)| index).collect();
+    folio.check_locked("taken out of a table");
     for &index in &used {
         if (Slot { table: table.clone(), index }).store(Entry::NONE).is_dirty() {
             dirty::folio_mark_dirty(m, folio);

@@ -88,6 +88,8 @@ pub(crate) fn end_writeback(m: &Machine, folio: &Arc<Folio>) {
     match folio.place() {
         Some(Place::File(mapping, _)) => {
             let _i_pages = mapping.i_pages.lock_irq();
+            let holds = mapping.i_pages.is_mine();
+            sched::must_hold(holds, || format!("writeback of a page of file {} ends without i_pages", mapping.file));
             folio.writeback.store(false, Relaxed);
         }
         _ => folio.writeback.store(false, Relaxed),

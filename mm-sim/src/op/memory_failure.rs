@@ -29,6 +29,7 @@ pub(crate) enum Handled {
 pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
     let _scope = sched::scope("memory_failure");
     let _mf_mutex = m.mf_mutex.lock();
+    sched::must_hold(m.mf_mutex.is_mine(), || format!("page {pfn} may be handled by two at the same time"));
     let Some(folio) = m.memory.peek_folio(pfn).filter(|folio| folio.pages() == 1 && folio.try_get()) else {
         return Handled::Ignored;
     };
@@ -66,6 +67,7 @@ fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
     };
     let processes = collect_procs(m, folio);
     hwpoison_unmap(m, folio, is_lost);
+    sched::must_hold(m.mf_mutex.is_mine(), || format!("folio {} is given up without mf_mutex", folio.pfn));
     folio.is_broken.store(true, Relaxed);
     if let (Place::File(_, index), Some(file)) = (&place, &file) {
         me_pagecache(m, folio, file, *index);
@@ -118,6 +120,8 @@ fn me_pagecache(m: &Machine, folio: &Arc<Folio>, file: &Inode, index: u64) {
         if was_dirty {
             file.mapping.untag(index, folio);
         }
+        let holds = file.mapping.i_lock.is_mine();
+        sched::must_hold(holds, || format!("folio {} leaves its file without inode->i_lock", folio.pfn));
         file.mapping.remove(index);
         folio.set_place(None);
     }

@@ -32,6 +32,7 @@ pub(crate) fn offline_pages(m: &Machine, frames: &Range<u64>) -> u64 {
 fn notify_going(m: &Machine) -> Option<MutexGuard> {
     let _chain = m.memory_chain_rwsem.read();
     let mutex = m.ksm.thread_mutex.lock();
+    check_told(m);
     m.ksm.is_offlining.store(true, Relaxed);
     m.protocol.has(Bug::OfflineKeepsKsmMutex).then_some(mutex)
 }
@@ -47,6 +48,19 @@ fn notify_gone(m: &Machine, kept: Option<MutexGuard>) {
         folio.iter().for_each(|folio| m.put_folio(folio, 1));
         folio.is_some()
     });
+    check_told(m);
     m.ksm.is_offlining.store(false, Relaxed);
     m.ksm.resumed.wake(|_| true);
+}
+
+/// Checks that this is a message to all listeners, from who has memory hotplug to itself.
+fn check_told(m: &Machine) {
+    let holds = [
+        (m.mem_hotplug_lock.is_mine_to_write(), "mem_hotplug_lock"),
+        (m.memory_chain_rwsem.is_mine(), "memory_chain.rwsem"),
+        (m.ksm.thread_mutex.is_mine(), "ksm_thread_mutex"),
+    ];
+    for (held, lock) in holds {
+        sched::must_hold(held, || format!("KSM is told that memory comes or goes without {lock}"));
+    }
 }

@@ -54,6 +54,53 @@ impl Comparison {
         (!measured.checked).then(|| measured.faults_per_second / on.faults_per_second)
     }
 
+    /// What was measured, as a page of Markdown: what comes out, the table, and the chart that is beside it.
+    pub fn report(&self, chart: &str) -> String {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let mut text = format!(
+            "# Page faults, measured\n\n\
+             Threads of one process fault in memory of their own and a file, and map anew after every 256 faults. Written by\n\
+             `mm-sim measure` in one run, on {processors} processors: more threads than that take turns. Every number is the median of\n\
+             runs that took turns; what counts are the ratios.\n\n"
+        );
+        for line in self.summary() {
+            let _ = writeln!(text, "- {line}");
+        }
+        let _ = write!(text, "\n{}\n![Page faults a second]({chart})\n", self.table());
+        text
+    }
+
+    /// The ratios, in words.
+    fn summary(&self) -> Vec<String> {
+        let checked: Vec<&Measured> = self.0.iter().filter(|one| one.checked).collect();
+        let Some(first) = checked.first() else { return Vec::new() };
+        let mut lines = Vec::new();
+        for other in checked.iter().filter(|one| one.threads == first.threads && one.protocol != first.protocol) {
+            let of = |protocol: &str, threads: u32| {
+                let is_it = |one: &&&Measured| one.protocol == protocol && one.threads == threads;
+                checked.iter().find(is_it).map(|one| one.faults_per_second)
+            };
+            let ratios = checked.iter().filter(|one| one.protocol == first.protocol).filter_map(|one| {
+                let ratio = of(&other.protocol, one.threads)? / one.faults_per_second;
+                Some(format!("{ratio:.2} with {}", threads_in_words(one.threads)))
+            });
+            let ratios: Vec<_> = ratios.collect();
+            lines.push(format!(
+                "Page faults a second under {} by those under {}, checked: {}.",
+                other.protocol,
+                first.protocol,
+                ratios.join(", ")
+            ));
+        }
+        let costs: Vec<f64> = self.0.iter().filter_map(|one| self.cost(one)).collect();
+        if let (Some(least), Some(most)) =
+            (costs.iter().copied().reduce(f64::min), costs.iter().copied().reduce(f64::max))
+        {
+            lines.push(format!("Checking costs {least:.2} to {most:.2} times the time of a page fault without it."));
+        }
+        lines
+    }
+
     /// The table, as Markdown.
     pub fn table(&self) -> String {
         let mut text = String::from(
@@ -149,6 +196,10 @@ impl Comparison {
     }
 }
 
+fn threads_in_words(threads: u32) -> String {
+    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +228,24 @@ mod tests {
         assert!(table.contains("| 6.1 | 2 | on | 500 | 50.0% | 2.0 |  |"), "{table}");
         let chart = comparison.chart();
         assert_eq!(chart.matches("<title>").count(), 2, "what was not checked is in the table only");
+    }
+
+    #[test]
+    fn the_report_begins_with_the_ratios() {
+        let comparison = Comparison(vec![
+            measured("6.1", 1, true, 1000.0),
+            measured("6.12", 1, true, 900.0),
+            measured("6.1", 4, true, 500.0),
+            measured("6.12", 4, true, 1500.0),
+            measured("6.1", 4, false, 600.0),
+        ]);
+        let report = comparison.report("chart.svg");
+        assert!(
+            report.contains("under 6.12 by those under 6.1, checked: 0.90 with 1 thread, 3.00 with 4 threads."),
+            "{report}"
+        );
+        assert!(report.contains("Checking costs 1.20 to 1.20 times"), "{report}");
+        assert!(report.contains("](chart.svg)"), "{report}");
     }
 
     #[test]

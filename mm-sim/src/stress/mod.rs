@@ -4,9 +4,11 @@
 //! the invariants check, that a thread reads back what it wrote to memory that only it writes, that words which only grow
 //! never shrink, and that nothing is left over at the end. A deadlock is found by the watchdog, and told.
 //!
-//! * `workload`: what the threads do; `compare`: protocols against each other, as table and chart.
+//! * `workload`: what the threads do; `locks`: how often and how long locks were waited for.
+//! * `compare`: protocols against each other, as table and chart.
 
 mod compare;
+mod locks;
 mod workload;
 
 use std::{
@@ -19,7 +21,10 @@ use std::{
 use lockdep::Report;
 use serde::Serialize;
 
-pub use self::compare::{Comparison, Measured};
+pub use self::{
+    compare::{Comparison, Measured},
+    locks::LockUse,
+};
 use crate::{
     check,
     finding::Finding,
@@ -54,6 +59,19 @@ pub struct Stress {
     pub seed: u64,
     /// What they do.
     pub mix: Mix,
+    /// Whether lockdep keeps lock statistics, which take time of their own.
+    pub locks: bool,
+}
+
+/// How far a stress run has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Time since the threads began.
+    pub elapsed: Duration,
+    /// Page faults so far.
+    pub faults: u64,
+    /// Invariants broken so far.
+    pub broken: usize,
 }
 
 /// What a stress run found and did.
@@ -87,6 +105,9 @@ pub struct StressOutcome {
     pub waits: u64,
     /// How often operations went which way.
     pub stats: BTreeMap<&'static str, u64>,
+    /// The lock statistics, the longest waits first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockUse>,
 }
 
 impl StressOutcome {
@@ -99,6 +120,22 @@ impl StressOutcome {
 impl Stress {
     /// Runs.
     pub fn run(&self) -> StressOutcome {
+        self.run_telling(Duration::MAX, |_| {})
+    }
+
+    /// Runs, and tells every `interval` how far it is.
+    pub fn run_telling(&self, interval: Duration, tell: impl Fn(Progress) + Sync) -> StressOutcome {
+        if self.locks {
+            lockdep::set_statistics(true);
+        }
+        let outcome = self.run_rounds(interval, &tell);
+        if self.locks {
+            lockdep::set_statistics(false);
+        }
+        outcome
+    }
+
+    fn run_rounds(&self, interval: Duration, tell: &(dyn Fn(Progress) + Sync)) -> StressOutcome {
         let world = World::new(self.protocol, workload::memory(self), self.seed);
         world.machine.model.switch_off();
         let mut rounds = Rounds { stress: *self, context: Context::new(), steps: 0, waits: 0, stop: None };
@@ -114,7 +151,13 @@ impl Stress {
         )]);
         let Plan { actors, processes } = plan.lock().ok().and_then(|mut plan| plan.take()).unwrap_or_default();
         let start = Instant::now();
-        rounds.round(actors);
+        let (machine, findings) = (world.machine.clone(), rounds.context.findings.clone());
+        let progress = move || Progress {
+            elapsed: start.elapsed(),
+            faults: machine.stats.faults_under_vma_lock.get() + machine.stats.faults_under_mmap_lock.get(),
+            broken: findings.count(),
+        };
+        ticking(interval, || tell(progress()), || rounds.round(actors));
         let seconds = start.elapsed().as_secs_f64();
         let faults = world.machine.stats.to_map();
         let machine = world.machine.clone();
@@ -128,6 +171,33 @@ impl Stress {
         )]);
         rounds.outcome(faults, seconds)
     }
+}
+
+/// Does something, and calls `tick` every `interval` meanwhile.
+fn ticking(interval: Duration, tick: impl Fn() + Sync, what: impl FnOnce()) {
+    let (done, end) = (parking_lot::Mutex::new(false), parking_lot::Condvar::new());
+    std::thread::scope(|scope| {
+        let ticker = || {
+            let mut done = done.lock();
+            while !*done {
+                // A wait for ever if the interval is longer than any clock.
+                let is_late = match Instant::now().checked_add(interval) {
+                    Some(until) => end.wait_until(&mut done, until).timed_out(),
+                    None => {
+                        end.wait(&mut done);
+                        false
+                    }
+                };
+                if is_late && !*done {
+                    tick();
+                }
+            }
+        };
+        scope.spawn(ticker);
+        what();
+        *done.lock() = true;
+        end.notify_all();
+    });
 }
 
 fn body(f: impl FnOnce() + Send + 'static) -> Body {
@@ -156,6 +226,7 @@ impl Rounds {
 
     fn outcome(self, stats: BTreeMap<&'static str, u64>, seconds: f64) -> StressOutcome {
         let reports: Vec<Report> = self.context.session.reports().into_iter().map(tidy).collect();
+        let locks = if self.stress.locks { self.context.session.statistics() } else { Vec::new() };
         let findings = self.context.findings.take();
         let (deadlock, failure) = Stop::split(self.stop);
         let count = |name: &str| stats.get(name).copied().unwrap_or(0) as f64;
@@ -176,6 +247,7 @@ impl Rounds {
             steps: self.steps,
             waits: self.waits,
             stats,
+            locks: locks.iter().map(LockUse::of).collect(),
         }
     }
 }
@@ -185,17 +257,22 @@ impl fmt::Display for StressOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.verdict)?;
         writeln!(f, "{} threads for {:.1} s under {}\n", self.threads, self.seconds, self.protocol)?;
-        writeln!(
-            f,
-            "{:>10.0} page faults a second, {:.1}% of them under the VMA lock",
-            self.faults_per_second,
-            self.vma_lock_hits * 100.0
-        )?;
+        let count = |name: &str| self.stats.get(name).copied().unwrap_or(0);
+        let (retried, mmap) = (count("faults_retried"), count("faults_under_mmap_lock"));
+        let vma = count("faults_under_vma_lock") - retried;
+        let rate = |count: u64| count as f64 / self.seconds;
+        writeln!(f, "{:>10.0} page faults a second", self.faults_per_second)?;
+        writeln!(f, "{:>10.0}   under the VMA lock ({:.1}%)", rate(vma), self.vma_lock_hits * 100.0)?;
+        writeln!(f, "{:>10.0}   under the mmap lock", rate(mmap))?;
+        writeln!(f, "{:>10.0}   of these, begun under the VMA lock and retried", rate(retried))?;
         writeln!(f, "{:>10.0} steps a second", self.steps as f64 / self.seconds)?;
         writeln!(f, "{:>10.0} waits for a lock a second", self.waits as f64 / self.seconds)?;
         writeln!(f)?;
         for (name, count) in &self.stats {
             writeln!(f, "{count:>10} {}", name.replace('_', " "))?;
+        }
+        if !self.locks.is_empty() {
+            write!(f, "\n{}", locks::Table(&self.locks))?;
         }
         for report in &self.reports {
             write!(f, "\n{}", lockdep_report::text::render(report))?;

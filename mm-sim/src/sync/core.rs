@@ -187,6 +187,12 @@ impl Core {
         }
         let me = sched::current();
         self.check_not_destroyed("taken");
+        self.map.timed(|| self.state.lock().try_take(me, want).then_some(()), || self.wait(me, want));
+        self.note_taken();
+    }
+
+    /// Takes the lock, or queues for it and sleeps until it is handed over.
+    fn wait(self: &Arc<Self>, me: ActorId, want: Want) {
         let has_it = {
             let mut state = self.state.lock();
             let has_it = state.try_take(me, want);
@@ -198,7 +204,6 @@ impl Core {
         if !has_it {
             sched::block(self.clone(), want.as_str());
         }
-        self.note_taken();
     }
 
     /// Acquires if that needs no waiting.

@@ -62,18 +62,24 @@ impl Swap {
         };
         let mut clusters = self.clusters.lock();
         (clusters.len() as u64..slots.div_ceil(SLOTS)).for_each(|number| clusters.push(new(number)));
-        self.writable.store(true, Relaxed);
+        self.set_writable(true);
+    }
+
+    fn set_writable(&self, yes: bool) {
+        sched::must_hold(self.lock.is_mine(), || "a swap device comes or goes without swap_info->lock".to_owned());
+        self.writable.store(yes, Relaxed);
     }
 
     /// From now on no slot is taken any more. The list of processes is emptied if none is taken.
     pub(crate) fn disable(&self) {
         let _lock = self.lock.lock();
-        self.writable.store(false, Relaxed);
+        self.set_writable(false);
     }
 
     /// Forgets the processes that once had something swapped out, if nobody has (the kernel's `drain_mmlist`).
     pub(crate) fn drain_mmlist(&self) {
         let _lock = self.lock.lock();
+        sched::must_hold(self.lock.is_mine(), || "mmlist is emptied while slots may be taken".to_owned());
         if self.in_use() == 0 {
             self.mmlist.clear();
         }

@@ -75,6 +75,7 @@ fn lock_i_mmap(m: &Machine, file: &Inode) -> Option<WriteGuard> {
 /// Puts the new folio in the place of the old one, if nobody else has that.
 #[inline(never)]
 fn replace(file: &Inode, start: u64, old: &Arc<Folio>, new: &Arc<Folio>) -> bool {
+    [old, new].iter().for_each(|folio| folio.check_locked("moved"));
     let _i_pages = file.mapping.i_pages.lock_irq();
     if old.maps() > 0 || !old.freeze(HUGE_PAGES + OURS) {
         return false;

@@ -112,9 +112,11 @@ fn find_table(m: &Machine, vma: &Arc<Vma>, addr: u64) -> Option<Arc<PageTable>> 
 /// whether it has; then the TLBs must forget the whole 1 GiB.
 #[inline(never)]
 pub(crate) fn huge_pmd_unshare(m: &Machine, mm: &Mm, vma: &Vma, addr: u64, slot: &Slot) -> bool {
+    sched::must_hold(slot.table.lock.is_mine(), || format!("table {} is looked at without its lock", slot.table.id));
     if !slot.table.is_shared() {
         return false;
     }
+    check_entry_locked(slot);
     check_unshare(m, mm, vma);
     let Some(pud) = mm.slot(m, addr, Level::Pud) else { return false };
     pud.store(Entry::NONE);

@@ -46,6 +46,7 @@ pub(super) fn merge_with(m: &Machine, item: &Candidate, folio: &Arc<Folio>, stab
         let _locked = shared.lock.lock();
         shared.check_locked("shared once more");
         // It may have been freed and moved meanwhile, but nobody else makes shared folios.
+        shared.check_locked("given another place");
         stable.append(&anon_vma, index);
     }
     m.put_folio(&shared, 1);
@@ -91,6 +92,7 @@ fn map_of<'m>(m: &'m Machine, mm: &Mm, vma: &Vma, addr: u64) -> Option<PteMap<'m
 #[inline(never)]
 fn write_protect_page(m: &Machine, mm: &Mm, vma: &Vma, addr: u64, folio: &Folio) -> Option<Entry> {
     let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + PAGE_SIZE));
+    folio.check_locked("made read-only to be shared");
     let map = map_of(m, mm, vma, addr)?;
     let slot = map.slot(addr);
     let is_ours = slot.load().as_page() == Some(folio.pfn) && folio.kind == FolioKind::Anon && folio.pages() == 1;

@@ -23,7 +23,14 @@ use crate::{machine::Machine, mem::Folio, sched};
 pub(crate) fn swapon(m: &Machine, slots: u64) {
     let _scope = sched::scope("swapon");
     let _swapon_mutex = m.swap.swapon_mutex.write();
+    check_alone(m);
     m.swap.enable(slots);
+}
+
+/// Checks that nobody else changes the swap devices.
+fn check_alone(m: &Machine) {
+    let holds = m.swap.swapon_mutex.is_mine_to_write();
+    sched::must_hold(holds, || "two may change the swap devices at the same time".to_owned());
 }
 
 /// An entry that used a slot is gone. If it was the last one, the folio in the swap cache needs no slot any more either.
@@ -48,6 +55,7 @@ pub(crate) fn free_swap_and_cache(m: &Machine, slot: u64) {
 /// it is not in there any more.
 #[inline(never)]
 pub(crate) fn free_swap(m: &Machine, folio: &Arc<Folio>) -> bool {
+    folio.check_locked("taken out of the swap cache");
     let Some(slot) = folio.swap() else { return true };
     if folio.writeback.load(Relaxed) || m.swap.users(slot) > 0 {
         return false;

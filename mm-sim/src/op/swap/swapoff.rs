@@ -22,6 +22,7 @@ pub(crate) fn swapoff(m: &Machine) -> bool {
     if !m.swap.is_on() {
         return true;
     }
+    super::check_alone(m);
     m.swap.disable();
     if !try_to_unuse(m) {
         m.swap.enable(0);
