@@ -108,6 +108,26 @@ bugs! {
     MapsKeepVmaLock = "/proc/PID/maps keeps a VMA read-locked that has changed meanwhile",
     /// Memory going offline keeps KSM's mutex from one message to the next.
     OfflineKeepsKsmMutex = "memory offlining holds ksm_thread_mutex while others are told",
+    /// The shrinker that splits huge folios waits for their locks.
+    ShrinkerWaitsForFolioLock = "the shrinker of huge folios waits for folio locks",
+    /// `shmem_lock` takes `shmlock_user_lock` under `info->lock`, and others hold it with interrupts on.
+    ShmlockWithIrqsOn = "shmlock_user_lock is taken under info->lock, and elsewhere with interrupts on",
+    /// The wait queues of userfaultfd are locked with interrupts on.
+    UffdQueuesWithIrqsOn = "the wait queues of userfaultfd are locked with interrupts on",
+    /// Something is printed under the lock of a zone.
+    PrintsUnderZoneLock = "memory offlining prints under zone->lock",
+    /// The counts of a process's pages are moved under `cgroup_threadgroup_rwsem`.
+    ChargesMovedUnderThreadgroup = "charges are moved, under the mmap lock, inside cgroup_threadgroup_rwsem",
+    /// A charge that fails waits for the victim with whatever is held.
+    OomWaitsUnderLocks = "a charge waits for the victim of the OOM killer where it is",
+    /// `mlock` waits for work on all processors under the mmap lock.
+    DrainsUnderMmapLock = "mlock waits for lru_add_drain_all under the mmap lock",
+    /// A huge page is dissolved while the lists of all processors are off.
+    DissolvesUnderPcpLock = "a broken huge page is dissolved under pcp_batch_high_lock",
+    /// zswap allocates the buffers of a new processor under its mutex.
+    ZswapAllocatesUnderMutex = "zswap allocates under acomp_ctx->mutex",
+    /// A file system copies to user memory while it holds locks that a page fault may need.
+    FsCopiesUnderLocks = "a file system copies to user memory under its locks",
     /// A batch of folios that are being moved waits for the lock of one with others locked.
     BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }

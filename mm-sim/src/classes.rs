@@ -128,3 +128,26 @@ pub static TASKLIST_LOCK: LockClass = LockClass::new("tasklist_lock");
 pub static MEM_HOTPLUG_LOCK: LockClass = LockClass::new("mem_hotplug_lock");
 /// Who is told that memory comes or goes.
 pub static MEMORY_CHAIN_RWSEM: LockClass = LockClass::new("memory_chain.rwsem");
+
+// Neighbours of memory management.
+
+/// Who prints now.
+pub static CONSOLE_OWNER: LockClass = LockClass::new("console_owner");
+/// A serial port.
+pub static PORT_LOCK: LockClass = LockClass::new("port->lock");
+/// Which processors there are.
+pub static CPU_HOTPLUG_LOCK: LockClass = LockClass::new("cpu_hotplug_lock");
+/// How many pages processors keep at hand.
+pub static PCP_BATCH_HIGH_LOCK: LockClass = LockClass::new("pcp_batch_high_lock");
+/// Processes that fork or end, against those that are moved between groups.
+pub static CGROUP_THREADGROUP_RWSEM: LockClass = LockClass::new("cgroup_threadgroup_rwsem");
+/// Which group a page is counted in.
+pub static MEMCG_MOVE_LOCK: LockClass = LockClass::new("memcg->move_lock");
+/// The counts of a file of shared memory.
+pub static SHMEM_INFO_LOCK: LockClass = LockClass::new("info->lock");
+/// How much shared memory users have locked.
+pub static SHMLOCK_USER_LOCK: LockClass = LockClass::new("shmlock_user_lock");
+/// Pseudo lock: work is running, or somebody waits for it.
+pub static WQ_COMPLETION: LockClass = LockClass::new("(wq_completion)events");
+/// The compressor of a processor.
+pub static ACOMP_CTX_MUTEX: LockClass = LockClass::new("acomp_ctx->mutex");

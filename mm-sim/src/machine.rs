@@ -22,10 +22,10 @@ use crate::{
     finding::Invariant,
     mem::{
         FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable,
-        SuperBlock, Swap, Tlb, Vma, Wb,
+        SplitQueue, SuperBlock, Swap, Tlb, Vma, Wb,
     },
     model::Model,
-    op::{mmu_notifier, reclaim, thp::khugepaged::Khugepaged},
+    op::{mmu_notifier, neighbours::Neighbours, reclaim, thp::khugepaged::Khugepaged},
     protocol::Protocol,
     sched,
     stats::Stats,
@@ -40,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) swap: Swap,
     pub(crate) wb: Wb,
     pub(crate) sb: SuperBlock,
+    pub(crate) split_queue: SplitQueue,
+    pub(crate) neighbours: Neighbours,
     pub(crate) rcu: Rcu,
     pub(crate) walks: LocklessWalks,
     pub(crate) ksm: Ksm,
@@ -73,6 +75,8 @@ impl Machine {
             swap: Swap::new(),
             wb: Wb::new(),
             sb: SuperBlock::new(),
+            split_queue: SplitQueue::new(),
+            neighbours: Neighbours::new(),
             rcu: Rcu::default(),
             walks: LocklessWalks::new(),
             ksm: Ksm::new(),
@@ -185,6 +189,8 @@ impl Machine {
             return self.hugetlb.enqueue(&self.memory, folio);
         }
         self.lru.forget(folio);
+        self.split_queue.remove(folio);
+        self.neighbours.memcg.uncharge(folio);
         folio.set_place(None);
         self.memory.free_folio(folio);
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    Bug,
     machine::Machine,
     mem::Message,
     mem::{Inode, Mm, PAGE_SIZE, SecondaryMmu, Userfaultfd, VmFlags},
@@ -411,7 +412,10 @@ impl Process {
 
     /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
     pub fn userfaultfd(&self) -> Userfault {
-        Userfault { process: self.clone(), ctx: Userfaultfd::new(self.machine.new_id()) }
+        Userfault {
+            process: self.clone(),
+            ctx: Userfaultfd::new(self.machine.new_id(), self.machine.protocol.has(Bug::UffdQueuesWithIrqsOn)),
+        }
     }
 
     /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.
@@ -535,6 +539,11 @@ pub struct Userfault {
 }
 
 impl Userfault {
+    /// Polls the file.
+    pub fn poll(&self) {
+        self.ctx.poll();
+    }
+
     /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
     /// whether there are such mappings.
     pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {

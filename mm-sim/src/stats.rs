@@ -76,6 +76,8 @@ stats! {
     reclaimed,
     /// Times that an allocation had to reclaim itself.
     direct_reclaims,
+    /// Huge folios split.
+    splits,
     /// Pages written by system calls.
     writes,
     /// Folios whose writing to disk has begun.

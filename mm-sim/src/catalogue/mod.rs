@@ -10,6 +10,8 @@
 //! has to go wrong asks the protocol ([`Protocol::has`]) and its bug gets a name in `bug.rs`.
 
 mod address_space;
+mod file_systems;
+mod groups;
 mod gup;
 mod hugetlb;
 mod memory;
@@ -64,6 +66,8 @@ const FAMILIES: &[&[Pair]] = &[
     page_tables::PAIRS,
     hugetlb::PAIRS,
     waiting::PAIRS,
+    groups::PAIRS,
+    file_systems::PAIRS,
     gup::PAIRS,
     userfaultfd::PAIRS,
     memory::PAIRS,

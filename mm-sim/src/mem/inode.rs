@@ -17,6 +17,15 @@ use crate::{
     sync::RwSem,
 };
 
+/// What a file system does besides, with locks of its own.
+pub(crate) trait FileSystem: Send + Sync {
+    /// A page of a mapping is about to become writable: under the invalidate lock.
+    fn page_mkwrite(&self) {}
+
+    /// A folio is about to be read from the device: under the folio lock.
+    fn read_folio(&self) {}
+}
+
 /// A file.
 pub(crate) struct Inode {
     pub(crate) id: u64,
@@ -32,10 +41,13 @@ pub(crate) struct Inode {
     pub(crate) digest: AtomicU64,
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
+    /// Pages in memory, as a file of hugetlbfs counts them, under `i_lock`.
+    blocks: AtomicU64,
     size: AtomicU64,
     /// Names that it has.
     links: AtomicU64,
     disk: Mutex<BTreeMap<u64, u64>>,
+    fs: Mutex<Option<Arc<dyn FileSystem>>>,
 }
 
 impl Inode {
@@ -54,9 +66,11 @@ impl Inode {
             is_measured,
             digest,
             hugetlb: None,
+            blocks: AtomicU64::new(0),
             size,
             links: AtomicU64::new(1),
             disk: Mutex::default(),
+            fs: Mutex::default(),
         })
     }
 
@@ -71,9 +85,11 @@ impl Inode {
             is_measured: AtomicBool::new(false),
             digest: AtomicU64::new(0),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
+            blocks: AtomicU64::new(0),
             size: AtomicU64::new(0),
             links: AtomicU64::new(1),
             disk: Mutex::default(),
+            fs: Mutex::default(),
         })
     }
 
@@ -99,10 +115,33 @@ impl Inode {
         self.size.store(pages, Relaxed);
     }
 
+    /// Counts pages that come into memory, or go.
+    #[track_caller]
+    pub(crate) fn count_blocks(&self, change: impl Fn(u64) -> u64) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.mapping.i_lock.is_mine(), || format!("blocks of file {} change without i_lock", self.id));
+        self.blocks.store(change(self.blocks()), Relaxed);
+    }
+
+    /// Returns how many pages are in memory, as a file of hugetlbfs counts them.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.load(Relaxed)
+    }
+
     /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their
     /// mutex, and who cuts a file takes them all.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Makes it a file of a file system with locks of its own.
+    pub(crate) fn mount(&self, fs: Arc<dyn FileSystem>) {
+        *self.fs.lock() = Some(fs);
+    }
+
+    /// Returns the file system, if it has locks of its own.
+    pub(crate) fn fs(&self) -> Option<Arc<dyn FileSystem>> {
+        self.fs.lock().clone()
     }
 
     /// Takes a name away.

@@ -60,6 +60,16 @@ impl Lru {
         }
     }
 
+    /// Adds folios at the young end, at once.
+    #[track_caller]
+    pub(crate) fn add_all(&self, folios: &[Arc<Folio>]) {
+        let _lru_lock = self.lock.lock_irq();
+        for folio in folios {
+            folio.lru.store(IN_BATCH, Relaxed);
+            self.put_on(folio);
+        }
+    }
+
     /// Empties the batch of this processor (the kernel's `lru_add_drain`).
     #[track_caller]
     pub(crate) fn add_drain(&self) {

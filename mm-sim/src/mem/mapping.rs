@@ -109,6 +109,11 @@ impl AddressSpace {
         old
     }
 
+    /// Puts a page in the place of the part of a huge folio. The caller has `i_pages` and gives its reference.
+    pub(crate) fn put_part(&self, index: u64, part: &Arc<Folio>) {
+        self.locked().insert(index, part.clone());
+    }
+
     /// Notes that a folio is dirty, if it is still cached. The caller has `i_pages`.
     pub(crate) fn tag_dirty(&self, index: u64, folio: &Folio) {
         if self.locked().get(&index).is_some_and(|cached| cached.pfn == folio.pfn) {

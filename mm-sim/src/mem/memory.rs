@@ -124,6 +124,25 @@ impl Memory {
         self.folios.remove(&folio.pfn).is_some()
     }
 
+    /// Takes a folio without references apart. Returns its pages, in order, with a reference each.
+    pub(crate) fn split_folio(&self, folio: &Folio) -> Vec<Arc<Folio>> {
+        let part = |page: u64| {
+            let part = self.make_folio(folio.kind, 1);
+            part.write(part.pfn, folio.read(folio.pfn + page));
+            part.dirty.store(folio.dirty.load(Relaxed), Relaxed);
+            part.uptodate.store(folio.uptodate.load(Relaxed), Relaxed);
+            part
+        };
+        let parts = (0..folio.pages()).map(part).collect();
+        self.forget_folio(folio);
+        parts
+    }
+
+    /// Does something under the lock of the zone.
+    pub(crate) fn under_zone_lock(&self, f: impl FnOnce()) {
+        self.zone.under_lock(f);
+    }
+
     /// Gives back pages that were taken.
     #[track_caller]
     pub(crate) fn give(&self, pages: u64) {

@@ -19,7 +19,7 @@ use super::PAGE_SIZE;
 use crate::{
     classes::{UFFD_FAULT_PENDING_WQH, UFFD_FAULT_WQH, UFFD_FD_WQH, UFFD_MAP_CHANGING_LOCK},
     sched,
-    sync::{RwSem, SpinLock, WaitQueue},
+    sync::{RwSem, SpinGuard, SpinLock, WaitQueue},
 };
 
 /// What user code is told: somebody waits for a page.
@@ -36,6 +36,8 @@ pub(crate) struct Userfaultfd {
     pub(crate) map_changing_lock: RwSem,
     mmap_changing: AtomicI64,
     is_closed: AtomicBool,
+    /// Its wait queues do not keep interrupts out: a bug.
+    irqs_on: bool,
     fd_wqh: SpinLock,
     fault_pending_wqh: SpinLock,
     fault_wqh: SpinLock,
@@ -44,12 +46,13 @@ pub(crate) struct Userfaultfd {
 }
 
 impl Userfaultfd {
-    pub(crate) fn new(id: u64) -> Arc<Self> {
+    pub(crate) fn new(id: u64, irqs_on: bool) -> Arc<Self> {
         let owner = ("userfaultfd", id);
         Arc::new(Self {
             map_changing_lock: RwSem::new(&UFFD_MAP_CHANGING_LOCK, owner),
             mmap_changing: AtomicI64::new(0),
             is_closed: AtomicBool::new(false),
+            irqs_on,
             fd_wqh: SpinLock::new(&UFFD_FD_WQH, owner),
             fault_pending_wqh: SpinLock::new(&UFFD_FAULT_PENDING_WQH, owner),
             fault_wqh: SpinLock::new(&UFFD_FAULT_WQH, owner),
@@ -61,7 +64,7 @@ impl Userfaultfd {
     /// Queues the current actor and its message. Returns whether anybody is there to read it.
     #[track_caller]
     pub(crate) fn queue(&self, message: Message) -> bool {
-        let _pending = self.fault_pending_wqh.lock();
+        let _pending = self.lock(&self.fault_pending_wqh);
         if self.is_closed.load(Relaxed) {
             return false;
         }
@@ -73,7 +76,7 @@ impl Userfaultfd {
     /// Takes the current actor out of the queue: it need not wait.
     #[track_caller]
     pub(crate) fn unqueue(&self) {
-        let _pending = self.fault_pending_wqh.lock();
+        let _pending = self.lock(&self.fault_pending_wqh);
         let holds = self.fault_pending_wqh.is_mine();
         sched::must_hold(holds, || "somebody leaves the queue of a userfaultfd without fault_pending_wqh".to_owned());
         self.waiting.remove();
@@ -87,17 +90,17 @@ impl Userfaultfd {
     /// Returns the next message.
     #[track_caller]
     pub(crate) fn read(&self) -> Option<Message> {
-        let _fd = self.fd_wqh.lock();
-        let _pending = self.fault_pending_wqh.lock();
+        let _fd = self.lock(&self.fd_wqh);
+        let _pending = self.lock(&self.fault_pending_wqh);
         self.messages().pop_front()
     }
 
     /// Wakes those who wait for a page of a range.
     #[track_caller]
     pub(crate) fn wake(&self, range: &Range<u64>) {
-        let _pending = self.fault_pending_wqh.lock();
+        let _pending = self.lock(&self.fault_pending_wqh);
         self.messages().retain(|message| !range.contains(&message.addr));
-        let _read = self.fault_wqh.lock();
+        let _read = self.lock(&self.fault_wqh);
         self.waiting.wake(|addr| range.contains(&addr));
     }
 
@@ -106,6 +109,18 @@ impl Userfaultfd {
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Relaxed);
         self.wake(&(0..u64::MAX));
+    }
+
+    /// Locks one of its wait queues. The first of them is waited for in interrupts too, so all of them keep interrupts out.
+    #[track_caller]
+    fn lock(&self, queue: &SpinLock) -> SpinGuard {
+        if self.irqs_on { queue.lock() } else { queue.lock_irq() }
+    }
+
+    /// Somebody polls the file: its wait queue is locked under the poller's own lock, which keeps interrupts out.
+    #[track_caller]
+    pub(crate) fn poll(&self) {
+        let _fd = self.lock(&self.fd_wqh);
     }
 
     fn messages(&self) -> parking_lot::MutexGuard<'_, VecDeque<Message>> {

@@ -118,6 +118,12 @@ impl Zone {
         self.free.add(pages);
     }
 
+    /// Does something with the free pages locked.
+    pub(super) fn under_lock(&self, f: impl FnOnce()) {
+        let _zone_lock = self.free.lock.lock_irq();
+        f();
+    }
+
     /// Empties the lists of all processors (the kernel's `drain_all_pages`).
     pub(super) fn drain(&self) {
         let mut lists: Vec<_> = self.processors.iter().map(|list| (*list.key(), list.value().clone())).collect();

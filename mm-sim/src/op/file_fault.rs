@@ -106,6 +106,9 @@ pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) 
     let _pagefault = fault.m.sb.start_pagefault();
     dirty::mark_inode_dirty(fault.m, mapping); // file_update_time()
     let _invalidate = mapping.invalidate_lock.read();
+    if let Some(fs) = file(fault).fs() {
+        fs.page_mkwrite();
+    }
     let locked = folio.lock.lock();
     let holds = mapping.invalidate_lock.is_mine();
     sched::must_hold(holds, || format!("a page of file {} becomes writable while it may be cut", mapping.file));

@@ -95,6 +95,9 @@ pub(crate) fn read_folio(file: &Inode, folio: &Folio) {
     if let Some(Place::File(_, base)) = folio.place()
         && !folio.uptodate.load(Relaxed)
     {
+        if let Some(fs) = file.fs() {
+            fs.read_folio();
+        }
         (0..folio.pages()).for_each(|i| folio.write(folio.pfn + i, file.read_disk(base + i)));
         folio.uptodate.store(true, Relaxed);
     }

@@ -5,6 +5,8 @@
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `rw`, `truncate`, `unlink`, `dirty`, `writeback`: files.
+//! * `neighbours`: parts of the kernel that memory management meets.
+//! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
@@ -56,6 +58,7 @@ pub(crate) mod mprotect;
 pub(crate) mod mremap;
 pub(crate) mod msync;
 pub(crate) mod munmap;
+pub(crate) mod neighbours;
 pub(crate) mod oom;
 pub(crate) mod pgtables;
 pub(crate) mod proc;
@@ -64,6 +67,7 @@ pub(crate) mod reclaim;
 pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
 pub(crate) mod rw;
+pub(crate) mod split;
 pub(crate) mod stack;
 pub(crate) mod swap;
 pub(crate) mod take_all_locks;

@@ -9,7 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use lockdep::Acquire;
 
-use super::{lazyfree, swap, writeback};
+use super::{lazyfree, split, swap, writeback};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Place, rmap},
@@ -49,6 +49,7 @@ fn do_reclaim(m: &Machine, pages: u64) {
     let mut freed = 0;
     let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
     m.lru.add_drain();
+    split::deferred_split_scan(m);
     while freed < pages && rounds > 0 {
         let some = shrink_lruvec(m);
         if some == 0 {

@@ -11,6 +11,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{
     Signal, access, dirty,
     filemap::{self, Cached},
+    neighbours::memcg,
 };
 use crate::{
     Bug,
@@ -69,7 +70,9 @@ fn write_begin(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Cached, Sig
     loop {
         let folio = match file.mapping.get(index) {
             Some(folio) => folio,
-            None => filemap::add_folio(m, file, index).map_err(|_| Signal::OutOfMemory)?,
+            None => memcg::mem_cgroup_charge(m)
+                .and_then(|()| filemap::add_folio(m, file, index))
+                .map_err(|_| Signal::OutOfMemory)?,
         };
         let locked = folio.lock.lock();
         if folio.is_in(&file.mapping) {

@@ -107,6 +107,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
         // A huge folio across the new end stays; what is cut off of it is zeros.
         folio.check_locked("cut");
         (from - base..folio.pages()).for_each(|i| folio.write(folio.pfn + i, 0));
+        m.split_queue.add(folio);
         return;
     }
     if folio.maps() > 0 {

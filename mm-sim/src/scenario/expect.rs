@@ -23,6 +23,8 @@ pub enum Expect {
     Deadlock(&'static [&'static str]),
     /// The thread takes a lock of this class that it has already, and maybe the deadlock itself.
     Recursion(&'static str),
+    /// The deadlock itself, through waits for exactly these, of which lockdep sees too little to tell anything.
+    Hang(&'static [&'static str]),
     /// A broken invariant.
     Broken(Invariant),
 }
@@ -40,6 +42,16 @@ impl Expect {
                 let classes: BTreeSet<_> = classes.iter().copied().collect();
                 let is_it = reports.iter().any(|report| cycle_of(report) == classes);
                 findings.is_empty() && is_it && deadlock.is_some()
+            }
+            Self::Hang(waits) => {
+                let waits: BTreeSet<_> = waits.iter().copied().collect();
+                let base = |lock: &'_ str| {
+                    lock.find(" of ").map_or(lock.len(), |at| if lock.contains("->") { at } else { lock.len() })
+                };
+                let is_it = |deadlock: &Deadlock| {
+                    deadlock.waits.iter().map(|wait| &wait.lock[..base(&wait.lock)]).collect::<BTreeSet<_>>() == waits
+                };
+                reports.is_empty() && findings.is_empty() && deadlock.is_some_and(is_it)
             }
             Self::CyclesThrough(all, one) => {
                 let through = |class: &str, report: &Report| cycle_of(report).contains(class);
@@ -69,6 +81,7 @@ impl fmt::Display for Expect {
             Self::Silent => f.write_str("silent"),
             Self::Cycle(classes) => write!(f, "circular-dependency {{{}}}", classes.join(", ")),
             Self::Deadlock(classes) => write!(f, "circular-dependency {{{}}} and deadlock", classes.join(", ")),
+            Self::Hang(waits) => write!(f, "deadlock through {}", waits.join(" and ")),
             Self::CyclesThrough(all, one) => write!(f, "circular dependencies through {all}, one through {one} too"),
             Self::Recursion(class) => write!(f, "recursion of {class}"),
             Self::Broken(invariant) => write!(f, "broken: {}", invariant.as_str()),

@@ -3,7 +3,11 @@
 use super::{Expect, Plan, Scenario};
 use crate::{
     PAGE_SIZE,
-    op::Signal,
+    mem::HUGE_PAGES,
+    op::{
+        Signal,
+        neighbours::{console, cpus, memcg, shmlock, workqueue, zswap},
+    },
     process::{File, Process, World},
     protocol::Protocol,
 };
@@ -22,7 +26,7 @@ pub(super) const TOUR: Scenario = Scenario {
     story: "Processes touch what kswapd has swapped out, fork with it, unmap it and share it; swap is turned off and on\n\
             under them. Others write a file by mappings and by system calls while it is flushed, read and cut.",
     source: "the simulator's own tour",
-    memory: 700,
+    memory: 2200,
     default_protocol: Protocol::V6_12,
     expect: |protocol| match protocol.waits_under_imap() {
         true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
@@ -64,6 +68,13 @@ fn build(world: &World) -> Plan {
             kernel.compute(150);
         }
     });
+    let kernel = world.clone();
+    if let Some(process) = world.spawn() {
+        plan.processes.push(process.clone());
+        plan.actor("splitter", move || split_in_all_ways(&kernel, &process));
+    }
+    let kernel = world.clone();
+    plan.actor("neighbours", move || meet_the_neighbours(&kernel));
     let kernel = world.clone();
     plan.actor("swapoff", move || {
         for _ in 0..3 {
@@ -126,6 +137,45 @@ fn write_in_all_ways(kernel: &World, process: &Process, file: &File) {
     checked(process.write(file, FILE, buffer));
     checked(process.read(file, FILE, buffer));
     kernel.unlink(&directory, file);
+}
+
+/// Cuts a huge folio of a file, which reclaim then splits: mapped as a whole, by pages, and dirty.
+fn split_in_all_ways(kernel: &World, process: &Process) {
+    let file = kernel.create(HUGE_PAGES);
+    let code = process.map_file(&file, 0, HUGE_PAGES, true);
+    for round in 0..3 {
+        let _collapsed = (0..4).any(|_| kernel.collapse(&file, 0));
+        checked(process.load(code));
+        checked(process.store(code + (100 + round) * PAGE_SIZE, round));
+        kernel.truncate(&file, 300);
+        reclaim(kernel, 2);
+        (98..104).for_each(|page| checked(process.load(code + page * PAGE_SIZE)));
+        checked(process.load(code + 301 * PAGE_SIZE));
+        kernel.writeback(&file);
+        kernel.truncate(&file, 0);
+        kernel.truncate(&file, HUGE_PAGES);
+    }
+}
+
+/// Goes through what the parts beside memory management do.
+fn meet_the_neighbours(kernel: &World) {
+    let m = &kernel.machine;
+    let Some(process) = kernel.spawn() else { return };
+    let heap = process.map_anon(4);
+    (0..4).for_each(|page| checked(process.store(heap + page * PAGE_SIZE, page)));
+    m.neighbours.zswap.enable();
+    memcg::attach_task(m, &process.mm, 1);
+    workqueue::drain_for_mlock(m, &process.mm);
+    workqueue::async_pf_execute(m, &process.mm);
+    console::tty_input(m);
+    console::test_pages_isolated(m);
+    cpus::page_handle_poison(m);
+    cpus::cpu_up(m);
+    zswap::zswap_cpu_comp_prepare(m);
+    shmlock::shmem_lock(m);
+    shmlock::user_shm_unlock(m);
+    shmlock::shmem_charge(m, &kernel.create(1).0);
+    process.exit();
 }
 
 /// Some rounds of reclaim, enough for what nobody touches to be unmapped, written and freed.

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, Mm, PAGE_SIZE, Vma},
-    op::{dirty, mmu_notifier},
+    op::{dirty, mmu_notifier, neighbours::zswap},
     sched,
     sync::Irq,
 };
@@ -61,6 +61,7 @@ pub(crate) fn unmap_to_swap(m: &Machine, folio: &Arc<Folio>, slot: u64, place: (
 pub(crate) fn write_to_swap(m: &Machine, folio: &Arc<Folio>, slot: u64) -> bool {
     let started = dirty::start_writeback(folio);
     if started {
+        zswap::zswap_store(m);
         folio.reclaim.store(true, Relaxed);
         let (machine, folio) = (m.arc(), folio.clone());
         let end_io = move || {

@@ -1,0 +1,40 @@
+//! Parts of the kernel that memory management meets: small models of their locks, each with the operations that meet it.
+//!
+//! * `console`: printing, and a terminal that allocates.
+//! * `cpus`: processors that come and go.
+//! * `memcg`: groups of processes whose memory is counted and limited.
+//! * `shmlock`: locking shared memory, as far as its counters go.
+//! * `workqueue`: work for every processor.
+//! * `zswap`: compressing what would be swapped out.
+
+pub(crate) mod console;
+pub(crate) mod cpus;
+pub(crate) mod memcg;
+pub(crate) mod shmlock;
+pub(crate) mod workqueue;
+pub(crate) mod zswap;
+
+use self::{console::Console, cpus::Cpus, memcg::Memcg, shmlock::ShmLock, workqueue::WorkQueue, zswap::Zswap};
+
+/// All of them.
+pub(crate) struct Neighbours {
+    pub(crate) console: Console,
+    pub(crate) cpus: Cpus,
+    pub(crate) memcg: Memcg,
+    pub(crate) shmlock: ShmLock,
+    pub(crate) workqueue: WorkQueue,
+    pub(crate) zswap: Zswap,
+}
+
+impl Neighbours {
+    pub(crate) fn new() -> Self {
+        Self {
+            console: Console::new(),
+            cpus: Cpus::new(),
+            memcg: Memcg::new(),
+            shmlock: ShmLock::new(),
+            workqueue: WorkQueue::new(),
+            zswap: Zswap::new(),
+        }
+    }
+}
