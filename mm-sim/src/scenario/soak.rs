@@ -9,7 +9,7 @@ use crate::{
     Access, Advice, PAGE_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Process, World},
+    process::{File, Guest, Process, World},
     protocol::Protocol,
     sched::Rng,
 };
@@ -54,7 +54,8 @@ fn build(world: &World) -> Plan {
         }
         for thread in 0..threads {
             let (process, files, mappings) = (process.clone(), files.clone(), mappings.clone());
-            let user = User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings, stack };
+            let user =
+                User { kernel: world.clone(), process, files, rng: Rng::new(rng.next()), mappings, stack, guest: None };
             plan.actor(&format!("process-{number}.{thread}"), move || user.act());
         }
         plan.processes.push(process);
@@ -104,6 +105,8 @@ struct User {
     mappings: Mappings,
     /// The first bottom of the process's stack.
     stack: Option<u64>,
+    /// A virtual machine on the process's memory.
+    guest: Option<Guest>,
 }
 
 impl User {
@@ -113,7 +116,7 @@ impl User {
             if self.rng.below(8) == 0 {
                 self.kernel.compute(self.rng.below(12_000));
             }
-            match self.rng.below(32) {
+            match self.rng.below(34) {
                 22 => self.write(word),
                 23 => self.read(),
                 0 | 1 => self.map(),
@@ -131,6 +134,7 @@ impl User {
                 28 => self.bind(),
                 29 => self.sync(),
                 30 => self.show_other_part(),
+                31 | 32 => self.run_guest(word),
                 5..=9 => self.load(),
                 _ => self.store(word),
             }
@@ -269,6 +273,23 @@ impl User {
         pin.write(word << 24);
         checked(self.process.load(addr));
         pin.write(word << 24 | 1);
+    }
+
+    /// A virtual machine uses the memory by page tables of its own; now and then it is made anew.
+    fn run_guest(&mut self, word: u64) {
+        let renew = self.rng.below(6) == 0;
+        if let Some(old) = self.guest.take_if(|_| renew) {
+            old.stop();
+        }
+        for _ in 0..3 {
+            let Some(addr) = self.address() else { return };
+            let store = self.rng.below(2) == 0;
+            let guest = self.guest.get_or_insert_with(|| self.process.create_guest());
+            if store {
+                checked(guest.store(addr, word << 32));
+            }
+            checked(guest.load(addr));
+        }
     }
 
     fn set_mergeable(&mut self) {
