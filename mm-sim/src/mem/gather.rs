@@ -67,6 +67,9 @@ impl Gather {
             dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
+        if folio.kind == FolioKind::Anon && folio.is_huge() && slot.table.level == Level::Pte {
+            m.split_queue.add(folio);
+        }
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
         mm.rss.fetch_sub(pages as i64, Relaxed);
         self.flush.push((mm.id, page..page + pages));

@@ -18,9 +18,12 @@ impl SplitQueue {
         Self { lock: SpinLock::new(&SPLIT_QUEUE_LOCK, ("node", 0)), folios: Mutex::default() }
     }
 
-    /// Puts a folio on the queue (the kernel's `deferred_split_folio`).
+    /// Puts a folio on the queue, unless it is there (the kernel's `deferred_split_folio`).
     #[track_caller]
     pub(crate) fn add(&self, folio: &Arc<Folio>) {
+        if self.folios.lock().contains_key(&folio.pfn) {
+            return;
+        }
         let _lock = self.lock.lock_irq();
         self.locked().insert(folio.pfn, folio.clone());
     }
