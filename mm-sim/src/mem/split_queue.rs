@@ -37,6 +37,19 @@ impl SplitQueue {
         }
     }
 
+    /// Takes a folio off, and all references with it if there are exactly `refs`: nobody finds it here meanwhile. Returns
+    /// whether there were.
+    #[track_caller]
+    pub(crate) fn freeze(&self, folio: &Folio, refs: u64) -> bool {
+        let _lock = self.lock.lock_irq();
+        let mut folios = self.locked();
+        let frozen = folio.maps() == 0 && folio.freeze(refs);
+        if frozen {
+            folios.remove(&folio.pfn);
+        }
+        frozen
+    }
+
     /// Takes up to `count` folios off, with a reference each.
     #[track_caller]
     pub(crate) fn take(&self, count: usize) -> Vec<Arc<Folio>> {

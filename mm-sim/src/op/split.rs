@@ -67,10 +67,9 @@ fn split_cached(m: &Machine, folio: &Arc<Folio>, mapping: &Arc<AddressSpace>, ba
     let beyond = {
         let _i_lock = mapping.i_lock.lock();
         let _i_pages = mapping.i_pages.lock_irq();
-        if folio.maps() > 0 || !folio.freeze(folio.pages() + OURS) {
+        if !m.split_queue.freeze(folio, folio.pages() + OURS) {
             return false;
         }
-        m.split_queue.remove(folio);
         replace(m, mapping, base, file.size(), folio)
     };
     m.memory.forget_folio(folio);
@@ -106,9 +105,7 @@ fn split_anon(m: &Machine, folio: &Arc<Folio>, anon_vma: &Arc<AnonVma>, base: u6
     entries::try_to_migrate(m, folio);
     let parts = {
         let _rwsem = anon_vma.rwsem().write();
-        let frozen = folio.maps() == 0 && folio.freeze(OURS);
-        frozen.then(|| {
-            m.split_queue.remove(folio);
+        m.split_queue.freeze(folio, OURS).then(|| {
             m.lru.forget(folio);
             let parts = m.memory.split_folio(folio);
             for (index, part) in (base..).zip(&parts) {
