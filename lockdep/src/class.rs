@@ -64,7 +64,7 @@ impl LockClass {
     }
 
     /// The same class, whose locks nest in the order of their ranks, lowest first. Every acquisition says the rank of its
-    /// lock (`lock_ranked`): a key, or its place by any comparison. Such acquisitions are checked anew each time.
+    /// lock (`lock_ranked`), a key. Such acquisitions are checked anew each time.
     #[must_use]
     pub const fn ranked(self) -> Self {
         Self { rules: self.rules.ranked(false), ..self }
@@ -74,6 +74,28 @@ impl LockClass {
     #[must_use]
     pub const fn ranked_by_address(self) -> Self {
         Self { rules: self.rules.ranked(true), ..self }
+    }
+
+    /// The same class, whose locks nest as a function compares them: `precedes(outer, inner)` says whether a lock of the
+    /// first rank may be held while one of the second rank is acquired. Every acquisition says the rank of its lock
+    /// (`lock_ranked`), and is checked anew each time. The function runs under the
+    /// validator's own lock: it takes no lock, and does not panic.
+    ///
+    /// ```
+    /// use lockdep::{LockClass, Mutex};
+    ///
+    /// // Nodes of a tree, numbered level by level: an inner node before those below it.
+    /// static NODE: LockClass = LockClass::new("node").compared(|outer, inner| {
+    ///     let depth = |node: u64| node.ilog2();
+    ///     depth(outer) < depth(inner)
+    /// });
+    /// let (root, leaf) = (Mutex::new_in(&NODE, ()), Mutex::new_in(&NODE, ()));
+    /// let _root = root.lock_ranked(1);
+    /// let _leaf = leaf.lock_ranked(5);
+    /// ```
+    #[must_use]
+    pub const fn compared(self, precedes: fn(u64, u64) -> bool) -> Self {
+        Self { rules: self.rules.compared(precedes), ..self }
     }
 
     /// The same class without any check of order: only releases, and what is held where, are checked.

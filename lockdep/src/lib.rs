@@ -35,7 +35,7 @@
 //! | what the program does | how it says so |
 //! |---|---|
 //! | locks of one class nest by levels: parent, child | [`Subclass`], [`Mutex::lock_nested`] |
-//! | locks of one class nest by a key, or by address | [`LockClass::ranked`] and [`Mutex::lock_ranked`], [`LockClass::ranked_by_address`] |
+//! | locks of one class nest by a key, or by address | [`LockClass::ranked`] and [`Mutex::lock_ranked`], [`LockClass::ranked_by_address`]; or as a function compares them: [`LockClass::compared`] |
 //! | locks of one class nest in any order under another lock | [`Mutex::lock_under`] |
 //! | locks of one class nest in one order that nobody declared | construct them without a class, or [`LockClass::learnt_order`] |
 //! | two kinds of objects are made on one line | [`Mutex::new_in`] with a class each, [`Mutex::set_class`]; `#[track_caller]` on the function that makes them |

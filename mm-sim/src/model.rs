@@ -2,7 +2,8 @@
 //!
 //! A map from pages to values, without page tables, folios or locks. Operations tell it what they promise (this range is
 //! mapped from now on, this file ends here); accesses are checked against it at the very step that performs them. While
-//! an operation is under way, what it changes may be seen old or new: the page is *unsettled*.
+//! an operation is under way, what it changes may be seen old or new: the page is *unsettled*. Of a huge page of hugetlbfs
+//! the first two pages are known. A private copy of one may be lost when its file is cut: it is *vague* until the next store.
 
 mod file;
 mod page;

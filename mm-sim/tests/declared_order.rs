@@ -5,7 +5,7 @@ use lockdep_audit::{Aliases, Audit, Document, DocumentAudit, Observation, Verdic
 use mm_sim::{Protocol, run, scenario};
 
 const ORDER: &[u8] = include_bytes!("../lockdep.order");
-const SCENARIOS: [&str; 4] = ["mail", "mail-file-faults", "mail-deadlock", "soak"];
+const SCENARIOS: [&str; 5] = ["mail", "mail-file-faults", "mail-deadlock", "soak", "soak-hugetlb"];
 const MERGED: [Protocol; 4] = [Protocol::V6_1, Protocol::V6_4, Protocol::V6_6, Protocol::V6_12];
 
 /// What the scenarios do under a protocol.

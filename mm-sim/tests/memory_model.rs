@@ -28,3 +28,20 @@ fn short_of_memory_the_model_still_holds() {
         assert!(outcome.is_expected, "seed {seed}: {}\n{:#?}", outcome.verdict, outcome.findings);
     }
 }
+
+#[test]
+fn huge_pages_are_what_the_model_says_and_their_promises_add_up() {
+    let soak = scenario::named("soak-hugetlb").unwrap();
+    for protocol in Protocol::ALL.into_iter().chain([Protocol::V6_0]) {
+        let (mut shared, mut robbed) = (0, 0);
+        for seed in 1..=15 {
+            let outcome = run(soak, protocol, seed);
+            let (name, verdict) = (protocol.name, &outcome.verdict);
+            assert!(outcome.is_expected, "{name} with seed {seed}: {verdict}\n{:#?}", outcome.findings);
+            let count = |what: &str| outcome.stats.get(what).copied().unwrap_or(0);
+            shared += count("tables_unshared");
+            robbed += count("pages_taken_from_children");
+        }
+        assert!(shared > 0 && robbed > 0, "{}: {shared} tables were unshared, {robbed} pages taken", protocol.name);
+    }
+}

@@ -85,6 +85,14 @@ fn every_pair_of_the_catalogue_tells_the_bug_from_the_fix() {
     }
 }
 
+/// The design of 5.7 to 6.0 holds i_mmap over the whole fault, and is sound where migration only tries.
+#[test]
+fn the_tour_of_hugetlbfs_under_every_protocol_and_both_designs() {
+    for protocol in Protocol::ALL.into_iter().chain([Protocol::V6_0]) {
+        check("tour-hugetlb", protocol, 1..=5);
+    }
+}
+
 #[test]
 fn ids_are_unique_and_every_bug_has_a_pair() {
     let ids: BTreeSet<_> = catalogue::all().map(|pair| pair.id).collect();

@@ -23,6 +23,9 @@ pub struct Request {
     pub nest: Option<u64>,
     /// The lock's place in the order that its class declares.
     pub rank: Option<u64>,
+    /// Whether a lock of the first rank may be held while one of the second rank, of the same class, is acquired; for
+    /// classes whose order is a [comparison](crate::SameClass::Compared).
+    pub precedes: Option<fn(u64, u64) -> bool>,
     /// Whether this only waits for those who hold the lock, and does not hold it afterwards.
     pub sync: bool,
     /// The thread, by its number.
@@ -44,6 +47,7 @@ impl Request {
             orders_instances: false,
             nest: None,
             rank: None,
+            precedes: None,
             sync: false,
             thread: 0,
             span: 0,

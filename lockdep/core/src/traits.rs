@@ -24,9 +24,18 @@ pub enum SameClass {
     Forbidden,
     /// They nest in one order, lock by lock, which is learnt.
     Learnt,
-    /// They nest in the order of their ranks, lowest first: an address, a key, or whatever a comparison function sorts
-    /// by. Every acquisition gives the lock's rank.
+    /// They nest in the order of their ranks, lowest first: an address or a key. Every acquisition gives the lock's rank.
     ByRank,
+    /// They nest as a function of the program says of their ranks ([`Request::precedes`](crate::Request::precedes)). Where
+    /// there is no such function, as in a replay, they nest in any order.
+    Compared,
+}
+
+impl SameClass {
+    /// Returns whether the order is one of ranks, so that which locks they are decides, each time.
+    pub(crate) const fn is_declared(self) -> bool {
+        matches!(self, Self::ByRank | Self::Compared)
+    }
 }
 
 /// What a class says of itself.

@@ -118,7 +118,7 @@ impl Validator {
         outcome.witnessed = self.kept + self.usage.kept() != kept;
         outcome.proven &= outcome.violations.is_empty();
         // Which lock it is, and not only of which class, decides here.
-        outcome.proven &= request.nest.is_none() && traits.same_class != SameClass::ByRank;
+        outcome.proven &= request.nest.is_none() && !traits.same_class.is_declared();
         outcome.proven &= self.gates.is_empty() || !held.iter().any(|lock| self.gates.contains(&lock.class()));
         outcome
     }
@@ -201,8 +201,8 @@ impl Validator {
                 Nesting::OtherInstance if request.orders_instances || rule == SameClass::Learnt => {
                     outcome.violations.extend(self.order_instances(lock, request, set));
                 }
-                Nesting::OtherInstance if rule == SameClass::ByRank => {
-                    if check::out_of_order(held, lock, request.rank) {
+                Nesting::OtherInstance if rule.is_declared() => {
+                    if check::out_of_order(held, lock, rule, request) {
                         outcome.violations.push(Violation::DeclaredOrder(lock));
                         return;
                     }

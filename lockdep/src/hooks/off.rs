@@ -159,6 +159,10 @@ impl ClassRules {
         self
     }
 
+    pub(crate) const fn compared(self, _precedes: fn(u64, u64) -> bool) -> Self {
+        self
+    }
+
     pub(crate) const fn ranked(self, _by_address: bool) -> Self {
         self
     }

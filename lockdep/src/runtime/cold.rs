@@ -360,6 +360,7 @@ impl Attempt<'_> {
             orders_instances: self.record.orders_instances(),
             nest: self.place.nest,
             rank: self.place.rank,
+            precedes: self.record.rules().precedes,
             sync: self.sync,
             thread: thread.number.get(),
             segment: thread.segment.get(),

@@ -16,12 +16,14 @@ pub(crate) struct ClassRules {
     pub(super) traits: ClassTraits,
     /// Whether the address of a lock is its rank.
     pub(super) by_address: bool,
+    /// What compares two ranks, if that is not their size.
+    pub(super) precedes: Option<fn(u64, u64) -> bool>,
     /// Whether its locks are watched at all.
     pub(super) tracked: bool,
 }
 
 impl ClassRules {
-    pub(crate) const USUAL: Self = Self { traits: USUAL, by_address: false, tracked: true };
+    pub(crate) const USUAL: Self = Self { traits: USUAL, by_address: false, precedes: None, tracked: true };
 
     pub(crate) const fn waiting(self, needs: WaitType, allows: WaitType) -> Self {
         let wait = WaitTypes { outer: Some(needs), inner: Some(allows) };
@@ -34,6 +36,11 @@ impl ClassRules {
 
     pub(crate) const fn ranked(self, by_address: bool) -> Self {
         Self { traits: ClassTraits { same_class: SameClass::ByRank, ..self.traits }, by_address, ..self }
+    }
+
+    pub(crate) const fn compared(self, precedes: fn(u64, u64) -> bool) -> Self {
+        let traits = ClassTraits { same_class: SameClass::Compared, ..self.traits };
+        Self { traits, by_address: false, precedes: Some(precedes), ..self }
     }
 
     pub(crate) const fn stack_only(self) -> Self {

@@ -340,19 +340,35 @@ fn send_and_reclaim(world: &World) -> Plan {
 fn retry_and_unmap(world: &World) -> Plan {
     let mut plan = Plan::default();
     let file = hugetlbfs(world, 10);
+    world.allocate(&file, 0..HUGE_PAGES);
     let process = stage::process(world, &mut plan);
-    let other = process.clone();
-    let place = Arc::new(AtomicU64::new(0));
-    let mapped = place.clone();
+    // Where it is mapped now; 0 when it is over.
+    let place = Arc::new(AtomicU64::new(1));
+    for number in 0..3 {
+        let (process, place) = (process.clone(), place.clone());
+        plan.actor(&format!("page-fault-{number}"), move || {
+            while place.load(Relaxed) > 0 {
+                stage::ignore(process.store(place.load(Relaxed), number));
+            }
+        });
+    }
+    // The processor of a page fault has others to run, too.
+    for number in 0..4 {
+        let (process, place) = (stage::process(world, &mut plan), place.clone());
+        let heap = process.map_anon(1);
+        plan.actor(&format!("user-{number}"), move || {
+            while place.load(Relaxed) > 0 {
+                stage::ignore(process.load(heap));
+            }
+        });
+    }
     plan.actor("munmap", move || {
         for _ in 0..60 {
-            let Some(addr) = process.map_huge(&file, 0, HUGE_PAGES, Huge::PrivateNoreserve) else { return };
-            mapped.store(addr, Relaxed);
+            let addr = process.map_huge(&file, 0, HUGE_PAGES, Huge::PrivateNoreserve).unwrap_or_default();
+            place.store(addr.max(1), Relaxed);
             process.unmap(addr..addr + PMD_SIZE);
         }
-    });
-    plan.actor("page-fault", move || {
-        (0..300).for_each(|round| stage::ignore(other.store(place.load(Relaxed), round)));
+        place.store(0, Relaxed);
     });
     plan
 }

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Mm, Vma, huge_index},
+    mem::{Inode, Mm, Vma, huge_index},
     op::hugetlb::{pool, reserve},
     sched,
 };
@@ -33,11 +33,20 @@ pub(super) fn check(m: &Machine, mms: &[Arc<Mm>], shared: &BTreeMap<u64, i64>) {
 /// Returns how many pages of files are promised and not in the cache.
 fn promised_of_files(m: &Machine) -> u64 {
     let files = m.files.lock().clone();
-    let unused = |file: &Arc<crate::mem::Inode>| {
+    let unused = |file: &Arc<Inode>| {
+        check_blocks(file);
         let cached: BTreeSet<u64> = file.mapping.from(0).iter().map(|(index, _)| huge_index(*index)).collect();
         file.hugetlb.as_ref().map_or(0, |map| map.pages().difference(&cached).count())
     };
     files.iter().map(unused).sum::<usize>() as u64
+}
+
+fn check_blocks(file: &Inode) {
+    let cached: u64 = file.mapping.from(0).iter().map(|(_, folio)| folio.pages()).sum();
+    if file.hugetlb.is_some() && file.blocks() != cached {
+        let text = format!("file {} counts {} pages, but {cached} are in its cache", file.id, file.blocks());
+        sched::finding(Invariant::CountMismatch, text);
+    }
 }
 
 /// Returns how many pages are promised to private mappings of a process, and not used.

@@ -41,6 +41,8 @@ pub(crate) struct Inode {
     pub(crate) digest: AtomicU64,
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
+    /// Pages in memory, as a file of hugetlbfs counts them, under `i_lock`.
+    blocks: AtomicU64,
     size: AtomicU64,
     /// Names that it has.
     links: AtomicU64,
@@ -64,6 +66,7 @@ impl Inode {
             is_measured,
             digest,
             hugetlb: None,
+            blocks: AtomicU64::new(0),
             size,
             links: AtomicU64::new(1),
             disk: Mutex::default(),
@@ -82,6 +85,7 @@ impl Inode {
             is_measured: AtomicBool::new(false),
             digest: AtomicU64::new(0),
             hugetlb: Some(Arc::new(ResvMap::new(id))),
+            blocks: AtomicU64::new(0),
             size: AtomicU64::new(0),
             links: AtomicU64::new(1),
             disk: Mutex::default(),
@@ -109,6 +113,19 @@ impl Inode {
         let holds = self.i_rwsem.is_mine_to_write() && (!shrinks || self.is_settled());
         sched::must_hold(holds, || format!("file {} gets a new size without its locks", self.id));
         self.size.store(pages, Relaxed);
+    }
+
+    /// Counts pages that come into memory, or go.
+    #[track_caller]
+    pub(crate) fn count_blocks(&self, change: impl Fn(u64) -> u64) {
+        let _i_lock = self.mapping.i_lock.lock();
+        sched::must_hold(self.mapping.i_lock.is_mine(), || format!("blocks of file {} change without i_lock", self.id));
+        self.blocks.store(change(self.blocks()), Relaxed);
+    }
+
+    /// Returns how many pages are in memory, as a file of hugetlbfs counts them.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.load(Relaxed)
     }
 
     /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their

@@ -59,6 +59,7 @@ fn move_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: Range<u64>, leave: L
         return None;
     }
     m.model.relocate(mm.id, pages, new.start / PAGE_SIZE, leave == Leave::Empty);
+    hugetlb::mmap::linger(m, mm, vma);
     m.stats.moves.add(1);
     match leave {
         Leave::Nothing => munmap::do_munmap(m, mm, old),

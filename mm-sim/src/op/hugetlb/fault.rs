@@ -5,7 +5,10 @@
 //! for a page, `-> i_pages` for the cache, `-> folio_lock(hugetlb) -> pmd_lock`. From 5.7 to 6.0 `i_mmap_rwsem (read)` came
 //! first, before the fault mutex, and was held to the end.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    cell::RefCell,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{
     reserve::{self, For},
@@ -35,8 +38,10 @@ pub(super) struct HugetlbFault<'a> {
     /// The address of its huge page.
     pub(super) addr: u64,
     pub(super) write: bool,
-    /// The fault holds the VMA lock alone.
+    /// Nobody holds the mmap lock for it.
     under_vma_lock: bool,
+    /// What the fault itself holds of the VMA.
+    vma_lock: RefCell<Option<VmaReadGuard>>,
 }
 
 /// What a fault holds from its beginning to its end; `wp` drops it and takes it again.
@@ -64,14 +69,13 @@ pub(crate) fn hugetlb_fault(
     let _scope = sched::scope("hugetlb_fault");
     let Some(file) = &vma.file else { return Outcome::Done };
     let addr = page / PMD_SIZE * PMD_SIZE;
-    let fault = HugetlbFault { m, mm, vma, file, page, addr, write, under_vma_lock: vma_lock.is_some() };
+    let under_vma_lock = vma_lock.is_some();
+    let vma_guard = RefCell::new(vma_lock.take());
+    let fault = HugetlbFault { m, mm, vma, file, page, addr, write, under_vma_lock, vma_lock: vma_guard };
     let mut serial = fault.lock();
     let result = fault.handle(&mut serial);
-    if result == Err(Outcome::Retry) && m.protocol.has(Bug::VmaUsedAfterUnlock) {
-        // Whoever returns Retry has dropped the VMA lock: vmf_anon_prepare() did, before this was unlocked.
-        vma_lock.take();
-    }
     drop(serial);
+    *vma_lock = fault.vma_lock.take();
     result.map_or_else(|outcome| outcome, |()| Outcome::Done)
 }
 
@@ -79,7 +83,17 @@ impl<'a> HugetlbFault<'a> {
     /// What brings in the huge page at `addr` without a fault, under the VMA lock.
     pub(super) fn new(m: &'a Machine, mm: &'a Arc<Mm>, vma: &'a Arc<Vma>, file: &'a Arc<Inode>, addr: u64) -> Self {
         let start = addr / PMD_SIZE * PMD_SIZE;
-        Self { m, mm, vma, file, page: addr, addr: start, write: true, under_vma_lock: true }
+        Self {
+            m,
+            mm,
+            vma,
+            file,
+            page: addr,
+            addr: start,
+            write: true,
+            under_vma_lock: true,
+            vma_lock: RefCell::default(),
+        }
     }
 }
 
@@ -103,7 +117,12 @@ impl HugetlbFault<'_> {
 
     /// Sees to it that the VMA has an anon_vma.
     pub(super) fn anon_prepare(&self) -> Result<(), Outcome> {
-        anon_vma::anon_prepare(self.m, self.mm, self.vma, self.under_vma_lock)
+        let result = anon_vma::anon_prepare(self.m, self.mm, self.vma, self.under_vma_lock);
+        if result == Err(Outcome::Retry) && self.m.protocol.has(Bug::VmaUsedAfterUnlock) {
+            // Whoever asks to be tried again drops the VMA lock, but here others have still to look at the VMA.
+            self.vma_lock.take();
+        }
+        result
     }
 
     pub(super) fn fail(&self, signal: Signal) -> Outcome {
@@ -149,7 +168,6 @@ impl HugetlbFault<'_> {
             self.m.put_folio(&folio, 1);
             return result;
         }
-        share::check_entry_locked(slot);
         slot.update(|entry| entry.young(true));
         drop(pmd_lock);
         self.unlock(cached);

@@ -14,7 +14,9 @@ use super::{
 use crate::{
     machine::Machine,
     mem::{Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Sema, Vma, huge_index},
+    protocol::HugetlbLocking,
     sched,
+    sync::MutexGuard,
 };
 
 /// Sets the size of a file, in pages. The caller has `i_rwsem`.
@@ -62,6 +64,7 @@ pub(crate) fn hugetlbfs_fallocate(m: &Machine, file: &Arc<Inode>, pages: Range<u
 }
 
 fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
+    reserve::check_file_locked(file, "is given pages");
     let fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
     if file.mapping.peek(index * HUGE_PAGES).is_some() {
         return true;
@@ -69,7 +72,6 @@ fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
     let Ok(folio) = reserve::alloc_hugetlb_folio(m, file, For::File, index, false) else { return false };
     folio.uptodate.store(true, std::sync::atomic::Ordering::Relaxed);
     let locked = folio.lock.lock();
-    folio.check_locked("put into the cache");
     if !reserve::hugetlb_add_to_page_cache(m, file, index * HUGE_PAGES, &folio) {
         reserve::restore_reserve_on_error(file, For::File, index, &folio);
     }
@@ -102,20 +104,22 @@ fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
 #[inline(never)]
 fn remove_inode_hugepages(m: &Machine, file: &Arc<Inode>, pages: Range<u64>, truncate: bool) -> u64 {
     let _scope = sched::scope("remove_inode_hugepages");
+    reserve::check_file_locked(file, "loses pages");
     let indices = huge_index(pages.start)..pages.end.div_ceil(HUGE_PAGES);
     indices.filter(|&index| remove_one(m, file, index, truncate)).count() as u64
 }
 
 fn remove_one(m: &Machine, file: &Arc<Inode>, index: u64, truncate: bool) -> bool {
-    let _fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
+    let mut fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
     let Some(folio) = file.mapping.get(index * HUGE_PAGES) else { return false };
     if folio.maps() > 0 {
-        hugetlb_unmap_file_folio(m, file, index, &folio);
+        fault_mutex = hugetlb_unmap_file_folio(m, file, index, &folio, fault_mutex);
     }
     delete_from_page_cache(m, file, index, &folio);
     if !truncate {
         reserve::hugetlb_unreserve_pages(m, file, index..index + 1, 1);
     }
+    drop(fault_mutex);
     m.put_folio(&folio, 1);
     true
 }
@@ -124,8 +128,7 @@ fn remove_one(m: &Machine, file: &Arc<Inode>, index: u64, truncate: bool) -> boo
 fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Folio>) {
     let _locked = folio.lock.lock();
     m.hugetlb_fault_mutexes.check_locked(file.id, index, "is taken out of the cache");
-    let holds = folio.lock.is_mine();
-    sched::must_hold(holds, || format!("huge page {index} of file {} leaves the cache without its lock", file.id));
+    folio.check_locked("taken out of the cache");
     {
         let _i_pages = file.mapping.i_pages.lock_irq();
         file.mapping.remove(index * HUGE_PAGES);
@@ -136,11 +139,26 @@ fn delete_from_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Fol
     m.put_folio(folio, folio.pages());
 }
 
-/// Unmaps a page of the cache wherever it is mapped. The caller has the fault mutex, so it stays unmapped.
+/// Unmaps a page of the cache wherever it is mapped. The caller has the fault mutex, and has it again afterwards, so the page
+/// stays unmapped.
 #[inline(never)]
-fn hugetlb_unmap_file_folio(m: &Machine, file: &Arc<Inode>, index: u64, folio: &Arc<Folio>) {
+fn hugetlb_unmap_file_folio(
+    m: &Machine,
+    file: &Arc<Inode>,
+    index: u64,
+    folio: &Arc<Folio>,
+    fault_mutex: MutexGuard,
+) -> MutexGuard {
     let _scope = sched::scope("hugetlb_unmap_file_folio");
     let pages = index * HUGE_PAGES..(index + 1) * HUGE_PAGES;
+    if m.protocol.hugetlb_locking == HugetlbLocking::Imap {
+        // Faults take i_mmap first: so the mutex is dropped for it, and taken again.
+        drop(fault_mutex);
+        let _i_mmap = file.mapping.i_mmap_rwsem.write();
+        let fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
+        unmap_where_free(m, file, &pages, folio);
+        return fault_mutex;
+    }
     while let Some((busy, vma)) = try_unmap_folio(m, file, &pages, folio) {
         // Against the order it could only be tried. In the right order: the reference keeps the lock, not the VMA.
         let held = busy.down_write();
@@ -155,12 +173,23 @@ fn hugetlb_unmap_file_folio(m: &Machine, file: &Arc<Inode>, index: u64, folio: &
         busy.up_write(held);
         busy.put();
     }
+    fault_mutex
 }
 
 /// Unmaps a page from all VMAs up to the first one whose tables cannot be locked at once. Returns that one and its lock,
 /// with a reference.
 fn try_unmap_folio(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>, folio: &Arc<Folio>) -> Option<(Sema, Arc<Vma>)> {
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
+    unmap_where_free(m, file, pages, folio)
+}
+
+/// The same under i_mmap.
+fn unmap_where_free(
+    m: &Machine,
+    file: &Arc<Inode>,
+    pages: &Range<u64>,
+    folio: &Arc<Folio>,
+) -> Option<(Sema, Arc<Vma>)> {
     let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
     for vma in vmas {
         let Some(mm) = vma.mm.upgrade() else { continue };

@@ -12,7 +12,9 @@ use super::{
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Mm, PMD_SIZE, PUD_SIZE, Vma},
+    mem::{Mm, PAGE_SIZE, PMD_SIZE, PUD_SIZE, Vma},
+    model::Backing,
+    op::mmap::access_of,
     sched,
 };
 
@@ -57,6 +59,17 @@ pub(crate) fn hugetlb_dup_vma_private(m: &Machine, vma: &Vma, copy: &Arc<Vma>) {
 /// The pages of a private mapping have moved to another one, and the promises with them.
 pub(crate) fn clear_vma_resv(vma: &Vma) {
     vma.hugetlb.resv_map.lock().take();
+}
+
+/// A mapping has moved, and its old place is still there, with empty page tables. Before it is unmapped somebody may share
+/// them, and fill them, so that user code sees the file there: nothing is certain about the old place.
+pub(crate) fn linger(m: &Machine, mm: &Mm, vma: &Vma) {
+    if let Some(file) = vma.file.as_ref().filter(|file| file.hugetlb.is_some()) {
+        let (range, flags) = (vma.range(), vma.flags());
+        let backing = Backing::Hugetlb { file: file.id, index: vma.pgoffs().start, shared: flags.shared };
+        let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
+        m.model.map(mm.id, pages, backing, access_of(flags));
+    }
 }
 
 /// A VMA ends: what it was promised and has not used is taken back. Nobody finds it any more.

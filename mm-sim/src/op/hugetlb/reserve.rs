@@ -12,7 +12,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Folio, Inode, OutOfMemory, Place, ResvMap, Vma, huge_index},
+    mem::{Folio, HUGE_PAGES, Inode, OutOfMemory, Place, ResvMap, Vma, huge_index},
     sched,
 };
 
@@ -102,6 +102,7 @@ pub(crate) fn restore_private(m: &Machine, vma: &Vma, index: u64) -> bool {
 #[inline(never)]
 pub(crate) fn hugetlb_reserve_pages(m: &Machine, file: &Inode, vma: &Arc<Vma>) -> bool {
     let _scope = sched::scope("hugetlb_reserve_pages");
+    check_file_locked(file, "is mapped");
     m.might_reclaim();
     vma.hugetlb_vma_lock_alloc(&m.protocol);
     if vma.flags().noreserve {
@@ -138,7 +139,9 @@ fn reserve_private(m: &Machine, vma: &Vma, pages: &Range<u64>) -> bool {
 /// Takes back what was promised of a range of huge pages of a file; `freed` of its pages were in the cache.
 #[inline(never)]
 pub(crate) fn hugetlb_unreserve_pages(m: &Machine, file: &Inode, pages: Range<u64>, freed: u64) {
+    check_file_locked(file, "loses pages");
     let removed = file.resv_map().remove(pages);
+    file.count_blocks(|blocks| blocks.saturating_sub(freed * HUGE_PAGES));
     m.hugetlb.unreserve(removed - freed);
 }
 
@@ -147,10 +150,12 @@ pub(crate) fn hugetlb_unreserve_pages(m: &Machine, file: &Inode, pages: Range<u6
 #[inline(never)]
 pub(crate) fn hugetlb_add_to_page_cache(m: &Machine, file: &Inode, index: u64, folio: &Arc<Folio>) -> bool {
     m.hugetlb_fault_mutexes.check_locked(file.id, huge_index(index), "is cached");
+    folio.check_locked("put into the cache");
     folio.set_place(Some(Place::File(file.mapping.clone(), index)));
     let added = file.mapping.add(index, folio);
     if added {
         folio.is_promised.store(false, Relaxed);
+        file.count_blocks(|blocks| blocks + HUGE_PAGES);
     }
     added
 }
@@ -164,4 +169,10 @@ pub(crate) fn huge_pages(vma: &Vma) -> Range<u64> {
 /// Returns which huge page of its file a VMA maps at an address.
 pub(crate) fn index_of(vma: &Vma, addr: u64) -> u64 {
     huge_index(vma.pgoff_of(addr))
+}
+
+/// Checks that this actor may change what a file is made of.
+pub(crate) fn check_file_locked(file: &Inode, what: &str) {
+    let holds = file.i_rwsem.is_mine_to_write();
+    sched::must_hold(holds, || format!("file {} of hugetlbfs {what} without i_rwsem", file.id));
 }

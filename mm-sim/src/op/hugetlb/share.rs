@@ -116,6 +116,7 @@ pub(crate) fn huge_pmd_unshare(m: &Machine, mm: &Mm, vma: &Vma, addr: u64, slot:
     if !slot.table.is_shared() {
         return false;
     }
+    check_entry_locked(slot);
     check_unshare(m, mm, vma);
     let Some(pud) = mm.slot(m, addr, Level::Pud) else { return false };
     pud.store(Entry::NONE);

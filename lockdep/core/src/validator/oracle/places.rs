@@ -70,6 +70,11 @@ struct History {
     within_classes: BTreeSet<Fact>,
 }
 
+/// An order that is none of sizes: even ranks before odd ones.
+fn halves(outer: u64, inner: u64) -> bool {
+    outer % 2 < inner % 2
+}
+
 impl History {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed ^ 0x7061_6c63);
@@ -86,7 +91,8 @@ impl History {
                 } else {
                     WaitTypes::UNCHECKED
                 };
-                let same_class = random.pick(&[SameClass::Forbidden, SameClass::Learnt, SameClass::ByRank]);
+                let orders = [SameClass::Forbidden, SameClass::Learnt, SameClass::ByRank, SameClass::Compared];
+                let same_class = random.pick(&orders);
                 let checking = if random.below(8) == 0 { Checking::StackOnly } else { Checking::Full };
                 let traits = ClassTraits { wait, checking, same_class, per_cpu: false };
                 validator.declare(ClassId::new(class), traits);
@@ -109,7 +115,7 @@ impl History {
         let innermost = self.held[actor].last().map(|lock| (lock.class, lock.instance));
         let nests = |class: usize, seldom: bool| match self.traits[class].same_class {
             SameClass::Forbidden => seldom,
-            SameClass::Learnt | SameClass::ByRank => true,
+            SameClass::Learnt | SameClass::ByRank | SameClass::Compared => true,
         };
         let seldom = self.random.below(12) == 0;
         let known = innermost.filter(|&(class, _)| self.random.below(2) == 0 && nests(class, seldom));
@@ -123,6 +129,7 @@ impl History {
             let same = |held: &&Lock| held.class == class;
             self.held[actor].iter().filter(same).any(|held| match self.traits[class].same_class {
                 SameClass::ByRank => held.instance >= instance,
+                SameClass::Compared => !halves(held.instance, instance),
                 _ => held.instance == instance,
             })
         };
@@ -144,7 +151,7 @@ impl History {
         let sync = !trylock && self.random.below(8) == 0;
         (
             Lock { class, instance, mode, rank },
-            Request { rank, nest, sync, ..Request::new(how, instance, Point::new(1)) },
+            Request { rank, precedes: Some(halves), nest, sync, ..Request::new(how, instance, Point::new(1)) },
         )
     }
 
@@ -186,6 +193,10 @@ impl History {
                     SameClass::Forbidden => findings.recursion = true,
                     SameClass::ByRank => {
                         findings.declared_order = outer.rank.zip(lock.rank).is_none_or(|(outer, inner)| outer >= inner);
+                    }
+                    SameClass::Compared => {
+                        let ranks = outer.rank.zip(lock.rank);
+                        findings.declared_order = ranks.is_none_or(|(outer, inner)| !halves(outer, inner));
                     }
                 }
             }
