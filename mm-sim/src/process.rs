@@ -127,6 +127,11 @@ impl World {
         op::collapse::collapse_file(&self.machine, &file.0, start)
     }
 
+    /// Anonymous memory gets huge pages without asking, from now on.
+    pub fn use_huge_pages_always(&self) {
+        self.machine.khugepaged.set_for_all();
+    }
+
     /// khugepaged goes through the processes that want huge pages. Returns how many it has made.
     pub fn khugepaged(&self) -> u64 {
         op::thp::khugepaged::scan(&self.machine)

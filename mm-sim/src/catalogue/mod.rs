@@ -7,7 +7,7 @@
 //! space); `stage` has the actors that many of them need.
 //!
 //! To add a pair: an entry in the file of its family, and a `build` beside it that says who does what. An operation that
-//! has to go wrong asks the protocol ([`Protocol::has`]) and its bug gets a name in `bug.rs`.
+//! has to go wrong asks the protocol ([`Protocol::has`]) and its bug gets a name in `rules/bug.rs`.
 
 mod address_space;
 mod file_systems;

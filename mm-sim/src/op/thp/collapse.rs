@@ -40,7 +40,7 @@ pub(crate) fn collapse_huge_page(m: &Machine, mm: &Arc<Mm>, addr: u64) -> bool {
 
 /// Returns the VMA and the entry, if there may still be a huge page (`hugepage_vma_revalidate`, `find_pmd_or_thp_or_none`).
 fn revalidate(m: &Machine, mm: &Mm, addr: u64) -> Option<(Arc<Vma>, Slot)> {
-    let vma = mm.find(addr).filter(|vma| mm.users.load(Relaxed) > 0 && huge_range(vma, addr).is_some())?;
+    let vma = mm.find(addr).filter(|vma| mm.users.load(Relaxed) > 0 && huge_range(m, vma, addr).is_some())?;
     let pmd = mm.slot(m, addr, Level::Pmd).filter(|pmd| pmd.load().as_table().is_some())?;
     vma.anon_vma.lock().as_ref()?;
     Some((vma, pmd))

@@ -20,7 +20,7 @@ use crate::{
 /// Maps a huge page of zeros where nothing is mapped. `None` if the VMA wants none there, or there is no memory for it.
 #[inline(never)]
 pub(crate) fn do_huge_pmd_anonymous_page(fault: &VmFault<'_>) -> Option<Outcome> {
-    let start = huge_range(&fault.vma, fault.addr)?.start;
+    let start = huge_range(fault.m, &fault.vma, fault.addr)?.start;
     let _scope = sched::scope("do_huge_pmd_anonymous_page");
     if let Err(outcome) = anon_vma::vmf_anon_prepare(fault.m, fault) {
         return Some(outcome);
