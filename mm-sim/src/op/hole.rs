@@ -8,16 +8,19 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, truncate};
+use super::{dirty, hugetlb, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
     sched,
 };
 
-/// Punches a hole of these pages.
+/// Punches a hole of these pages; a file of hugetlbfs loses only whole huge pages.
 #[inline(never)]
 pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
+    if file.hugetlb.is_some() {
+        return hugetlb::file::hugetlbfs_punch_hole(m, file, pages);
+    }
     let _scope = sched::scope("punch_hole");
     let _i_rwsem = file.i_rwsem.write();
     let _invalidate = file.mapping.invalidate_lock.write();
