@@ -2,7 +2,7 @@
 //!
 //! The module list is a map of the code:
 //!
-//! * [`Protocol`]: which kernel's rules are in force (`protocol`); [`WhatIf`]: one of them made otherwise.
+//! * [`Protocol`]: which kernel's rules are in force (`rules`); [`WhatIf`]: one of them made otherwise.
 //! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
@@ -25,7 +25,6 @@
 //! assert!(!run(mail, Protocol::V6_4, 1).has_findings());
 //! ```
 
-mod bug;
 pub mod catalogue;
 mod check;
 pub mod classes;
@@ -38,7 +37,7 @@ mod model;
 pub mod mutate;
 mod op;
 mod process;
-mod protocol;
+mod rules;
 mod run;
 pub mod scenario;
 mod sched;
@@ -48,7 +47,8 @@ pub mod story;
 pub mod stress;
 mod sync;
 mod tidy;
-mod what_if;
+
+use rules::{bug, protocol, what_if};
 
 pub use bug::Bug;
 pub use catalogue::Pair;

@@ -99,11 +99,7 @@ impl World {
 
     /// Punches a hole into a file, which is zeros from then on; one of hugetlbfs loses only whole huge pages.
     pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
-        if file.0.hugetlb.is_some() {
-            op::hugetlb::file::hugetlbfs_punch_hole(&self.machine, &file.0, pages);
-        } else {
-            op::hole::punch_hole(&self.machine, &file.0, pages);
-        }
+        op::hole::punch_hole(&self.machine, &file.0, pages);
     }
 
     /// Gives the huge pages of a range of a file of hugetlbfs memory now. Returns whether there was enough.
@@ -129,6 +125,11 @@ impl World {
     /// khugepaged makes one huge folio of the 512 pages from `start` on. Returns whether it could.
     pub fn collapse(&self, file: &File, start: u64) -> bool {
         op::collapse::collapse_file(&self.machine, &file.0, start)
+    }
+
+    /// Anonymous memory gets huge pages without asking, from now on.
+    pub fn use_huge_pages_always(&self) {
+        self.machine.khugepaged.set_for_all();
     }
 
     /// khugepaged goes through the processes that want huge pages. Returns how many it has made.
@@ -241,11 +242,6 @@ impl Process {
         let flags = VmFlags { shared, noreserve, hugetlb: true, ..VmFlags::READ_WRITE };
         let request = Request { addr: None, pages, flags, file: Some((file.0.clone(), offset)) };
         op::mmap::mmap(&self.machine, &self.mm, request)
-    }
-
-    /// Gives up what is in memory of a range of hugetlbfs: private copies are gone (`MADV_DONTNEED`).
-    pub fn discard_huge(&self, range: Range<u64>) {
-        op::hugetlb::unmap::madvise_dontneed(&self.machine, &self.mm, range);
     }
 
     /// Stores a name of a directory at `answer`.

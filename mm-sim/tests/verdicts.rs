@@ -38,6 +38,26 @@ fn file_faults_on_a_machine_short_of_memory() {
 }
 
 #[test]
+fn the_tours_of_address_spaces_find_what_their_protocol_has() {
+    for protocol in Protocol::ALL {
+        check("tour-address-space", protocol, 1..=2);
+        check("tour-huge-pages", protocol, 1..=2);
+    }
+}
+
+#[test]
+fn the_tours_go_everywhere() {
+    let went = |id: &str, stats: &[&str]| {
+        let outcome = run(scenario::named(id).unwrap(), Protocol::V6_12, 1);
+        for stat in stats {
+            assert!(outcome.stats.get(stat).is_some_and(|count| *count > 0), "{id} has no {stat}: {:?}", outcome.stats);
+        }
+    };
+    went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "forks"]);
+    went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
+}
+
+#[test]
 fn the_deadlock_is_real_and_the_trylock_cures_it() {
     let scenario = scenario::named("mail-deadlock").unwrap();
     let deadlocks = |seed: &u64| run(scenario, Protocol::JAN_2023_FILE, *seed).deadlock.is_some();

@@ -1,8 +1,8 @@
 //! [`ChainCache`]: acquisition points already proven, in front of everything that costs more.
 //!
-//! A point has one slot of its own, at which the fast path looks, and seven more in the same line of memory, at which
-//! the slower one looks before it asks anybody else: the line is at hand by then. A miss is always allowed (the point is
-//! then proven again, or found in a larger set); a hit never lies.
+//! A point has two slots of its own, side by side, at which the fast path looks, and six more in the same line of memory,
+//! at which the slower one looks before it asks anybody else: the line is at hand by then. A miss is always allowed (the
+//! point is then proven again, or found in a larger set); a hit never lies.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -59,10 +59,12 @@ impl<'a, const SLOTS: usize> ChainCache<'a, SLOTS> {
         (point.as_u64() >> Self::SHIFT) as usize & self.mask
     }
 
-    /// Returns whether the point is in its own slot. A point is never 0, so an empty slot matches none.
+    /// Returns whether the point is in one of its own slots. A point is never 0, so an empty slot matches none.
     #[inline]
     pub fn contains(self, point: Point) -> bool {
-        self.slots[self.index(point)].load(Relaxed) == point.as_u64()
+        let index = self.index(point);
+        // Without a branch in between: whichever of the two it is, the way is the same.
+        (self.slots[index].load(Relaxed) == point.as_u64()) | (self.slots[index ^ 1].load(Relaxed) == point.as_u64())
     }
 
     /// Returns the same cache over more of its table. What was remembered moves to where it belongs now.
@@ -85,36 +87,40 @@ impl<'a, const SLOTS: usize> ChainCache<'a, SLOTS> {
         grown
     }
 
-    /// Returns its own slot and those of its line.
-    fn line(self, point: Point) -> (&'a AtomicU64, &'a [AtomicU64]) {
+    /// Returns its own slots, the first choice first, and all those of its line.
+    fn line(self, point: Point) -> ([&'a AtomicU64; 2], &'a [AtomicU64]) {
         let index = self.index(point);
         let start = index & !(WAYS - 1);
-        (&self.slots[index], &self.slots[start..start + WAYS])
+        ([&self.slots[index], &self.slots[index ^ 1]], &self.slots[start..start + WAYS])
     }
 
-    /// Returns whether the point is in its line, and moves it into its own slot if so.
+    /// Returns whether the point is in its line, and moves it into a slot of its own if so.
     pub fn find(self, point: Point) -> bool {
         let (own, line) = self.line(point);
+        if self.contains(point) {
+            return true;
+        }
         let found = line.iter().find(|slot| slot.load(Relaxed) == point.as_u64());
         found.is_some_and(|slot| {
-            slot.store(own.load(Relaxed), Relaxed);
-            own.store(point.as_u64(), Relaxed);
+            slot.store(own[0].swap(point.as_u64(), Relaxed), Relaxed);
             true
         })
     }
 
-    /// Remembers a proven point that is not here, in its own slot. What was there goes into another slot of the line, if
-    /// need be in place of what is there. Returns whether the line had an empty slot.
+    /// Remembers a proven point that is not here, in a slot of its own. If both are taken, what was in the first goes into
+    /// another slot of the line, if need be in place of what is there. Returns whether the line had an empty slot.
     pub fn insert(self, point: Point) -> bool {
         let (own, line) = self.line(point);
-        let old = own.swap(point.as_u64(), Relaxed);
-        let empty = line.iter().find(|slot| slot.load(Relaxed) == 0);
-        // One of seven others, chosen by the bits of the point that its place does not depend on.
-        let other = (self.index(point) + 1 + point.as_u64() as usize / 2 % (WAYS - 1)) % WAYS;
-        if old != 0 {
-            empty.unwrap_or(&line[other]).store(old, Relaxed);
+        let is_empty = |slot: &&AtomicU64| slot.load(Relaxed) == 0;
+        if let Some(slot) = own.into_iter().find(is_empty) {
+            slot.store(point.as_u64(), Relaxed);
+            return true;
         }
-        old == 0 || empty.is_some()
+        let empty = line.iter().find(is_empty);
+        // One of six others, chosen by the bits of the point that its place does not depend on.
+        let other = ((self.index(point) | 1) + 1 + point.as_u64() as usize / 2 % (WAYS - 2)) % WAYS;
+        empty.unwrap_or(&line[other]).store(own[0].swap(point.as_u64(), Relaxed), Relaxed);
+        empty.is_some()
     }
 
     /// Forgets everything.

@@ -1,7 +1,9 @@
 //! [`HeldStack`]: what one thread holds, in the order of acquisition, with the [`ChainKey`] of the whole.
 //!
 //! The key of a sequence is built up one lock at a time, so pushing costs one hash step. Every entry has the key of the
-//! sequence that ends with it, so popping costs one store: the new length. A release from the middle recomputes the keys
+//! sequence that ends with it, so popping costs one store: the new length. Beyond [`INLINE`] locks, a third lock that is
+//! acquired like the two below it leaves the key as it is: some programs hold hundreds of one class, and whatever is
+//! acquired under them depends on the same classes however many they are. A release from the middle recomputes the keys
 //! above: O(locks above it), without allocating. Up to [`INLINE`] locks are kept in place; a deeper stack grows on the
 //! heap until it fits again.
 //!
@@ -126,6 +128,28 @@ impl Slot {
     }
 }
 
+/// Computes the keys of a sequence, going up.
+struct Keys {
+    /// How many locks are below.
+    depth: usize,
+    /// The two locks below, the lower one first.
+    further: Acquired,
+    below: Acquired,
+    key: ChainKey,
+}
+
+impl Keys {
+    /// Returns the key of the sequence with one more acquisition.
+    fn next(&mut self, how: Acquired) -> ChainKey {
+        let more_of_the_same = self.depth > INLINE && self.further == how && self.below == how;
+        if !more_of_the_same {
+            self.key = self.key.then(how);
+        }
+        (self.depth, self.further, self.below) = (self.depth + 1, self.below, how);
+        self.key
+    }
+}
+
 /// What one thread holds, in the order of acquisition.
 ///
 /// ```
@@ -177,6 +201,38 @@ impl HeldStack {
         }
     }
 
+    /// Returns the key of everything held and one more acquisition.
+    pub fn key_with(&self, how: Acquired) -> ChainKey {
+        self.keys_from(self.len()).next(how)
+    }
+
+    /// Returns what computes the keys of the locks from `depth` on.
+    fn keys_from(&self, depth: usize) -> Keys {
+        let further = if depth > INLINE { self.slot(depth - 1).how } else { Acquired::NONE };
+        let HeldLock { how: below, key, .. } = self.slot(depth);
+        Keys { depth, further, below, key }
+    }
+
+    /// Returns the slot of the innermost lock and the key of everything held, if one more lock fits in place.
+    #[inline]
+    pub fn top_in_place(&self) -> Option<(usize, ChainKey)> {
+        let top = self.len.get();
+        (top < INLINE).then(|| (top, self.slots[top].key.get()))
+    }
+
+    /// Adds a lock above the slot that [`top_in_place`](Self::top_in_place) returned, given the key that
+    /// [`ChainKey::then`] computed already.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such slot.
+    #[inline]
+    pub fn push_in_place(&self, top: usize, how: Acquired, instance: u64, point: Point, key: ChainKey) {
+        debug_assert_eq!(top, self.len(), "nothing was pushed or popped meanwhile");
+        self.slots[top + 1].set(HeldLock { how, instance, point, key });
+        self.len.set(top + 1);
+    }
+
     /// Returns how many locks are held.
     #[inline]
     pub fn len(&self) -> usize {
@@ -214,7 +270,7 @@ impl HeldStack {
     /// Adds a lock on top.
     #[inline]
     pub fn push(&self, how: Acquired, instance: u64, point: Point) {
-        self.push_keyed(how, instance, point, self.key().then(how));
+        self.push_keyed(how, instance, point, self.key_with(how));
     }
 
     /// Adds a lock on top, given the key that [`ChainKey::then`] computed already.
@@ -293,12 +349,9 @@ impl HeldStack {
 
     /// Moves everything above the lock at `depth` one down, with the keys that it then has.
     fn close_gap(&self, depth: usize) {
-        let (key, len) = (self.slot(depth).key, self.len());
-        let mut key = key;
-        let mut rekeyed = |lock: HeldLock| {
-            key = key.then(lock.how);
-            HeldLock { key, ..lock }
-        };
+        let len = self.len();
+        let mut keys = self.keys_from(depth);
+        let mut rekeyed = |lock: HeldLock| HeldLock { key: keys.next(lock.how), ..lock };
         for index in depth + 1..len.min(INLINE) {
             self.slots[index].set(rekeyed(self.slots[index + 1].get()));
         }
@@ -337,11 +390,8 @@ impl HeldStack {
     }
 
     fn rekey_from(&self, depth: usize) {
-        let mut key = self.slot(depth).key;
-        self.each_from(depth, |lock| {
-            key = key.then(lock.how);
-            HeldLock { key, ..lock }
-        });
+        let mut keys = self.keys_from(depth);
+        self.each_from(depth, |lock| HeldLock { key: keys.next(lock.how), ..lock });
     }
 
     /// Changes each lock from `depth` on, going up.
@@ -394,12 +444,11 @@ impl HeldStack {
         assert_eq!(spilt.unwrap_or(0), self.len().saturating_sub(INLINE), "what is not in place is spilt");
         assert_ne!(spilt, Some(0), "an empty spill is none");
         assert_eq!(self.slots[0].get(), HeldLock { key: self.start(), ..HeldLock::NONE }, "slot 0 is the start");
-        self.iter().enumerate().fold(self.start(), |key, (depth, lock)| {
-            let key = key.then(lock.how);
-            assert_eq!(lock.key, key, "an entry has the key of the sequence up to it");
+        let mut keys = self.keys_from(0);
+        self.iter().enumerate().for_each(|(depth, lock)| {
+            assert_eq!(lock.key, keys.next(lock.how), "an entry has the key of the sequence up to it");
             assert_eq!(lock.how.is_boundary(), self.is_base(depth + 1), "a boundary is marked");
             assert!(!lock.how.is_special() || self.floor.get() > depth, "what is special is not popped");
-            key
         });
         assert!(self.base() <= self.len(), "a context begins on the stack");
     }

@@ -119,7 +119,7 @@ impl Validator {
         outcome.proven &= outcome.violations.is_empty();
         // Which lock it is, and not only of which class, decides here.
         outcome.proven &= request.nest.is_none() && !traits.same_class.is_declared();
-        outcome.proven &= self.gates.is_empty() || !held.iter().any(|lock| self.gates.contains(&lock.class()));
+        outcome.proven &= !self.is_gated(held);
         outcome
     }
 
@@ -131,14 +131,19 @@ impl Validator {
             return outcome;
         }
         let set = self.held_set(held);
-        for lock in held.iter() {
-            if !self.traits.is_ordered(lock.class()) {
-                continue;
-            }
+        let mut locks = Alike::default();
+        held.iter().filter(|lock| self.traits.is_ordered(lock.class())).for_each(|lock| locks.add(lock));
+        for lock in locks.0 {
             let witness = Witness { inner_instance: 0, ..Witness::of(lock, at, set) };
             self.mark_enabled(lock.class(), lock.hold(), contexts, witness, &mut outcome);
         }
+        outcome.proven = outcome.violations.is_empty() && !self.is_gated(held);
         outcome
+    }
+
+    /// Returns whether a lock is held that is, as far as its class tells, the gate of a finding.
+    fn is_gated(&self, held: &HeldStack) -> bool {
+        !self.gates.is_empty() && held.iter().any(|lock| self.gates.contains(&lock.class()))
     }
 
     /// Returns the number of what is held. Before there are too many, those that no witness has are forgotten.
@@ -229,12 +234,10 @@ impl Validator {
 
     fn check_order(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
         let inner = request.how.class();
-        let mut outer_locks = OuterLocks::new();
-        // Locks of one class, held in one way, make one dependency, and witnesses that differ in nothing that counts.
+        let mut outer_locks = Alike::default();
         let mut add = |lock: HeldLock| {
-            let alike = |other: &HeldLock| other.class() == lock.class() && other.hold() == lock.hold();
-            if lock.class() != inner && !outer_locks.iter().rev().take(outer_locks.inline_size()).any(alike) {
-                outer_locks.push(lock);
+            if lock.class() != inner {
+                outer_locks.add(lock);
             }
         };
         match request.wait {
@@ -245,7 +248,7 @@ impl Validator {
             }
             _ => relevant(held, &self.traits).for_each(&mut add),
         }
-        for lock in outer_locks {
+        for lock in outer_locks.0 {
             let kind = DependencyKind { hold: lock.hold(), wait: request.wait };
             let step = Step { outer: lock.class(), inner, kind };
             self.learn(step, Witness::of(lock, request, set), outcome);
@@ -401,8 +404,20 @@ impl Validator {
     }
 }
 
-/// The held locks that a new one depends on: few, as a rule.
-type OuterLocks = SmallVec<[HeldLock; 8]>;
+/// Held locks, one of each class and way of holding it: those make one dependency, and witnesses of it that differ in
+/// nothing that counts. Few, as a rule, however many are held.
+#[derive(Default)]
+struct Alike(SmallVec<[HeldLock; 8]>);
+
+impl Alike {
+    fn add(&mut self, lock: HeldLock) {
+        let is_alike = |other: &HeldLock| other.class() == lock.class() && other.hold() == lock.hold();
+        // Where there are many kinds, it does not matter that some are there twice.
+        if !self.0.iter().rev().take(self.0.inline_size()).any(is_alike) {
+            self.0.push(lock);
+        }
+    }
+}
 
 /// Returns the witnesses of a step.
 fn witnesses<K: Copy + Eq + std::hash::Hash + std::fmt::Debug>(

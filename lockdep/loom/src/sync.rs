@@ -34,6 +34,10 @@ impl<K: Eq + Hash + Copy, V> Map<K, V> {
         self.0.lock().get(key).map(look)
     }
 
+    pub(super) fn try_read<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
+        self.read(key, look)
+    }
+
     pub(super) fn update<R>(&self, key: K, new: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> R {
         change(self.0.lock().entry(key).or_insert_with(new))
     }

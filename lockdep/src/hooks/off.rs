@@ -287,38 +287,18 @@ pub(crate) fn hold<'a>(_record: &'a Record, _how: Acquire, _site: &'static Locat
 }
 
 #[inline(always)]
-pub(crate) fn hold_slow<'a>(_record: &'a Record, _how: Acquire, _site: &'static Location<'static>) -> (Held<'a>, bool) {
-    (Held(PhantomData), false)
+pub(crate) fn book(_record: &Record, _how: Acquire, _site: &'static Location<'static>) -> bool {
+    false
 }
 
 #[inline(always)]
-pub(crate) fn get<G>(
-    _held: &Held<'_>,
-    _slow: bool,
+pub(crate) fn get<'a, G>(
+    _record: &'a Record,
+    _watched: bool,
     _attempt: impl FnOnce() -> Option<G>,
     wait: impl FnOnce() -> G,
-) -> G {
-    wait()
-}
-
-#[inline(always)]
-pub(crate) fn hold_ranked<'a>(
-    _record: &'a Record,
-    _how: Acquire,
-    _rank: u64,
-    _site: &'static Location<'static>,
-) -> Held<'a> {
-    Held(PhantomData)
-}
-
-#[inline(always)]
-pub(crate) fn hold_under<'a>(
-    _record: &'a Record,
-    _how: Acquire,
-    _nest: &Record,
-    _site: &'static Location<'static>,
-) -> Held<'a> {
-    Held(PhantomData)
+) -> (Held<'a>, G) {
+    (Held(PhantomData), wait())
 }
 
 #[inline(always)]

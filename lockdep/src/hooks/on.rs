@@ -202,6 +202,14 @@ impl Record {
         self.id.get().map_or(0, NonZeroUsize::get)
     }
 
+    /// Returns the identity, giving the lock one if it has none and that takes neither a lock nor memory.
+    pub(crate) fn id_at_hand(&self) -> Option<LockId> {
+        self.known_id().or_else(|| {
+            let number = classes::number_at_hand(self.class)?;
+            Some(LockId(self.id.get_or_init(|| classes::new_identity(number).0)))
+        })
+    }
+
     /// Returns the identity, giving the lock one if it has none.
     pub(crate) fn id(&self) -> LockId {
         LockId(self.id.get_or_init(|| classes::identify(self.class).0))
@@ -276,40 +284,26 @@ pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location
     Held { record, owner: Owner::current() }
 }
 
-/// As [`hold`], for a lock that is yet to be got with [`get`]. Returns also whether it took the slow way.
+/// Puts a lock into the books that is yet to be got with [`get`]. Returns whether somebody wants to see how.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn hold_slow<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> (Held<'a>, bool) {
-    let slow = thread::acquire(record, how, site);
-    (Held { record, owner: Owner::current() }, slow)
+pub(crate) fn book(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    thread::acquire(record, how, site)
 }
 
-/// Gets the lock that is held in the books, with a clock if somebody wants to know; it only ever does after the slow way.
+/// Gets the lock that is in the books; if it is `watched`, with a clock and whatever else there is.
+///
+/// What guards the entry is made afterwards: a wait does not unwind, and a guard that might have to be dropped in the
+/// middle would be code at every place that acquires.
 #[inline(always)]
-pub(crate) fn get<G>(held: &Held<'_>, slow: bool, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
-    if slow && observe::is_on() { observe::get(held.record, attempt, wait) } else { wait() }
-}
-
-#[track_caller]
-pub(crate) fn hold_ranked<'a>(
+pub(crate) fn get<'a, G>(
     record: &'a Record,
-    how: Acquire,
-    rank: u64,
-    site: &'static Location<'static>,
-) -> Held<'a> {
-    acquire_ranked(record, how, rank, site);
-    Held { record, owner: Owner::current() }
-}
-
-#[track_caller]
-pub(crate) fn hold_under<'a>(
-    record: &'a Record,
-    how: Acquire,
-    nest: &Record,
-    site: &'static Location<'static>,
-) -> Held<'a> {
-    acquire_under(record, how, nest, site);
-    Held { record, owner: Owner::current() }
+    watched: bool,
+    attempt: impl FnOnce() -> Option<G>,
+    wait: impl FnOnce() -> G,
+) -> (Held<'a>, G) {
+    let guard = if watched { observe::get(record, attempt, wait) } else { wait() };
+    (Held { record, owner: Owner::current() }, guard)
 }
 
 #[inline]

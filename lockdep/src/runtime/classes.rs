@@ -19,7 +19,21 @@ pub(crate) fn identify(class: ClassRef) -> LockId {
         ClassRef::Explicit(class) => declared(class),
         ClassRef::Site(site) => NUMBERS.construction(std::ptr::from_ref(site).addr(), || site_of(site)),
     };
-    LockId::new(number, NUMBERS.serial())
+    new_identity(number)
+}
+
+/// Returns a new identity for a lock of the class that has this number.
+pub(crate) fn new_identity(class: u32) -> LockId {
+    LockId::new(class, NUMBERS.serial())
+}
+
+/// Returns the number of a class, if that takes neither a lock nor memory.
+pub(crate) fn number_at_hand(class: ClassRef) -> Option<u32> {
+    let numbers = Lazy::get(&NUMBERS)?;
+    match class {
+        ClassRef::Explicit(class) => class.cell().0.get().map(|number| number.get() as u32 - 1),
+        ClassRef::Site(site) => numbers.construction_at_hand(std::ptr::from_ref(site).addr()),
+    }
 }
 
 fn declared(class: &'static LockClass) -> u32 {

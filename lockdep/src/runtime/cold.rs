@@ -72,14 +72,16 @@ pub(super) fn number_thread(name: Option<&str>) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Checks and records an acquisition that the cache does not know.
+/// Checks and records an acquisition that the cache does not know. Returns whether somebody wants to see how the lock is got.
 #[cold]
 #[inline(never)]
 #[track_caller]
-pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    if !thread::with(|thread| push_known(thread, record, how, site)) {
-        acquire_placed(record, how, Place::of(record), site);
+pub(super) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
+    if thread::with(|thread| push_known(thread, record, how, site)) {
+        return false;
     }
+    acquire_placed(record, how, Place::of(record), site);
+    observe::is_on()
 }
 
 /// As [`acquire`], with what the acquisition says of the lock's place within its class.
@@ -127,6 +129,13 @@ pub(super) fn sync(record: &Record, how: Acquire, site: &'static Location<'stati
 pub(super) fn dropped(record: &Record) {
     let site = Location::caller();
     let Some(id) = record.known_id() else { return };
+    let is_free = thread::with(|thread| {
+        // Up to date, it knows what it holds.
+        thread.attended.get() == state::load() && thread.held.find(id.instance()).is_none()
+    });
+    if is_free {
+        return;
+    }
     inside(|thread, session| {
         if thread.held.find(id.instance()).is_none() {
             return Verdict::GoOn;
@@ -143,11 +152,15 @@ pub(super) fn dropped(record: &Record) {
     .carry_out();
 }
 
-/// Pushes an acquisition that this thread has seen proven but not where the fast path looks. Returns whether it has.
+/// Pushes an acquisition that this thread has seen proven but not where the fast path looks: elsewhere in the table, on a
+/// deep stack, of a lock that is new. Returns whether it has. It takes no lock and no memory, so it need not be inside.
 fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    let Some(id) = record.known_id().filter(|_| thread.attended.get() == state::load()) else { return false };
+    if thread.attended.get() != state::load() || !record.rules().tracked {
+        return false;
+    }
+    let Some(id) = record.id_at_hand() else { return false };
     let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
-    let key = thread.held.key().then(acquired);
+    let key = thread.held.key_with(acquired);
     let point = key.at(std::ptr::from_ref(site).addr() as u64);
     let known = thread.proven.find(point);
     if known {
@@ -325,7 +338,7 @@ impl Attempt<'_> {
     }
 
     fn point(&self, held: &HeldStack) -> Point {
-        held.key().then(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
+        held.key_with(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
     }
 
     /// Finds the acquisition proven, or proves it, or reports it.

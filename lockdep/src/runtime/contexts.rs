@@ -200,9 +200,21 @@ fn mark(thread: &Thread, session: &Shared, enabled: ContextSet, site: Option<&'s
     if enabled.is_empty() || thread.held.is_empty() {
         return Verdict::GoOn;
     }
+    // As for an acquisition: what a chain teaches here it teaches once a segment. No acquisition is at such a point.
+    let mixed = enabled.bits().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let point = site.map(|site| thread.held.key().at(mixed ^ !(std::ptr::from_ref(site).addr() as u64)));
+    let segment = thread.segment.get();
+    if point.is_some_and(|point| session.points.is_proven(point, segment) == Some(true)) {
+        return Verdict::GoOn;
+    }
     let mut learnt = session.learnt.lock();
     let request = findings::at_place(thread, session, site);
     let outcome = learnt.validator.enabled(&thread.held, enabled, &request);
+    if let Some(point) = point.filter(|_| outcome.proven)
+        && let Some(origin) = session.points.origin(request.point)
+    {
+        session.points.prove(point, segment, origin);
+    }
     findings::conclude(&outcome.violations, &request, &thread.held, session, learnt)
 }
 

@@ -52,6 +52,11 @@ impl Numbers {
         base
     }
 
+    /// Returns the number of the class of a construction site, if nobody keeps it from being read.
+    pub(super) fn construction_at_hand(&self, address: usize) -> Option<u32> {
+        self.by_site.try_read(&address, |known| *known)
+    }
+
     /// Returns a number that no lock has.
     pub(super) fn serial(&self) -> usize {
         self.serial.fetch_add(1, Relaxed)

@@ -16,12 +16,12 @@ const SLOTS: usize = 1 << 20;
 /// How many slots a new table uses.
 const SLOTS_MIN: usize = 1 << 10;
 /// How much larger it then becomes.
-const GROWTH: usize = 4;
+const GROWTH: usize = 2;
 
 type Slots = [AtomicU64; SLOTS];
 type Table = ChainCache<'static, SLOTS>;
 
-/// The table of a thread that has none. Of these zeros only the first is ever looked at.
+/// The table of a thread that has none. Of these zeros only the first two are ever looked at.
 static NONE: Slots = [const { AtomicU64::new(0) }; SLOTS];
 
 /// Tables that no thread uses, all zeros.

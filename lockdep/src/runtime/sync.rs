@@ -27,6 +27,11 @@ impl<K: Eq + Hash, V> Map<K, V> {
         self.0.get(key).map(|value| look(&value))
     }
 
+    /// Looks at a value if that takes no wait.
+    pub(super) fn try_read<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
+        self.0.try_get(key).try_unwrap().map(|value| look(&value))
+    }
+
     /// Changes a value, which is `new` if there is none.
     pub(super) fn update<R>(&self, key: K, new: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> R {
         change(&mut self.0.entry(key).or_insert_with(new))

@@ -78,33 +78,36 @@ pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(|thread| f(thread))
 }
 
-/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller. Returns whether it
-/// took the slow way; a lock whose wait is to be timed always does.
+/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller. Returns whether
+/// somebody wants to see how the lock is got; the fast path is closed then.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    let slow = !push_proven(record, how, site) && state::load() != state::OFF;
-    if slow {
-        cold::acquire(record, how, site);
+    let state = state::load();
+    // So that what is laid out first is the fast path: all the others end in one cold call.
+    if with(|thread| thread.attended.get()) == state {
+        if push_proven(record, how, site) {
+            return false;
+        }
+    } else if state == state::OFF {
+        return false;
     }
-    slow
+    cold::acquire(record, how, site)
 }
 
 /// Pushes an acquisition if it has been proven; returns whether it has.
 #[inline(always)]
 fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    // Never so if checking is off.
-    if with(|thread| thread.attended.get()) != state::load() {
-        return false;
-    }
+    // A deep stack is not for code that is at every place which acquires.
+    let Some((top, key)) = with(|thread| thread.held.top_in_place()) else { return false };
     // A lock without an identity is of class 0, of which nothing is ever proven.
     let word = record.word();
     let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
-    let key = with(|thread| thread.held.key()).then(acquired);
+    let key = key.then(acquired);
     let point = key.at(std::ptr::from_ref(site).addr() as u64);
     let proven = with(|thread| thread.proven.contains(point));
     if proven {
-        with(|thread| thread.held.push_keyed(acquired, word as u64, point, key));
+        with(|thread| thread.held.push_in_place(top, acquired, word as u64, point, key));
     }
     proven
 }

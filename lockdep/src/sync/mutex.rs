@@ -66,8 +66,8 @@ impl<T: ?Sized> Mutex<T> {
     /// As [`lock`](Self::lock).
     #[track_caller]
     pub fn lock_ranked(&self, rank: u64) -> MutexGuard<'_, T> {
-        let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
-        self.get(held, true)
+        hooks::acquire_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
+        self.get(true)
     }
 
     /// Acquires the mutex, one of several of its class, while the lock `nest` is held, which keeps others from doing so
@@ -78,8 +78,8 @@ impl<T: ?Sized> Mutex<T> {
     /// As [`lock`](Self::lock).
     #[track_caller]
     pub fn lock_under(&self, nest: &LockMap) -> MutexGuard<'_, T> {
-        let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
-        self.get(held, true)
+        hooks::acquire_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
+        self.get(true)
     }
 
     /// Acquires the mutex if it is free.
@@ -125,13 +125,13 @@ impl<T: ?Sized> Mutex<T> {
     #[inline(always)]
     #[track_caller]
     fn lock_how(&self, how: Acquire) -> MutexGuard<'_, T> {
-        let (held, slow) = hooks::hold_slow(self.map.record(), how, Location::caller());
-        self.get(held, slow)
+        let watched = hooks::book(self.map.record(), how, Location::caller());
+        self.get(watched)
     }
 
     #[inline(always)]
-    fn get<'a>(&'a self, held: hooks::Held<'a>, slow: bool) -> MutexGuard<'a, T> {
-        let inner = hooks::get(&held, slow, || self.inner.try_lock(), || self.inner.lock());
+    fn get(&self, watched: bool) -> MutexGuard<'_, T> {
+        let (held, inner) = hooks::get(self.map.record(), watched, || self.inner.try_lock(), || self.inner.lock());
         MutexGuard { held, inner }
     }
 }

@@ -97,8 +97,8 @@ impl<T: ?Sized> ReentrantMutex<T> {
     fn lock_how(&self, how: Acquire) -> ReentrantMutexGuard<'_, T> {
         // Who has it already waits for nobody.
         let how = if hooks::ENABLED && self.inner.is_owned_by_current_thread() { how.trylock() } else { how };
-        let (held, slow) = hooks::hold_slow(self.map.record(), how, Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_lock(), || self.inner.lock());
+        let watched = hooks::book(self.map.record(), how, Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), watched, || self.inner.try_lock(), || self.inner.lock());
         ReentrantMutexGuard { _held: held, inner }
     }
 }

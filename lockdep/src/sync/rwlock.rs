@@ -45,8 +45,8 @@ impl<T: ?Sized> RwLock<T> {
     #[inline(always)]
     #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        let (held, slow) = self.hold_slow(Acquire::shared(), Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_read(), || self.inner.read());
+        let watched = self.book(Acquire::shared(), Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), watched, || self.inner.try_read(), || self.inner.read());
         RwLockReadGuard { held, inner }
     }
 
@@ -54,24 +54,24 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn read_nested(&self, subclass: Subclass) -> RwLockReadGuard<'_, T> {
-        let (held, slow) = self.hold_slow(Acquire::shared().nested(subclass), Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_read(), || self.inner.read());
+        let watched = self.book(Acquire::shared().nested(subclass), Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), watched, || self.inner.try_read(), || self.inner.read());
         RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading; the lock is of rank `rank` in the order that its class declares.
     #[track_caller]
     pub fn read_ranked(&self, rank: u64) -> RwLockReadGuard<'_, T> {
-        let held = hooks::hold_ranked(self.map.record(), Acquire::shared(), rank, Location::caller());
-        let inner = hooks::get(&held, true, || self.inner.try_read(), || self.inner.read());
+        hooks::acquire_ranked(self.map.record(), Acquire::shared(), rank, Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), true, || self.inner.try_read(), || self.inner.read());
         RwLockReadGuard { held, inner }
     }
 
     /// Acquires for reading, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
     #[track_caller]
     pub fn read_under(&self, nest: &LockMap) -> RwLockReadGuard<'_, T> {
-        let held = hooks::hold_under(self.map.record(), Acquire::shared(), nest.record(), Location::caller());
-        let inner = hooks::get(&held, true, || self.inner.try_read(), || self.inner.read());
+        hooks::acquire_under(self.map.record(), Acquire::shared(), nest.record(), Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), true, || self.inner.try_read(), || self.inner.read());
         RwLockReadGuard { held, inner }
     }
 
@@ -79,8 +79,9 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn read_recursive(&self) -> RwLockReadGuard<'_, T> {
-        let (held, slow) = self.hold_slow(Acquire::shared_recursive(), Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_read_recursive(), || self.inner.read_recursive());
+        let watched = self.book(Acquire::shared_recursive(), Location::caller());
+        let (held, inner) =
+            hooks::get(self.map.record(), watched, || self.inner.try_read_recursive(), || self.inner.read_recursive());
         RwLockReadGuard { held, inner }
     }
 
@@ -104,8 +105,8 @@ impl<T: ?Sized> RwLock<T> {
     #[inline(always)]
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        let (held, slow) = self.hold_slow(Acquire::exclusive(), Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_write(), || self.inner.write());
+        let watched = self.book(Acquire::exclusive(), Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), watched, || self.inner.try_write(), || self.inner.write());
         RwLockWriteGuard { held, inner }
     }
 
@@ -113,24 +114,24 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn write_nested(&self, subclass: Subclass) -> RwLockWriteGuard<'_, T> {
-        let (held, slow) = self.hold_slow(Acquire::exclusive().nested(subclass), Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_write(), || self.inner.write());
+        let watched = self.book(Acquire::exclusive().nested(subclass), Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), watched, || self.inner.try_write(), || self.inner.write());
         RwLockWriteGuard { held, inner }
     }
 
     /// Acquires for writing; the lock is of rank `rank` in the order that its class declares.
     #[track_caller]
     pub fn write_ranked(&self, rank: u64) -> RwLockWriteGuard<'_, T> {
-        let held = hooks::hold_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
-        let inner = hooks::get(&held, true, || self.inner.try_write(), || self.inner.write());
+        hooks::acquire_ranked(self.map.record(), Acquire::exclusive(), rank, Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), true, || self.inner.try_write(), || self.inner.write());
         RwLockWriteGuard { held, inner }
     }
 
     /// Acquires for writing, one of several of its class, under `nest` (see [`LockMap::acquire_under`]).
     #[track_caller]
     pub fn write_under(&self, nest: &LockMap) -> RwLockWriteGuard<'_, T> {
-        let held = hooks::hold_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
-        let inner = hooks::get(&held, true, || self.inner.try_write(), || self.inner.write());
+        hooks::acquire_under(self.map.record(), Acquire::exclusive(), nest.record(), Location::caller());
+        let (held, inner) = hooks::get(self.map.record(), true, || self.inner.try_write(), || self.inner.write());
         RwLockWriteGuard { held, inner }
     }
 
@@ -146,8 +147,13 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn upgradable_read(&self) -> RwLockUpgradableReadGuard<'_, T> {
-        let (held, slow) = self.hold_slow(Acquire::upgradable(), Location::caller());
-        let inner = hooks::get(&held, slow, || self.inner.try_upgradable_read(), || self.inner.upgradable_read());
+        let watched = self.book(Acquire::upgradable(), Location::caller());
+        let (held, inner) = hooks::get(
+            self.map.record(),
+            watched,
+            || self.inner.try_upgradable_read(),
+            || self.inner.upgradable_read(),
+        );
         RwLockUpgradableReadGuard { held, inner }
     }
 
@@ -195,8 +201,8 @@ impl<T: ?Sized> RwLock<T> {
 
     #[inline(always)]
     #[track_caller]
-    fn hold_slow(&self, how: Acquire, site: &'static Location<'static>) -> (hooks::Held<'_>, bool) {
-        hooks::hold_slow(self.map.record(), how, site)
+    fn book(&self, how: Acquire, site: &'static Location<'static>) -> bool {
+        hooks::book(self.map.record(), how, site)
     }
 
     #[inline(always)]

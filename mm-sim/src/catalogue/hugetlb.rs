@@ -9,7 +9,7 @@ use lockdep::LockClass;
 
 use super::{Pair, stage};
 use crate::{
-    Bug, Huge, Invariant, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
+    Advice, Bug, Huge, Invariant, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
     process::{File, World},
     protocol::Protocol,
@@ -264,7 +264,9 @@ fn discard_and_fault(world: &World) -> Plan {
         });
     }
     plan.actor("madvise", move || {
-        (0..6).for_each(|_| process.discard_huge(addr..addr + 4 * PMD_SIZE));
+        for _ in 0..6 {
+            process.advise(addr..addr + 4 * PMD_SIZE, Advice::DontNeed);
+        }
     });
     plan
 }
@@ -286,7 +288,7 @@ fn copy_without_memory(world: &World) -> Plan {
             for _ in 0..4 {
                 let Some(addr) = addr else { return };
                 stage::ignore(process.load(addr));
-                process.discard_huge(addr..addr + PMD_SIZE);
+                process.advise(addr..addr + PMD_SIZE, Advice::DontNeed);
             }
         });
     }

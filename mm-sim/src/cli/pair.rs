@@ -29,10 +29,8 @@ fn tell(pair: &Pair, buggy: Option<&Outcome>, fixed: &Outcome) -> String {
     let is_expected = buggy.is_none_or(|buggy| buggy.is_expected) && fixed.is_expected;
     let relation = if is_expected { "as expected" } else { "NOT as expected" };
     let mut text = match buggy {
-        Some(buggy) => {
-            format!("{}: {} with the bug, {} without it: {relation}\n", pair.id, buggy.verdict, fixed.verdict)
-        }
-        None => format!("{}: {} without the bug: {relation}\n", pair.id, fixed.verdict),
+        Some(buggy) => format!("{}: {}\n{relation}: {} without the bug\n", pair.id, buggy.verdict, fixed.verdict),
+        None => format!("{}: {} without the bug\n{relation}\n", pair.id, fixed.verdict),
     };
     text += &format!("\n{}\n\n{}\n\n", pair.title, pair.story);
     text += &paint::beside("kernels: ", pair.kernels);

@@ -100,6 +100,7 @@ fn one(protocol: &str, threads: u32, checked: bool, seconds: f64) -> Result<Meas
         threads,
         checked,
         faults_per_second: number("faults_per_second"),
+        cpu_us_per_fault: outcome["cpu_us_per_fault"].as_f64(),
         vma_lock_hits: number("vma_lock_hits"),
         waits_per_thousand: number("waits") / (number("faults_per_second") * number("seconds")) * 1000.0,
     })

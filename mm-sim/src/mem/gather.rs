@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Absent, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
+use super::{Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
 use crate::{
     machine::Machine,
     op::{dirty, huge_pmd, hugetlb::unmap, mmu_notifier, swap},
@@ -67,6 +67,9 @@ impl Gather {
             dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();
+        if folio.kind == FolioKind::Anon && folio.is_huge() && is_partly_mapped(folio, slot.table.level) {
+            m.split_queue.add(folio);
+        }
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
         mm.rss.fetch_sub(pages as i64, Relaxed);
         self.flush.push((mm.id, page..page + pages));
@@ -123,4 +126,9 @@ fn take_absent(m: &Machine, mm: &Mm, slot: &Slot, entry: Entry) {
         }
         Some(Absent::Hwpoison(_) | Absent::Marker) | None => {}
     }
+}
+
+/// Returns whether only some pages of a huge folio are mapped still, when an entry of this level is gone.
+fn is_partly_mapped(folio: &Folio, level: Level) -> bool {
+    level == Level::Pte || (2..ENTRIES as i64).contains(&folio.maps())
 }

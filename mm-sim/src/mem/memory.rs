@@ -124,7 +124,8 @@ impl Memory {
         self.folios.remove(&folio.pfn).is_some()
     }
 
-    /// Takes a folio without references apart. Returns its pages, in order, with a reference each.
+    /// Makes folios of the pages of one without references, in order, with a reference each. The old one is still known, for
+    /// those who look up what an entry says.
     pub(crate) fn split_folio(&self, folio: &Folio) -> Vec<Arc<Folio>> {
         let part = |page: u64| {
             let part = self.make_folio(folio.kind, 1);
@@ -133,9 +134,7 @@ impl Memory {
             part.uptodate.store(folio.uptodate.load(Relaxed), Relaxed);
             part
         };
-        let parts = (0..folio.pages()).map(part).collect();
-        self.forget_folio(folio);
-        parts
+        (0..folio.pages()).map(part).collect()
     }
 
     /// Does something under the lock of the zone.

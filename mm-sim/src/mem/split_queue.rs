@@ -18,9 +18,12 @@ impl SplitQueue {
         Self { lock: SpinLock::new(&SPLIT_QUEUE_LOCK, ("node", 0)), folios: Mutex::default() }
     }
 
-    /// Puts a folio on the queue (the kernel's `deferred_split_folio`).
+    /// Puts a folio on the queue, unless it is there (the kernel's `deferred_split_folio`).
     #[track_caller]
     pub(crate) fn add(&self, folio: &Arc<Folio>) {
+        if self.folios.lock().contains_key(&folio.pfn) {
+            return;
+        }
         let _lock = self.lock.lock_irq();
         self.locked().insert(folio.pfn, folio.clone());
     }
@@ -32,6 +35,19 @@ impl SplitQueue {
             let _lock = self.lock.lock_irq();
             self.locked().remove(&folio.pfn);
         }
+    }
+
+    /// Takes a folio off, and all references with it if there are exactly `refs`: nobody finds it here meanwhile. Returns
+    /// whether there were.
+    #[track_caller]
+    pub(crate) fn freeze(&self, folio: &Folio, refs: u64) -> bool {
+        let _lock = self.lock.lock_irq();
+        let mut folios = self.locked();
+        let frozen = folio.maps() == 0 && folio.freeze(refs);
+        if frozen {
+            folios.remove(&folio.pfn);
+        }
+        frozen
     }
 
     /// Takes up to `count` folios off, with a reference each.

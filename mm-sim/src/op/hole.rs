@@ -8,16 +8,19 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, truncate};
+use super::{dirty, hugetlb, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
     sched,
 };
 
-/// Punches a hole of these pages.
+/// Punches a hole of these pages; a file of hugetlbfs loses only whole huge pages.
 #[inline(never)]
 pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
+    if file.hugetlb.is_some() {
+        return hugetlb::file::hugetlbfs_punch_hole(m, file, pages);
+    }
     let _scope = sched::scope("punch_hole");
     let _i_rwsem = file.i_rwsem.write();
     let _invalidate = file.mapping.invalidate_lock.write();
@@ -25,6 +28,8 @@ pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     if pages.is_empty() {
         return;
     }
+    let holds = file.i_rwsem.is_mine_to_write() && file.mapping.invalidate_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("file {} gets a hole without its locks", file.id));
     m.model.begin_hole(file.id, pages.clone());
     truncate::unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
     for (base, folio) in file.mapping.from(pages.start) {

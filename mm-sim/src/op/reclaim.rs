@@ -149,7 +149,14 @@ fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index:
 /// Anonymous memory goes to the swap device, if there is one.
 #[inline(never)]
 fn shrink_anon(m: &Machine, folio: &Arc<Folio>) -> bool {
-    if folio.swap().is_none() && (folio.is_huge() || !m.swap.is_on() || !swap::add_to_swap(m, folio)) {
+    if folio.is_huge() {
+        // It goes page by page, in a later round.
+        if m.swap.is_on() {
+            m.split_queue.add(folio);
+        }
+        return false;
+    }
+    if folio.swap().is_none() && (!m.swap.is_on() || !swap::add_to_swap(m, folio)) {
         return false;
     }
     let Some(slot) = folio.swap() else { return false };

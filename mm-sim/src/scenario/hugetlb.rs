@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Expect, Plan, Scenario};
 use crate::{
-    Access, Huge, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
+    Access, Advice, Huge, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
     process::{File, Process, World},
@@ -95,8 +95,9 @@ fn tour_shared(world: &World, big: &File, number: u64, plan: &mut Plan) {
             checked(process.load(addr + 3 * PMD_SIZE));
             let moved = process.remap(addr + 2 * PMD_SIZE..addr + PUD_SIZE).unwrap_or(addr + 2 * PMD_SIZE);
             checked(process.store(moved, round));
-            process.discard_huge(moved..moved + 4 * PMD_SIZE);
+            process.advise(moved..moved + 4 * PMD_SIZE, Advice::DontNeed);
             checked(process.load(moved));
+            process.advise(moved..moved + 2 * PMD_SIZE, Advice::Remove);
             process.unmap(moved + 8 * PMD_SIZE..moved + 16 * PMD_SIZE);
             process.unmap(addr..addr + PUD_SIZE);
             process.unmap(moved..moved + PUD_SIZE);
@@ -122,7 +123,7 @@ fn tour_private(world: &World, small: &File, plan: &mut Plan) {
                 child.exit();
             }
             poor.into_iter().for_each(|poor| checked(process.store(poor, 50)));
-            process.discard_huge(own..own + 2 * PMD_SIZE);
+            process.advise(own..own + 2 * PMD_SIZE, Advice::DontNeed);
             checked(process.store(own, 60));
             let own = process.remap(own..own + SMALL * PMD_SIZE).unwrap_or(own);
             checked(process.load(own));
@@ -217,7 +218,9 @@ impl User {
                 2 => self.with_range(|process, range| process.unmap(range)),
                 3 => self.fork(word),
                 4 => self.remap(),
-                5 => self.with_range(|process, range| process.discard_huge(range)),
+                5 => self.with_range(|process, range| {
+                    process.advise(range, Advice::DontNeed);
+                }),
                 6 => self.protect(),
                 7..=10 => self.load(),
                 _ => self.store(word),

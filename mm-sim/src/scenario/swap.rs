@@ -2,10 +2,10 @@
 
 use super::{Expect, Plan, Scenario};
 use crate::{
-    PAGE_SIZE,
+    PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     op::{
-        Signal,
+        Advice, Signal,
         neighbours::{console, cpus, memcg, shmlock, workqueue, zswap},
     },
     process::{File, Process, World},
@@ -26,7 +26,7 @@ pub(super) const TOUR: Scenario = Scenario {
     story: "Processes touch what kswapd has swapped out, fork with it, unmap it and share it; swap is turned off and on\n\
             under them. Others write a file by mappings and by system calls while it is flushed, read and cut.",
     source: "the simulator's own tour",
-    memory: 2200,
+    memory: 3000,
     default_protocol: Protocol::V6_12,
     expect: |protocol| match protocol.waits_under_imap() {
         true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
@@ -154,6 +154,35 @@ fn split_in_all_ways(kernel: &World, process: &Process) {
         kernel.writeback(&file);
         kernel.truncate(&file, 0);
         kernel.truncate(&file, HUGE_PAGES);
+    }
+    process.unmap(code..code + PMD_SIZE);
+    split_anonymous(kernel, process);
+}
+
+/// Gives up part of huge pages of anonymous memory, alone and shared with a child; reclaim splits them, and then swaps.
+fn split_anonymous(kernel: &World, process: &Process) {
+    let heap = process.map_anon(HUGE_PAGES);
+    let page = |page: u64| heap + page * PAGE_SIZE;
+    process.advise(heap..heap + PMD_SIZE, Advice::HugePage);
+    for round in 0..3 {
+        (0..HUGE_PAGES).step_by(37).for_each(|index| checked(process.store(page(index), round << 12 | index)));
+        let child = (round == 1).then(|| process.fork()).flatten();
+        process.unmap(page(200)..page(230));
+        reclaim(kernel, 4);
+        (0..HUGE_PAGES).step_by(37).for_each(|index| checked(process.load(page(index))));
+        if let Some(child) = child {
+            (0..HUGE_PAGES).step_by(37).for_each(|index| checked(child.load(page(index))));
+            checked(child.store(page(37), 5));
+            child.exit();
+        }
+        process.advise(page(0)..page(100), Advice::PageOut);
+        process.advise(page(300)..page(400), Advice::DontNeed);
+        (0..HUGE_PAGES).step_by(29).for_each(|index| checked(process.load(page(index))));
+        process.unmap(heap..heap + PMD_SIZE);
+        if !process.map_anon_at(heap, HUGE_PAGES) {
+            return;
+        }
+        process.advise(heap..heap + PMD_SIZE, Advice::HugePage);
     }
 }
 

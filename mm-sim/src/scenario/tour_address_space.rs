@@ -215,6 +215,7 @@ fn kernel(world: &World, library: File, data: File, plan: &mut Plan) {
 
 fn build_huge(world: &World) -> Plan {
     let mut plan = Plan::default();
+    world.use_huge_pages_always();
     let library = world.create(HUGE_PAGES);
     let Some(sleeper) = spawn(world, &mut plan) else { return plan };
     let code = sleeper.map_file(&library, 0, HUGE_PAGES, true);
@@ -223,8 +224,11 @@ fn build_huge(world: &World) -> Plan {
         let Some(process) = spawn(world, &mut plan) else { return plan };
         let heap = process.map_anon(3 * HUGE_PAGES);
         // Small pages first: something for khugepaged.
+        process.advise(heap..heap + 3 * PMD_SIZE, Advice::NoHugePage);
         (0..PAGES).for_each(|page| checked(process.store(heap + (2 * HUGE_PAGES + page) * PAGE_SIZE, page)));
-        process.advise(heap..heap + 3 * PMD_SIZE, Advice::HugePage);
+        if number == 0 {
+            process.advise(heap..heap + 3 * PMD_SIZE, Advice::HugePage);
+        }
         let other = process.clone();
         plan.actor(&format!("process-{number}"), move || use_huge(&process, heap));
         plan.actor(&format!("page-fault-{number}"), move || {
@@ -235,6 +239,16 @@ fn build_huge(world: &World) -> Plan {
             }
         });
     }
+    // One that has not asked: its page faults put it on khugepaged's list.
+    let Some(process) = spawn(world, &mut plan) else { return plan };
+    let heap = process.map_anon(HUGE_PAGES);
+    plan.actor("always", move || {
+        for round in 0..ROUNDS {
+            checked(process.store(heap + round * PAGE_SIZE, round));
+            process.advise(heap..heap + PMD_SIZE, Advice::DontNeed);
+            checked(process.load(heap + round * PAGE_SIZE));
+        }
+    });
     let kernel = world.clone();
     plan.actor("khugepaged", move || {
         for _ in 0..4 * ROUNDS {

@@ -15,6 +15,8 @@ pub struct Measured {
     pub checked: bool,
     /// Page faults a second.
     pub faults_per_second: f64,
+    /// Processor time a page fault, in microseconds, if it is known.
+    pub cpu_us_per_fault: Option<f64>,
     /// The share of them that ran under the VMA lock.
     pub vma_lock_hits: f64,
     /// Waits for a lock, per thousand page faults.
@@ -46,12 +48,14 @@ impl Comparison {
     }
 
     /// Returns what checking costs: time a fault with it by time a fault without, of the same protocol and threads.
+    /// Processor time if that is known, because others may use the machine too.
     pub fn cost(&self, measured: &Measured) -> Option<f64> {
         let same = |other: &&Measured| {
             (&other.protocol, other.threads) == (&measured.protocol, measured.threads) && other.checked
         };
         let on = self.0.iter().find(same)?;
-        (!measured.checked).then(|| measured.faults_per_second / on.faults_per_second)
+        let by_cpu = on.cpu_us_per_fault.zip(measured.cpu_us_per_fault).map(|(on, off)| on / off);
+        (!measured.checked).then(|| by_cpu.unwrap_or(measured.faults_per_second / on.faults_per_second))
     }
 
     /// What was measured, as a page of Markdown: what comes out, the table, and the chart that is beside it.
@@ -60,8 +64,8 @@ impl Comparison {
         let mut text = format!(
             "# Page faults, measured\n\n\
              Threads of one process fault in memory of their own and a file, and map anew after every 256 faults. Written by\n\
-             `mm-sim measure` in one run, on {processors} processors: more threads than that take turns. Every number is the median of\n\
-             runs that took turns; what counts are the ratios.\n\n"
+             `mm-sim measure` in one run, on {processors} processors: more threads than that take turns. Every line is the median of\n\
+             runs that took turns; what counts are the ratios. The cost of checking is one of processor time.\n\n"
         );
         for line in self.summary() {
             let _ = writeln!(text, "- {line}");
@@ -72,6 +76,9 @@ impl Comparison {
 
     /// The ratios, in words.
     fn summary(&self) -> Vec<String> {
+        let waits = |one: &&Measured| {
+            format!("{:.0} under {} with {}", one.waits_per_thousand, one.protocol, threads_in_words(one.threads))
+        };
         let checked: Vec<&Measured> = self.0.iter().filter(|one| one.checked).collect();
         let Some(first) = checked.first() else { return Vec::new() };
         let mut lines = Vec::new();
@@ -92,6 +99,9 @@ impl Comparison {
                 ratios.join(", ")
             ));
         }
+        let most_threads = checked.iter().map(|one| one.threads).max();
+        let crowded: Vec<_> = checked.iter().filter(|one| Some(one.threads) == most_threads).map(waits).collect();
+        lines.push(format!("Waits for a lock per 1,000 page faults: {}.", crowded.join(", ")));
         let costs: Vec<f64> = self.0.iter().filter_map(|one| self.cost(one)).collect();
         if let (Some(least), Some(most)) =
             (costs.iter().copied().reduce(f64::min), costs.iter().copied().reduce(f64::max))
@@ -104,8 +114,8 @@ impl Comparison {
     /// The table, as Markdown.
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "| protocol | threads | lockdep | page faults a second | under the VMA lock | waits per 1,000 faults | cost of checking |\n\
-             |---|---:|---|---:|---:|---:|---:|\n",
+            "| protocol | threads | lockdep | page faults a second | CPU us a fault | under the VMA lock | waits per 1,000 faults | cost of checking |\n\
+             |---|---:|---|---:|---:|---:|---:|---:|\n",
         );
         for one in &self.0 {
             let checked = if one.checked { "on" } else { "off" };
@@ -115,9 +125,10 @@ impl Comparison {
                 .find(|other| (&other.protocol, other.threads, other.checked) == (&one.protocol, one.threads, false));
             let cost = unchecked.filter(|_| one.checked).and_then(|other| self.cost(other));
             let cost = cost.map_or_else(String::new, |cost| format!("{cost:.2}x"));
+            let cpu = one.cpu_us_per_fault.map_or_else(String::new, |cpu| format!("{cpu:.2}"));
             let _ = writeln!(
                 text,
-                "| {} | {} | {checked} | {:.0} | {:.1}% | {:.1} | {cost} |",
+                "| {} | {} | {checked} | {:.0} | {cpu} | {:.1}% | {:.1} | {cost} |",
                 one.protocol,
                 one.threads,
                 one.faults_per_second,
@@ -211,6 +222,7 @@ mod tests {
             threads,
             checked,
             faults_per_second,
+            cpu_us_per_fault: None,
             vma_lock_hits,
             waits_per_thousand,
         }
@@ -224,8 +236,8 @@ mod tests {
             measured("6.1", 2, true, 500.0),
         ]);
         let table = comparison.table();
-        assert!(table.contains("| 6.1 | 1 | on | 1000 | 50.0% | 2.0 | 1.25x |"), "{table}");
-        assert!(table.contains("| 6.1 | 2 | on | 500 | 50.0% | 2.0 |  |"), "{table}");
+        assert!(table.contains("| 6.1 | 1 | on | 1000 |  | 50.0% | 2.0 | 1.25x |"), "{table}");
+        assert!(table.contains("| 6.1 | 2 | on | 500 |  | 50.0% | 2.0 |  |"), "{table}");
         let chart = comparison.chart();
         assert_eq!(chart.matches("<title>").count(), 2, "what was not checked is in the table only");
     }

@@ -99,6 +99,8 @@ pub struct StressOutcome {
     pub faults_per_second: f64,
     /// The share of the page faults that were handled under the VMA lock.
     pub vma_lock_hits: f64,
+    /// Processor time a page fault, in microseconds, where the system tells it: the rest of the operations included.
+    pub cpu_us_per_fault: Option<f64>,
     /// Scheduling points passed.
     pub steps: u64,
     /// How often a thread had to wait for a lock.
@@ -157,8 +159,10 @@ impl Stress {
             faults: machine.stats.faults_under_vma_lock.get() + machine.stats.faults_under_mmap_lock.get(),
             broken: findings.count(),
         };
+        let cpu = cpu_seconds();
         ticking(interval, || tell(progress()), || rounds.round(actors));
         let seconds = start.elapsed().as_secs_f64();
+        let cpu = cpu_seconds().zip(cpu).map(|(after, before)| after - before);
         let faults = world.machine.stats.to_map();
         let machine = world.machine.clone();
         rounds.round(vec![(
@@ -169,8 +173,20 @@ impl Stress {
                 check::at_end(&machine);
             }),
         )]);
-        rounds.outcome(faults, seconds)
+        rounds.outcome(faults, seconds, cpu)
     }
+}
+
+/// Returns the processor time of this process so far, in seconds, as Linux tells it.
+fn cpu_seconds() -> Option<f64> {
+    /// The system's ticks a second, in `/proc`.
+    const TICKS: f64 = 100.0;
+    /// Fields between the program's name and the time in user mode.
+    const BEFORE: usize = 11;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(BEFORE).take(2).map(|ticks| ticks.parse::<f64>().ok());
+    Some(ticks.sum::<Option<f64>>()? / TICKS)
 }
 
 /// Does something, and calls `tick` every `interval` meanwhile.
@@ -224,7 +240,7 @@ impl Rounds {
         }
     }
 
-    fn outcome(self, stats: BTreeMap<&'static str, u64>, seconds: f64) -> StressOutcome {
+    fn outcome(self, stats: BTreeMap<&'static str, u64>, seconds: f64, cpu: Option<f64>) -> StressOutcome {
         let reports: Vec<Report> = self.context.session.reports().into_iter().map(tidy).collect();
         let locks = if self.stress.locks { self.context.session.statistics() } else { Vec::new() };
         let findings = self.context.findings.take();
@@ -244,6 +260,7 @@ impl Rounds {
             seconds,
             faults_per_second: faults / seconds,
             vma_lock_hits: if faults > 0.0 { hits / faults } else { 0.0 },
+            cpu_us_per_fault: cpu.filter(|_| faults > 0.0).map(|cpu| cpu / faults * 1e6),
             steps: self.steps,
             waits: self.waits,
             stats,

@@ -85,16 +85,15 @@ impl HeldStack {
     }
 
     fn rekey(&self) {
-        let mut key = self.start();
-        self.set_slot(0, HeldLock { key, ..HeldLock::NONE });
+        self.set_slot(0, HeldLock { key: self.start(), ..HeldLock::NONE });
+        let mut keys = self.keys_from(0);
         let notes = self.notes.borrow();
         let mut depth = 0;
         self.each_from(0, |lock| {
             depth += 1;
             let boundary = notes.as_ref().is_some_and(|notes| notes.contexts.is_base(depth));
             let how = lock.how.marked(lock.how.is_pinned(), boundary);
-            key = key.then(how);
-            HeldLock { how, key, ..lock }
+            HeldLock { how, key: keys.next(how), ..lock }
         });
         drop(notes);
         self.refloor();

@@ -34,7 +34,10 @@ struct Twin(Vec<(Acquired, u64)>);
 
 impl Twin {
     fn key(&self) -> ChainKey {
-        self.0.iter().fold(ChainKey::EMPTY, |key, (how, _)| key.then(*how))
+        let is_more_of_the_same =
+            |depth: usize| depth > INLINE && self.0[depth - 2..depth].iter().all(|below| below.0 == self.0[depth].0);
+        let counting = (0..self.0.len()).filter(|depth| !is_more_of_the_same(*depth));
+        counting.fold(ChainKey::EMPTY, |key, depth| key.then(self.0[depth].0))
     }
 
     fn instance(&self, index: usize) -> u64 {
@@ -119,6 +122,20 @@ proptest! {
             prop_assert_eq!(stack.get(held.len()), None);
         }
     }
+}
+
+#[test]
+fn hundreds_of_one_class_have_one_key_and_what_is_above_them_another() {
+    let how = |class| Acquired::new(ClassId::new(class), Mode::Exclusive, true);
+    let stack = HeldStack::new();
+    (0..500).for_each(|lock| stack.push(how(7), lock, Point::new(1)));
+    let (key, with) = (stack.key(), stack.key_with(how(8)));
+    assert_ne!(key, with);
+    (0..467).for_each(|lock| assert!(stack.release(lock).is_some()));
+    assert_eq!((stack.key(), stack.key_with(how(8)), stack.len()), (key, with, INLINE + 1));
+    stack.release(467);
+    assert_ne!(stack.key(), key);
+    stack.check_invariants();
 }
 
 #[test]

@@ -99,6 +99,36 @@ pub fn downgrade(mut writer: RwLockWriteGuard<'_, u64>) -> RwLockReadGuard<'_, u
     RwLockWriteGuard::downgrade(writer)
 }
 
+/// Reads if that is possible at once.
+#[inline(never)]
+pub fn try_read(lock: &RwLock<u64>) -> Option<u64> {
+    lock.try_read().map(|value| *value)
+}
+
+/// Writes if that is possible at once.
+#[inline(never)]
+pub fn try_write(lock: &RwLock<u64>, value: u64) -> bool {
+    lock.try_write().map(|mut place| *place = value).is_some()
+}
+
+/// Holds two locks of one class, the inner one at a level of its own.
+#[inline(never)]
+pub fn two_levels(outer: &Mutex<u64>, inner: &Mutex<u64>) -> u64 {
+    let first = outer.lock();
+    #[cfg(feature = "lockdep")]
+    let second = inner.lock_nested(lockdep::Subclass::new(1));
+    #[cfg(not(feature = "lockdep"))]
+    let second = inner.lock();
+    *first + *second
+}
+
+/// Holds a lock for reading while it takes another for writing.
+#[inline(never)]
+pub fn write_under_read(map: &RwLock<Vec<u64>>, last: &RwLock<u64>) {
+    let map = map.read();
+    *last.write() = map.last().copied().unwrap_or_default();
+}
+
 /// Waits for a condition.
 #[inline(never)]
 pub fn wait(ready: &Mutex<bool>, changed: &Condvar) {

@@ -71,27 +71,22 @@ pub(crate) fn zap_final(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>,
     drop(i_mmap);
 }
 
-/// Gives up the pages of the mappings of hugetlbfs in a range (`MADV_DONTNEED`): only whole huge pages.
+/// Gives up the pages of a part of a mapping (`MADV_DONTNEED`): only whole huge pages. The caller has the mmap lock.
 #[inline(never)]
-pub(crate) fn madvise_dontneed(m: &Machine, mm: &Mm, range: Range<u64>) {
-    let _scope = sched::scope("madvise");
-    let _mmap = mm.mmap_lock.read();
-    for vma in mm.find_all(&range).iter().filter(|vma| vma.is_hugetlb()) {
-        let part = vma.range().start.max(range.start.next_multiple_of(PMD_SIZE))
-            ..vma.range().end.min(range.end / PMD_SIZE * PMD_SIZE);
-        if part.start < part.end {
-            let pages = part.start / PAGE_SIZE..part.end / PAGE_SIZE;
-            m.model.unsettle(mm.id, pages.clone());
-            zap_page_range(m, mm, vma, part);
-            m.model.blur(mm.id, pages.clone());
-            m.model.settle(mm.id, pages);
-        }
+pub(crate) fn discard(m: &Machine, mm: &Mm, vma: &Arc<Vma>, part: &Range<u64>) {
+    let part = part.start.next_multiple_of(PMD_SIZE)..part.end / PMD_SIZE * PMD_SIZE;
+    if part.start < part.end {
+        let pages = part.start / PAGE_SIZE..part.end / PAGE_SIZE;
+        m.model.unsettle(mm.id, pages.clone());
+        zap_page_range(m, mm, vma, part);
+        m.model.blur(mm.id, pages.clone());
+        m.model.settle(mm.id, pages);
     }
 }
 
 /// Empties the entries of a range; the mapping stays (`MADV_DONTNEED`).
 #[inline(never)]
-pub(crate) fn zap_page_range(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
+fn zap_page_range(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
     let mut gather = Gather::default();
     if m.protocol.has(Bug::DontneedFreesHugetlbLock) {
         zap_final(m, mm, vma, widen(vma, range), &mut gather);

@@ -12,7 +12,7 @@ use super::walk_vmas;
 use crate::{
     machine::Machine,
     mem::{FolioKind, Gather, Mm, PAGE_SIZE, Vma},
-    op::{huge_pmd, mmu_notifier},
+    op::{huge_pmd, hugetlb, mmu_notifier},
 };
 
 /// Throws away.
@@ -21,7 +21,9 @@ pub(super) fn dontneed(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     let _mmap = mm.mmap_lock.read();
     walk_vmas(mm, range, |vma, part| {
         let flags = vma.flags();
-        if !flags.locked && !vma.is_hugetlb() {
+        if vma.is_hugetlb() {
+            hugetlb::unmap::discard(m, mm, vma, &part);
+        } else if !flags.locked {
             zap_page_range(m, mm, vma, part);
         }
     })

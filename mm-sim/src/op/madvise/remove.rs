@@ -20,9 +20,7 @@ pub(super) fn remove(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     let mmap = mm.mmap_lock.read();
     let whole = walk_vmas(mm, range, |vma, part| {
         let flags = vma.flags();
-        if let Some(file) =
-            vma.file.as_ref().filter(|_| flags.shared && flags.write && !flags.locked && !vma.is_hugetlb())
-        {
+        if let Some(file) = vma.file.as_ref().filter(|_| flags.shared && flags.write && !flags.locked) {
             let first = vma.pgoff_of(part.start);
             files.push((file.clone(), first..first + (part.end - part.start) / PAGE_SIZE));
         }

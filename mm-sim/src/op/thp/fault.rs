@@ -20,7 +20,7 @@ use crate::{
 /// Maps a huge page of zeros where nothing is mapped. `None` if the VMA wants none there, or there is no memory for it.
 #[inline(never)]
 pub(crate) fn do_huge_pmd_anonymous_page(fault: &VmFault<'_>) -> Option<Outcome> {
-    let start = huge_range(&fault.vma, fault.addr)?.start;
+    let start = huge_range(fault.m, &fault.vma, fault.addr)?.start;
     let _scope = sched::scope("do_huge_pmd_anonymous_page");
     if let Err(outcome) = anon_vma::vmf_anon_prepare(fault.m, fault) {
         return Some(outcome);
@@ -76,6 +76,7 @@ fn reuse(fault: &VmFault<'_>) -> bool {
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
+    folio.check_locked("looked at, whether it is ours alone,");
     let is_ours = folio.maps() == 1 && folio.refs() == 1;
     if is_ours {
         fault.pmd.update(|entry| entry.young(true).writable(true));

@@ -4,7 +4,10 @@
 //! the next process, drops it, and tries `mmap_lock (read) -> pte_lock` to look; what it has found is for `collapse`. A
 //! process that ends takes itself off; if khugepaged is looking at it, it waits for it by taking the mmap lock in write mode.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use parking_lot::Mutex;
 
@@ -24,6 +27,7 @@ const MAX_PTES_NONE: u64 = HUGE_PAGES - 1;
 pub(crate) struct Khugepaged {
     mm_lock: SpinLock,
     list: Mutex<List>,
+    for_all: AtomicBool,
 }
 
 #[derive(Default)]
@@ -35,7 +39,11 @@ struct List {
 
 impl Khugepaged {
     pub(crate) fn new() -> Self {
-        Self { mm_lock: SpinLock::new(&KHUGEPAGED_MM_LOCK, ("khugepaged", 0)), list: Mutex::default() }
+        Self {
+            mm_lock: SpinLock::new(&KHUGEPAGED_MM_LOCK, ("khugepaged", 0)),
+            list: Mutex::default(),
+            for_all: AtomicBool::new(false),
+        }
     }
 
     /// Changes the list, under its lock.
@@ -44,6 +52,15 @@ impl Khugepaged {
         let _khugepaged_mm_lock = self.mm_lock.lock();
         sched::must_hold(self.mm_lock.is_mine(), || "khugepaged's list is used without its lock".to_owned());
         change(&mut self.list.lock())
+    }
+
+    /// All memory is to have huge pages, whether it asks for them or not.
+    pub(crate) fn set_for_all(&self) {
+        self.for_all.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.for_all.load(Relaxed)
     }
 
     /// Returns whether nothing is on the list.
@@ -109,7 +126,7 @@ fn candidates(m: &Machine, mm: &Mm) -> Vec<u64> {
     for vma in mm.all() {
         let range = vma.range();
         let starts = (range.start.next_multiple_of(PMD_SIZE)..range.end).step_by(PMD_SIZE as usize);
-        found.extend(starts.filter(|&addr| huge_range(&vma, addr).is_some() && scan_pmd(m, mm, &vma, addr)));
+        found.extend(starts.filter(|&addr| huge_range(m, &vma, addr).is_some() && scan_pmd(m, mm, &vma, addr)));
     }
     found
 }

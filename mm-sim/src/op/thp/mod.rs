@@ -14,13 +14,17 @@ pub(crate) mod khugepaged;
 
 use std::ops::Range;
 
-use crate::mem::{PMD_SIZE, Vma};
+use crate::{
+    machine::Machine,
+    mem::{PMD_SIZE, Vma},
+};
 
 /// Returns the addresses that the huge page of an address would cover, if the VMA may have one there.
-pub(super) fn huge_range(vma: &Vma, addr: u64) -> Option<Range<u64>> {
+pub(super) fn huge_range(m: &Machine, vma: &Vma, addr: u64) -> Option<Range<u64>> {
     let start = addr / PMD_SIZE * PMD_SIZE;
     let (range, flags) = (vma.range(), vma.flags());
-    let wants = vma.file.is_none() && flags.huge && !flags.nohuge && !flags.growsdown && vma.uffd().is_none();
+    let asks = flags.huge || m.khugepaged.is_for_all();
+    let wants = vma.file.is_none() && asks && !flags.nohuge && !flags.growsdown && vma.uffd().is_none();
     let fits = range.start <= start && start + PMD_SIZE <= range.end;
     (wants && fits).then_some(start..start + PMD_SIZE)
 }
