@@ -3,7 +3,8 @@
 //! A [`Pair`] is data: the same machine and the same actors under two sets of rules, those of the kernel that had the bug
 //! and those of the kernel that had it no more. Where no kernel release has exactly the bug, the rules carry a [`Bug`].
 //! One file a family, under the ids of the history: `vma_lock` (V), `page_tables` (K: khugepaged; M: moving and freeing),
-//! `hugetlb` (H, and M1, M2, F3: classes of its own), `waiting` (R), `address_space` (what system calls do to an address
+//! `hugetlb` (H, and M1, M2, F3: classes of its own), `waiting` (R), `groups` (C: groups of processes, and
+//! processors), `file_systems` (F), `address_space` (what system calls do to an address
 //! space); `stage` has the actors that many of them need.
 //!
 //! To add a pair: an entry in the file of its family, and a `build` beside it that says who does what. An operation that

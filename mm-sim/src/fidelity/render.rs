@@ -36,12 +36,8 @@ impl fmt::Display for Fidelity {
             self.confirmed,
             self.ours
         )?;
-        if !self.lacking.is_empty() {
-            writeln!(f, "\nlocks of the dump that the simulator lacks: {}", self.lacking.join(", "))?;
-        }
-        if !self.unknown.is_empty() {
-            writeln!(f, "\nclasses that the table does not have, not compared: {}", self.unknown.join(", "))?;
-        }
+        names(f, "locks of the dump that the simulator lacks", &self.lacking)?;
+        names(f, "classes that the table does not have, not compared", &self.unknown)?;
         grouped(f, "missed: only the kernel does this", &self.missed)?;
         grouped(f, "extra: only the simulator does this", &self.extra)
     }
@@ -75,4 +71,23 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, differences: &[Difference]) -> 
         writeln!(f, "{outer} -> {inner}\n    {at}: {why}")?;
     }
     Ok(())
+}
+
+/// Names, in lines that fit a terminal.
+fn names(f: &mut fmt::Formatter<'_>, title: &str, names: &[String]) -> fmt::Result {
+    const WIDTH: usize = 100;
+    if names.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{title}:")?;
+    let mut line = String::new();
+    for (number, name) in (1..).zip(names) {
+        let comma = if number < names.len() { "," } else { "" };
+        if !line.is_empty() && line.len() + name.len() + 2 > WIDTH {
+            writeln!(f, "{line}")?;
+            line.clear();
+        }
+        line += &format!("{}{name}{comma}", if line.is_empty() { "    " } else { " " });
+    }
+    writeln!(f, "{line}")
 }

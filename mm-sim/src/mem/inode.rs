@@ -147,7 +147,8 @@ impl Inode {
     /// Takes a name away.
     pub(crate) fn drop_link(&self) {
         let _i_lock = self.mapping.i_lock.lock();
-        sched::must_hold(self.i_rwsem.is_mine_to_write(), || format!("file {} loses a name unlocked", self.id));
+        let holds = self.i_rwsem.is_mine_to_write() && self.mapping.i_lock.is_mine();
+        sched::must_hold(holds, || format!("file {} loses a name unlocked", self.id));
         self.links.fetch_sub(self.links.load(Relaxed).min(1), Relaxed);
     }
 

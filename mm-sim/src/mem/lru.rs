@@ -157,14 +157,19 @@ impl Lru {
 
     /// The list, for who holds its lock.
     fn locked(&self) -> MutexGuard<'_, List> {
-        sched::must_hold(self.lock.is_mine(), || "the LRU list is used without lru_lock".to_owned());
+        self.check_locked();
         self.list.lock()
+    }
+
+    fn check_locked(&self) {
+        sched::must_hold(self.lock.is_mine(), || "the LRU list is used without lru_lock".to_owned());
     }
 
     /// Notes that a folio is locked in memory, or no more.
     #[track_caller]
     pub(crate) fn set_mlocked(&self, folio: &Folio, locked: bool) {
         let _lru_lock = self.lock.lock_irq();
+        self.check_locked();
         folio.mlocked.store(locked, Relaxed);
     }
 
@@ -172,6 +177,7 @@ impl Lru {
     #[track_caller]
     pub(crate) fn set_lazyfree(&self, folio: &Folio) {
         let _lru_lock = self.lock.lock_irq();
+        self.check_locked();
         folio.lazyfree.store(true, Relaxed);
     }
 

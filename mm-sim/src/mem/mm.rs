@@ -135,6 +135,8 @@ impl Mm {
 
     /// Returns the VMA that has the address.
     pub(crate) fn find(&self, addr: u64) -> Option<Arc<Vma>> {
+        // Under RCU, where nobody sleeps, a VMA that is found may be gone a moment later; who does so looks again.
+        self.check_tree(self.mmap_lock.is_mine() || sched::is_atomic(), "read");
         let vmas = self.vmas.lock();
         let (_, vma) = vmas.range(..=addr).next_back()?;
         vma.range().contains(&addr).then(|| vma.clone())

@@ -121,6 +121,7 @@ impl Zone {
     /// Does something with the free pages locked.
     pub(super) fn under_lock(&self, f: impl FnOnce()) {
         let _zone_lock = self.free.lock.lock_irq();
+        sched::must_hold(self.free.lock.is_mine(), || "the zone is looked at without zone->lock".to_owned());
         f();
     }
 

@@ -54,8 +54,10 @@ impl fmt::Display for Mutant {
 pub(super) fn all(workload: &Workload) -> Vec<Mutant> {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut mutants: Vec<Mutant> = Look::ALL.into_iter().map(Mutant::Look).collect();
-    // The catalogue models locks of other subsystems, with nothing that they protect.
-    for (&place, note) in workload.notes.iter().filter(|(place, _)| !in_crate(place.file).starts_with("catalogue/")) {
+    // Other subsystems are modelled by their locks alone, with nothing that these protect.
+    let is_ours =
+        |place: &Place| !["catalogue/", "op/neighbours/"].iter().any(|other| in_crate(place.file).starts_with(other));
+    for (&place, note) in workload.notes.iter().filter(|(place, _)| is_ours(place)) {
         let mut name = format!("{} in {} {}", note.class, in_crate(place.file), note.function);
         let number = seen.entry(name.clone()).or_default();
         *number += 1;

@@ -111,6 +111,9 @@ fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, (_, folio): (&Arc<Inode>, &A
 
 /// Empties the table, under its lock.
 fn empty(m: &Machine, mm: &Mm, table: &Arc<PageTable>, folio: &Arc<Folio>, start: u64) {
+    folio.check_locked("taken out of a table");
+    let holds = mm.mmap_lock.is_mine();
+    sched::must_hold(holds, || format!("table {} is emptied without the mmap lock", table.id));
     let used: Vec<_> = table.used().map(|(index, _)| index).collect();
     folio.check_locked("taken out of a table");
     for &index in &used {

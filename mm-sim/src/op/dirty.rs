@@ -21,6 +21,8 @@ pub(crate) fn folio_mark_dirty(m: &Machine, folio: &Folio) {
     };
     let newly_dirty = {
         let _private_lock = mapping.private_lock.lock();
+        let holds = mapping.private_lock.is_mine();
+        sched::must_hold(holds, || format!("a page of file {} becomes dirty without private_lock", mapping.file));
         let newly = !folio.dirty.swap(true, Relaxed);
         if newly {
             let _i_pages = mapping.i_pages.lock_irq();
@@ -44,6 +46,8 @@ pub(crate) fn mark_inode_dirty(m: &Machine, mapping: &AddressSpace) {
     }
     let _list_lock = m.wb.list_lock.lock();
     let _i_lock = mapping.i_lock.lock();
+    let holds = mapping.i_lock.is_mine();
+    sched::must_hold(holds, || format!("file {} is listed as dirty without i_lock", mapping.file));
     if mapping.is_inode_dirty() {
         m.wb.insert(mapping.file);
     }

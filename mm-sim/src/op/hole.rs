@@ -28,6 +28,8 @@ pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     if pages.is_empty() {
         return;
     }
+    let holds = file.i_rwsem.is_mine_to_write() && file.mapping.invalidate_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("file {} gets a hole without its locks", file.id));
     m.model.begin_hole(file.id, pages.clone());
     truncate::unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
     for (base, folio) in file.mapping.from(pages.start) {

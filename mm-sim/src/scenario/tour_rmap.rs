@@ -235,6 +235,7 @@ fn mapping_changes(
     done: Arc<AtomicU64>,
     plan: &mut Plan,
 ) {
+    let shared = process.map_file(&file, 0, HUGE_PAGES, true);
     let kernel = world.clone();
     plan.actor("mappings", move || {
         for round in 0..ROUNDS {
@@ -244,6 +245,8 @@ fn mapping_changes(
                 checked(child.store(heap + PAGE_SIZE, round));
                 child.exit();
             }
+            // A table of this mapping is retracted; that of the private one stays, and is emptied.
+            checked(process.load(shared));
             kernel.collapse(&file, 0);
             process.collapse_pte_mapped(copy);
             let more = process.map_anon(2);

@@ -15,7 +15,6 @@ use super::{
 /// A spinlock.
 pub(crate) struct SpinLock(Arc<Core>);
 
-#[allow(dead_code, reason = "not everything has its user yet")]
 impl SpinLock {
     pub(crate) fn new(class: &'static LockClass, owner: Owner) -> Self {
         Self(Core::new(class, owner, false))
@@ -41,6 +40,7 @@ impl SpinLock {
     }
 
     /// Acquires with soft interrupts disabled until it is released (the kernel's `spin_lock_bh`).
+    #[cfg_attr(not(test), expect(dead_code, reason = "all locks that interrupts take are taken by hard ones too"))]
     #[track_caller]
     pub(crate) fn lock_bh(&self) -> SpinGuard {
         self.lock_without(Irq::Soft)

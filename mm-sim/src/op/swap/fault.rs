@@ -72,6 +72,7 @@ pub(crate) fn swapin(m: &Machine, slot: u64) -> Result<Arc<Folio>, Outcome> {
 #[inline(never)]
 fn read_into_cache(m: &Machine, slot: u64, folio: &Arc<Folio>) {
     let _locked = folio.lock.try_lock();
+    folio.check_locked("read from the swap device");
     m.swap.cache_add(slot, folio);
     m.lru.add(folio);
     let arrived = Arc::new(AtomicBool::new(false));

@@ -85,6 +85,7 @@ fn isolate_all(m: &Machine, table: &PageTable) -> Option<Isolated> {
     // Nobody walks without a lock any more from here on.
     m.walks.send_interrupts();
     let _ptl = table.lock.lock();
+    sched::must_hold(table.lock.is_mine(), || format!("table {} is looked at without its lock", table.id));
     let mut isolated = Isolated::new();
     let used: Vec<_> = table.used().collect();
     let all = used.into_iter().all(|(index, entry)| match isolate(m, entry) {
@@ -110,6 +111,7 @@ fn isolate(m: &Machine, entry: Entry) -> Option<(Arc<Folio>, FolioGuard)> {
         return None;
     }
     let locked = folio.lock.try_lock()?;
+    folio.check_locked("taken for a huge page");
     // A reference that no entry has is somebody's who uses the page.
     let is_free = folio.refs() == folio.maps() && m.lru.remove(&folio);
     is_free.then_some((folio, locked))

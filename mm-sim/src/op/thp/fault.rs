@@ -76,6 +76,7 @@ fn reuse(fault: &VmFault<'_>) -> bool {
         return true;
     }
     let Some(_locked) = folio.lock.try_lock() else { return false };
+    folio.check_locked("looked at, whether it is ours alone,");
     let is_ours = folio.maps() == 1 && folio.refs() == 1;
     if is_ours {
         fault.pmd.update(|entry| entry.young(true).writable(true));

@@ -136,7 +136,9 @@ fn candidates(m: &Machine, mm: &Mm) -> Vec<u64> {
 fn scan_pmd(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) -> bool {
     let Some(pmd) = mm.slot(m, addr, Level::Pmd) else { return false };
     let Some(map) = mm.pte_offset_map_lock(m, vma, &pmd, 0) else { return false };
-    let used: Vec<_> = map.table.used().collect();
+    let (table, holds) = (&map.table, map.table.lock.is_mine());
+    sched::must_hold(holds, || format!("table {} is looked at without its lock", table.id));
+    let used: Vec<_> = table.used().collect();
     let none = HUGE_PAGES - used.len() as u64;
     none <= MAX_PTES_NONE && used.iter().all(|(_, entry)| entry.is_page())
 }
