@@ -5,7 +5,7 @@ use crate::{
     PAGE_SIZE,
     op::{Advice, Signal},
     process::{File, Process, World},
-    protocol::Protocol,
+    protocol::{MmapMark, Protocol},
 };
 
 /// Pages of a file.
@@ -20,9 +20,9 @@ pub(super) const TOUR: Scenario = Scenario {
     source: "the simulator's own tour",
     memory: 2000,
     default_protocol: Protocol::V6_12,
-    expect: |protocol| match protocol.waits_under_imap() {
-        true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
-        false => Expect::Silent,
+    expect: |protocol| match protocol.mmap_mark {
+        MmapMark::UnderImap => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
+        MmapMark::Never | MmapMark::BeforeImap => Expect::Silent,
     },
     build,
 };
