@@ -11,10 +11,10 @@ use super::{Pair, stage};
 use crate::{
     Advice, Bug, Huge, Invariant, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
-    process::{File, World},
     protocol::Protocol,
     scenario::{Expect, Plan},
     sync::SleepMutex,
+    world::{File, World},
 };
 
 /// Pages that are shared by sharing their tables.
