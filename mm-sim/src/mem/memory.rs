@@ -206,4 +206,14 @@ mod tests {
         memory.free_table(&table, "a test".to_owned());
         memory.table(table.id);
     }
+
+    #[test]
+    fn freed_tables_leave_nothing_behind() {
+        let memory = Memory::new(10);
+        for _ in 0..2 * GRAVES {
+            let table = memory.make_table(Level::Pte);
+            memory.free_table(&table, "a test".to_owned());
+        }
+        assert_eq!((memory.tables.len(), memory.graves.lock().len()), (0, GRAVES));
+    }
 }
