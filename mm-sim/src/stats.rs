@@ -112,6 +112,8 @@ stats! {
     migrated,
     /// Those of them that moved in a page fault.
     numa_migrated,
+    /// Folios that mbind has moved to the node it says.
+    rebound,
     /// Pages moved by userfaultfd.
     pages_moved,
     /// Mappings moved by mremap.

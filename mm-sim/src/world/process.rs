@@ -120,10 +120,26 @@ impl Process {
         op::mlock::munlock(&self.machine, &self.mm, &range)
     }
 
-    /// Sets the memory node that the pages of a range come from. Returns how many are there already; `None` if part of the
-    /// range is not mapped.
+    /// Sets the memory node, 0 or 1, that new pages of a range come from. Returns how many pages are on another one; `None`
+    /// if part of the range is not mapped.
     pub fn bind(&self, range: Range<u64>, node: u8) -> Option<u64> {
-        op::mbind::mbind(&self.machine, &self.mm, range, node)
+        op::mbind::mbind(&self.machine, &self.mm, &range, node, op::mbind::Misplaced::Stay)
+    }
+
+    /// As [`bind`](Self::bind), and moves the pages that only this process has. Returns how many pages and huge pages stay
+    /// elsewhere.
+    pub fn bind_and_move(&self, range: Range<u64>, node: u8) -> Option<u64> {
+        op::mbind::mbind(&self.machine, &self.mm, &range, node, op::mbind::Misplaced::Move)
+    }
+
+    /// Moves what only this process has on the node `from` to the node `to`. Returns how many folios have moved.
+    pub fn migrate(&self, from: u8, to: u8) -> u64 {
+        op::migrate::syscall::migrate_to_node(&self.machine, &self.mm, from, to)
+    }
+
+    /// Counts the resident pages of each memory node, as `/proc/PID/numa_maps` does.
+    pub fn pages_by_node(&self) -> [u64; 2] {
+        op::proc::numa_maps(&self.machine, &self.mm)
     }
 
     /// Writes to disk what shared mappings of a range have changed.
@@ -231,7 +247,7 @@ impl Process {
 
     /// Moves the pages of a range to other frames. Returns how many folios have moved.
     pub fn move_pages(&self, range: Range<u64>) -> u64 {
-        op::migrate::syscall::move_pages(&self.machine, &self.mm, range)
+        op::migrate::syscall::move_pages(&self.machine, &self.mm, &range)
     }
 
     /// The kernel wants to see who uses the pages of a range: each moves at the next use.

@@ -98,6 +98,10 @@ fn asker(world: &World, process: Process, number: u64, [heap, text, copy]: [u64;
             for place in [heap, text, copy] {
                 process.numa_hint(place..place + PAGES * PAGE_SIZE);
             }
+            process.bind_and_move(heap + 4 * PAGE_SIZE..heap + PAGES * PAGE_SIZE, (round % 2) as u8);
+            process.bind_and_move(text..text + 4 * PAGE_SIZE, (round % 2) as u8);
+            process.migrate(0, (round % 2) as u8);
+            process.pages_by_node();
             kernel.compute(200);
             let page = heap + (PAGES + round) * PAGE_SIZE;
             process.protect(page..page + PAGE_SIZE, Access::READ);
