@@ -128,6 +128,8 @@ stats! {
     huge_pages_migrated,
     /// Forks.
     forks,
+    /// Programs that processes became.
+    execs,
     /// Truncations.
     truncations,
 }

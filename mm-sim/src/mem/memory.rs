@@ -123,6 +123,16 @@ impl Memory {
         at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()))
     }
 
+    /// Checks that a page is being moved, as an entry says: its folio is locked until all entries have been put back.
+    pub(crate) fn check_moving(&self, pfn: u64) {
+        if self.peek_folio(pfn).is_none_or(|folio| folio.lock.is_free()) {
+            sched::finding(
+                Invariant::RmapMismatch,
+                format!("page {pfn} has been moved, and an entry waits for it still"),
+            );
+        }
+    }
+
     /// Returns the table with this number. After it has been freed that is a finding, and `None`.
     pub(crate) fn table(&self, id: u64) -> Option<Arc<PageTable>> {
         let found = self.tables.get(&id).map(|table| table.clone());

@@ -39,7 +39,10 @@ fn migration_entry_wait(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Outcome 
 
 /// Returns the folio that is being moved, if it still is.
 fn folio_of(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Option<Arc<Folio>> {
-    let get = || fault.m.memory.folio(pfn);
+    let get = || {
+        fault.m.memory.check_moving(pfn);
+        fault.m.memory.folio(pfn)
+    };
     if fault.pmd.load() == entry {
         let _pmd_lock = fault.pmd.table.lock.lock();
         return (fault.pmd.load() == entry).then(get)?;

@@ -34,7 +34,9 @@ pub(crate) fn move_page_tables(
     let pages = old.start / PAGE_SIZE..old.end / PAGE_SIZE;
     let mut addr = old.start;
     while addr < old.end {
-        let next = (addr / PMD_SIZE + 1).saturating_mul(PMD_SIZE).min(old.end);
+        // Up to where the next table begins, here or there.
+        let room = PMD_SIZE - (new + (addr - old.start)) % PMD_SIZE;
+        let next = (addr / PMD_SIZE + 1).saturating_mul(PMD_SIZE).min(old.end).min(addr + room);
         if let Some(pmd) = mm.slot(m, addr, Level::Pmd).filter(|pmd| !pmd.load().is_none()) {
             move_pmd(m, mm, (from.0, &pmd, addr..next), (to.0, new + (addr - old.start)))?;
         }

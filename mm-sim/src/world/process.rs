@@ -210,6 +210,14 @@ impl Process {
         Some(Self { machine: self.machine.clone(), mm })
     }
 
+    /// Becomes another program, whose stack begins with `arguments`, a page each. The stack is made elsewhere first, `shift`
+    /// pages above. Returns the new process with the address of its stack; `None` if there was no memory, and the process
+    /// ends. As with [`exit`](Self::exit), no other thread may be left.
+    pub fn exec(self, arguments: &[u64], shift: u64) -> Option<(Self, u64)> {
+        let (mm, stack) = op::exec::execve(&self.machine, &self.mm, arguments, shift)?;
+        Some((Self { machine: self.machine, mm }, stack))
+    }
+
     /// Makes a virtual machine whose memory is that of the process.
     pub fn create_guest(&self) -> Guest {
         let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
