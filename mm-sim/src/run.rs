@@ -14,13 +14,13 @@ use serde::Serialize;
 use crate::{
     check,
     finding::Finding,
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
     sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
     sync::{Mutation, watch_irqs},
     tidy::tidy,
     what_if::WhatIf,
+    world::World,
 };
 
 /// Steps after which a run is given up.
