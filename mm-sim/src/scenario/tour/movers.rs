@@ -90,7 +90,7 @@ fn mover_process(world: &World, process: &Process, number: u64, [heap, text, cop
 fn asker(world: &World, process: Process, number: u64, [heap, text, copy]: [u64; 3], plan: &mut Plan) {
     let kernel = world.clone();
     // Before 6.4.3 a fork tears what another thread writes meanwhile (V3 of the catalogue).
-    let may_fork = !world.protocol().vma_lock || world.protocol().fork_mark;
+    let may_fork = !world.protocol().tears_forks();
     plan.actor(&format!("asker-{number}"), move || {
         for round in 0..ROUNDS {
             process.move_pages(heap..heap + PAGES * PAGE_SIZE);

@@ -45,10 +45,13 @@ fn build(world: &World) -> Plan {
     (0..HEAP).for_each(|page| checked(parent.store(heap + page * PAGE_SIZE, page + 1)));
     let (kernel, process) = (world.clone(), parent.clone());
     plan.actor("swapper", move || swap_in_all_ways(&kernel, &process, heap));
+    let may_write = !world.protocol().tears_forks();
     plan.actor("thread", move || {
         for round in 0..6 {
             (0..HEAP).step_by(5).for_each(|page| checked(parent.load(heap + page * PAGE_SIZE)));
-            checked(parent.store(heap + (round * 7 % HEAP) * PAGE_SIZE, 900 + round));
+            if may_write {
+                checked(parent.store(heap + (round * 7 % HEAP) * PAGE_SIZE, 900 + round));
+            }
         }
     });
     let (kernel, cached) = (world.clone(), file.clone());

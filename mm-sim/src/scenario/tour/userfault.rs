@@ -1,6 +1,6 @@
 //! A tour of userfaultfd: user code brings pages in.
 //!
-//! Silent under every protocol. Each operation comes at least once while somebody else is in the way.
+//! Silent under every protocol that was merged. Each operation comes at least once while somebody else is in the way.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use super::{Expect, Plan, Scenario, checked};
 use crate::{
     Huge, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
-    protocol::Protocol,
+    protocol::{FileFaults, Protocol, Retract},
     world::{File, Process, Userfault, World},
 };
 
@@ -24,7 +24,13 @@ pub(in crate::scenario) const USERFAULT: Scenario = Scenario {
     source: "a tour",
     memory: 4000,
     default_protocol: Protocol::V6_12,
-    expect: |_| Expect::Silent,
+    expect: |protocol| match (protocol.retract, protocol.file_faults) {
+        // The file is collapsed while pages of it are faulted in.
+        (Retract::BlockingVmaLock, FileFaults::VmaLock) => {
+            Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem")
+        }
+        _ => Expect::Silent,
+    },
     build,
 };
 
