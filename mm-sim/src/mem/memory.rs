@@ -123,14 +123,14 @@ impl Memory {
         at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()))
     }
 
-    /// Checks that a page is being moved, as an entry says: its folio is locked until all entries have been put back.
-    pub(crate) fn check_moving(&self, pfn: u64) {
-        if self.peek_folio(pfn).is_none_or(|folio| folio.lock.is_free()) {
-            sched::finding(
-                Invariant::RmapMismatch,
-                format!("page {pfn} has been moved, and an entry waits for it still"),
-            );
+    /// Returns the folio of a page that is being moved, as an entry says: it is locked until all entries have been put back.
+    pub(crate) fn moving_folio(&self, pfn: u64) -> Option<Arc<Folio>> {
+        let found = self.peek_folio(pfn).filter(|folio| !folio.lock.is_free());
+        if found.is_none() {
+            let text = format!("page {pfn} has been moved, and an entry waits for it still");
+            sched::finding(Invariant::RmapMismatch, text);
         }
+        found
     }
 
     /// Returns the table with this number. After it has been freed that is a finding, and `None`.
