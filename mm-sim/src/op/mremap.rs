@@ -111,6 +111,7 @@ fn copy_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, old: &Range<u64>, new: &R
     if let Some(joined) = joined {
         account_copy(mm, vma, new);
         let need_rmap_locks = joined.pgoffs().start <= vma.pgoffs().start;
+        m.stats.moves_joined.add(u64::from(need_rmap_locks));
         return (joined, need_rmap_locks);
     }
     m.might_reclaim(); // vm_area_dup()
