@@ -97,7 +97,7 @@ fn shift_arg_pages(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, shift: u64) -> Res
     let old = vma.range();
     let new = old.start - shift..old.end - shift;
     set_borders(mm, vma, new.start..old.end);
-    move_page_tables(m, mm, (vma, old.clone()), (vma, new.start))?;
+    move_page_tables(m, mm, (vma, old.clone()), (vma, new.start), false)?;
     m.lru.add_drain();
     m.model.relocate(mm.id, old.start / PAGE_SIZE..old.end / PAGE_SIZE, new.start / PAGE_SIZE, false);
     set_borders(mm, vma, new.clone());
