@@ -89,7 +89,7 @@ fn the_tours_go_everywhere() {
             assert!(outcome.stats.get(stat).is_some_and(|count| *count > 0), "{id} has no {stat}: {:?}", outcome.stats);
         }
     };
-    went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "forks"]);
+    went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "moves_joined", "forks"]);
     went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
 }

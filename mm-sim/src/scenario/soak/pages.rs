@@ -154,10 +154,17 @@ impl Thread {
         let count = 1 + self.user.rng.below(pages - first);
         let range = addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE;
         let leave_empty = self.user.rng.below(3) == 0;
-        let moved =
-            if leave_empty { self.user.process.remap_leaving_empty(range) } else { self.user.process.remap(range) };
+        let moved = if leave_empty {
+            self.user.process.remap_leaving_empty(range.clone())
+        } else {
+            self.user.process.remap(range.clone())
+        };
         if let Some(addr) = moved {
             self.user.add(addr, count);
+            if !leave_empty && self.user.rng.below(2) == 0 {
+                // And back, perhaps beside what has stayed.
+                let _back = self.user.process.remap_to(addr..addr + count * PAGE_SIZE, range.start);
+            }
         }
     }
 

@@ -110,9 +110,17 @@ fn lock(process: &Process, places: [u64; 3], round: u64) {
     }
 }
 
-fn remap(process: &Process, [_, shared, _]: [u64; 3], round: u64) {
+fn remap(process: &Process, [own, shared, private]: [u64; 3], round: u64) {
     process.remap_file_pages(pages(shared, 4, 2), round);
     checked(process.load(shared + 4 * PAGE_SIZE));
+    // Away and back: what has stayed is joined again. And over something else.
+    for addr in [own, shared, private] {
+        if let Some(away) = process.remap(pages(addr, 5, 3)) {
+            checked(process.load(away + PAGE_SIZE));
+            let _back = process.remap_to(pages(away, 0, 3), addr + 5 * PAGE_SIZE);
+        }
+    }
+    let _over = process.remap_to(pages(own, 2, 1), own + 7 * PAGE_SIZE);
     // A neighbour of the same sort is joined, and cut off again.
     let base = process.map_anon(2);
     process.map_anon_at(base + 2 * PAGE_SIZE, 2);
