@@ -424,6 +424,18 @@ impl HeldStack {
         (0..self.len().min(INLINE)).rev().find(|&depth| self.slots[depth + 1].instance.get() == instance)
     }
 
+    /// Returns the number of the acquisition of the lock `instance` at this point under the very locks that are held, if one
+    /// of them is of the same class; only then does it matter which they are.
+    pub fn point_within(&self, class: ClassId, instance: u64, point: Point) -> Option<Point> {
+        let mut nests = false;
+        let mut exact = point.among(instance);
+        for lock in self.iter() {
+            nests |= lock.class() == class;
+            exact = exact.among(lock.instance);
+        }
+        nests.then_some(exact)
+    }
+
     /// Returns the innermost entry of the lock `instance`.
     pub fn find(&self, instance: u64) -> Option<HeldLock> {
         self.get(self.position(instance)?)

@@ -335,12 +335,12 @@ impl Replay {
                 held.leave(id).ok_or_else(|| format!("{context} has not been entered"))?
             }
             Action::Disable { context } => {
-                held.disable(names.context_named(context)?);
+                held.disable(ContextSet::of(names.context_named(context)?));
                 ContextSet::EMPTY
             }
             Action::Enable { context } => {
                 let id = names.context_named(context)?;
-                held.enable(id).ok_or_else(|| format!("{context} is not disabled"))?
+                held.enable(ContextSet::of(id)).ok_or_else(|| format!("{context} is not disabled"))?
             }
             _ => {
                 let violation = self.validator.await_point(held);

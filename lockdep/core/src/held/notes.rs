@@ -137,14 +137,15 @@ impl HeldStack {
         left.then_some(enabled)
     }
 
-    /// Disables a context; it nests.
-    pub fn disable(&self, context: ContextId) {
-        self.change_contexts(|state, _| state.disable(context));
+    /// Disables contexts; it nests.
+    pub fn disable(&self, contexts: ContextSet) {
+        self.change_contexts(|state, _| state.disable(contexts));
     }
 
-    /// Takes one disabling back. Returns the contexts that this enables, or `None` if the context is not disabled.
-    pub fn enable(&self, context: ContextId) -> Option<ContextSet> {
-        let (known, enabled) = self.change_contexts(|state, _| state.enable(context));
+    /// Takes one disabling of each of these contexts back. Returns those that this enables, or `None` if none of them is
+    /// disabled.
+    pub fn enable(&self, contexts: ContextSet) -> Option<ContextSet> {
+        let (known, enabled) = self.change_contexts(|state, _| state.enable(contexts));
         known.then_some(enabled)
     }
 

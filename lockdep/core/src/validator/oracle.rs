@@ -243,10 +243,10 @@ impl History {
         let Actor { stack, inside, .. } = &mut self.actors[actor];
         let enabled = match self.random.below(4) {
             0 => {
-                stack.disable(self.random.pick(&interrupts));
+                stack.disable(ContextSet::of(self.random.pick(&interrupts)));
                 None
             }
-            1 => stack.enable(self.random.pick(&interrupts)),
+            1 => stack.enable(ContextSet::of(self.random.pick(&interrupts))),
             2 => {
                 let possible: Vec<ContextId> = stack.contexts().enabled.iter().collect();
                 if !possible.is_empty() {
