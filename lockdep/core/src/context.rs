@@ -3,7 +3,7 @@
 //! A hard or soft interrupt, a signal handler, one poll of a future, or whatever a program declares. A thread that holds
 //! a lock while a context is *enabled* may be interrupted by it; what the handler then waits for waits for that thread.
 //! [`ContextState`] is one thread's account: which contexts it is inside of, which it has disabled. [`Contexts`] is the
-//! part of it that an acquisition depends on, small enough to go into the chain key.
+//! part of it that an acquisition depends on, small enough to go into every point.
 //!
 //! Only *watched* contexts count as enabled: a program without interrupts pays nothing for them.
 
@@ -238,17 +238,20 @@ impl ContextState {
         self.disable(disables);
     }
 
-    /// Leaves the innermost entry of a context, whatever was entered since. Returns whether there was one.
-    pub(crate) fn leave(&mut self, context: ContextId) -> bool {
-        let Some(index) = self.inside.iter().rposition(|inside| inside.context == context) else { return false };
+    /// Leaves the innermost entry of a context, whatever was entered since. Returns how many locks were held at it, or
+    /// `None` if there was none.
+    pub(crate) fn leave(&mut self, context: ContextId) -> Option<usize> {
+        let index = self.inside.iter().rposition(|inside| inside.context == context)?;
         let left = self.inside.remove(index);
         self.enable(left.disables);
-        true
+        Some(left.base)
     }
 
-    /// Leaves the innermost context. Returns whether it was this one; if not, nothing has changed.
-    pub(crate) fn exit(&mut self, context: ContextId) -> bool {
-        self.inside.last().is_some_and(|innermost| innermost.context == context) && self.leave(context)
+    /// Leaves the innermost context. Returns how many locks were held when it was entered; if it is not this one, nothing
+    /// has changed.
+    pub(crate) fn exit(&mut self, context: ContextId) -> Option<usize> {
+        self.inside.last().filter(|innermost| innermost.context == context)?;
+        self.leave(context)
     }
 
     /// Disables contexts once more.
@@ -393,8 +396,8 @@ mod tests {
         state.released(1);
         assert_eq!(state.base(), 2);
         assert_ne!(state.word(), before.1);
-        assert!(!state.exit(ContextId::SOFTIRQ));
-        assert!(state.exit(ContextId::HARDIRQ));
+        assert_eq!(state.exit(ContextId::SOFTIRQ), None);
+        assert_eq!(state.exit(ContextId::HARDIRQ), Some(2));
         assert_eq!((state.contexts(), state.word()), before);
         assert_eq!(ContextState::default().word(), 0);
     }
@@ -407,11 +410,11 @@ mod tests {
         assert_eq!((state.base(), state.entered()), (1, 4));
         assert_eq!(state.contexts().limit, WaitType::Config, "a poll allows no more than who polls");
         assert_eq!(state.contexts().inside, ContextSet::of(ContextId::SIGNAL));
-        assert!(!state.exit(ContextId::SIGNAL), "not the innermost");
-        assert!(state.leave(ContextId::SIGNAL));
+        assert_eq!(state.exit(ContextId::SIGNAL), None, "not the innermost");
+        assert_eq!(state.leave(ContextId::SIGNAL), Some(1));
         assert_eq!((state.base(), state.contexts().limit), (0, WaitType::Sleep));
         assert_ne!(state.word(), 0);
-        assert!(state.exit(ContextId::POLL));
+        assert_eq!(state.exit(ContextId::POLL), Some(4));
         assert_eq!(state.word(), 0);
     }
 

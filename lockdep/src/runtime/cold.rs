@@ -161,7 +161,7 @@ fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Loc
     let Some(id) = record.id_at_hand() else { return false };
     let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
     let key = thread.held.key_with(acquired);
-    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let point = thread.held.at(key, std::ptr::from_ref(site).addr() as u64);
     let known = thread.proven.find(point)
         || thread
             .held
@@ -345,7 +345,7 @@ impl Attempt<'_> {
     }
 
     fn point(&self, held: &HeldStack) -> Point {
-        held.key_with(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
+        held.at(held.key_with(self.acquired), std::ptr::from_ref(self.site).addr() as u64)
     }
 
     /// Finds the acquisition proven, or proves it, or reports it.

@@ -8,11 +8,13 @@
 //! * Here: dependencies between classes, contexts, trylocks, changes of mode, releases in any order.
 //! * `places`: locks within their classes (instances, ranks, nest locks), wait types, unchecked classes, waits without a hold.
 //! * `grades`: how near a cycle is to a deadlock, over all that ever was seen.
+//! * `proofs`: what was proven, and is not asked again.
 //!
 //! The long form runs 100,000 histories: `cargo test --release -p lockdep-core -- --ignored --nocapture oracle`.
 
 mod grades;
 mod places;
+mod proofs;
 
 use std::collections::BTreeSet;
 
