@@ -4,9 +4,9 @@ use super::{Pair, stage};
 use crate::{
     Access, Advice, Bug, Invariant, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
-    process::{File, World},
     protocol::{Protocol, StackGrowth, VmaSequence},
     scenario::{Expect, Plan},
+    world::{File, World},
 };
 
 pub(super) const PAIRS: &[Pair] = &[
@@ -60,14 +60,14 @@ pub(super) const PAIRS: &[Pair] = &[
         id: "F2",
         title: "MADV_REMOVE has the file system punch the hole under the mmap lock",
         story: "To punch a hole the file system takes the inode lock, as a write to a file does before it copies from\n\
-                user memory and faults.",
+                user memory and faults. By now both wait for a frozen file system first, which closes the same cycle.",
         kernels: "2.6.16 to 2.6.21",
         source: "lockdep",
         fix: "90ed52ebe481: drop the mmap lock first",
         memory: 500,
         buggy: Protocol::V6_1.with(Bug::HolePunchedUnderMmapLock),
         fixed: Protocol::V6_1,
-        verdict: Expect::Cycle(&["mm->mmap_lock", "inode->i_rwsem"]),
+        verdict: Expect::CyclesThrough("mm->mmap_lock", "inode->i_rwsem"),
         seeds: 1,
         build: remove_and_write,
     },

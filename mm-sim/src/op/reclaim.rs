@@ -9,10 +9,10 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use lockdep::Acquire;
 
-use super::{lazyfree, shmem, split, swap, writeback};
+use super::{lazyfree, rmap, shmem, split, swap, writeback};
 use crate::{
     machine::Machine,
-    mem::{AddressSpace, Folio, FolioKind, Place, rmap},
+    mem::{AddressSpace, Folio, FolioKind, Place},
     sched,
 };
 
