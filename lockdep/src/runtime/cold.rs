@@ -153,7 +153,7 @@ pub(super) fn dropped(record: &Record) {
 }
 
 /// Pushes an acquisition that this thread has seen proven but not where the fast path looks: elsewhere in the table, on a
-/// deep stack, of a lock that is new. Returns whether it has. It takes no lock and no memory, so it need not be inside.
+/// deep stack, of a lock that is new, of these very locks of one class. Returns whether it has. It takes no lock and no memory, so it need not be inside.
 fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
     if thread.attended.get() != state::load() || !record.rules().tracked {
         return false;
@@ -162,11 +162,8 @@ fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Loc
     let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
     let key = thread.held.key_with(acquired);
     let point = thread.held.at(key, std::ptr::from_ref(site).addr() as u64);
-    let known = thread.proven.find(point)
-        || thread
-            .held
-            .point_within(acquired.class(), id.instance(), point)
-            .is_some_and(|exact| thread.proven.find_exact(exact));
+    let within = || thread.held.point_within(acquired.class(), id.instance(), point);
+    let known = thread.proven.find(point) || within().is_some_and(|exact| thread.proven.find_exact(exact));
     if known {
         thread.held.push_keyed(acquired, id.instance(), point, key);
     }
