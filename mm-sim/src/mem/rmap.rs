@@ -8,6 +8,9 @@ use crate::{
     sync::{ReadGuard, RwSem},
 };
 
+/// What is done with the VMAs of a tree, and the page offsets that the folio has there.
+type VisitTree<'v> = dyn FnMut(&[Arc<Vma>], &Range<u64>) + 'v;
+
 /// Calls `visit` for each VMA that may map the folio, with the addresses. `None` if the lock was not to be had.
 pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
     rmap_walk_trees(folio, wait, &mut |vmas, pgoffs| vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(pgoffs))))
@@ -15,11 +18,7 @@ pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vm
 
 /// Calls `visit` under the lock of each tree that has VMAs which may map the folio, with those and the page offsets: for all
 /// but a page of KSM there is one tree. `None` if a lock was not to be had.
-pub(crate) fn rmap_walk_trees(
-    folio: &Folio,
-    wait: bool,
-    visit: &mut dyn FnMut(&[Arc<Vma>], &Range<u64>),
-) -> Option<()> {
+pub(crate) fn rmap_walk_trees(folio: &Folio, wait: bool, visit: &mut VisitTree<'_>) -> Option<()> {
     let take = |rwsem: &RwSem| -> Option<ReadGuard> { if wait { Some(rwsem.read()) } else { rwsem.try_read() } };
     match &folio.place()? {
         Place::File(mapping, index) => {
