@@ -29,7 +29,7 @@ use crate::{
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{LocklessWalks, Look, Rcu, RwSem, RwSpinLock, SleepMutex},
+    sync::{LocklessWalks, Look, Rcu, RwSem, RwSpinLock, SleepMutex, Step, Way, pseudo, unowned},
 };
 
 /// One simulated machine.
@@ -154,6 +154,8 @@ impl Machine {
             self.mmu_notifier.acquire(Acquire::exclusive());
             self.mmu_notifier.release();
             self.fs_reclaim.release();
+            sched::trace(|| pseudo(FS_RECLAIM.name(), Way::Map));
+            sched::trace(|| Step::Release(unowned(FS_RECLAIM.name())));
         }
     }
 

@@ -8,6 +8,7 @@ mod list;
 mod mutate;
 mod paint;
 mod pair;
+mod paths;
 mod rules;
 mod run;
 mod story;
@@ -51,6 +52,15 @@ enum Command {
         kernel: PathBuf,
         #[command(flatten)]
         rules: Rules,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Holds the operations against the kernel's documented code paths: which locks, in which order, held how long.
+    Paths {
+        /// Only those of this protocol.
+        #[arg(long, value_name = "NAME")]
+        protocol: Option<String>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -155,6 +165,7 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, rules, json }) => fidelity::compare(&kernel, &rules, json),
+            Some(Command::Paths { protocol, json }) => paths::check(protocol.as_deref(), json),
             Some(Command::Explore { scenario, rules, preemptions, runs, schedule }) => {
                 explore::explore(&explore::What { scenario, rules, preemptions, runs, schedule })
             }

@@ -16,7 +16,7 @@ use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
     sched,
-    sync::{ReadGuard, RwSem, SpinLock, WriteGuard},
+    sync::{ReadGuard, RwSem, SpinLock, Step, Way, WriteGuard, pseudo, unowned},
 };
 
 /// The kernel's `struct mm_struct`.
@@ -89,6 +89,8 @@ impl Mm {
     pub(crate) fn might_fault(&self) {
         self.mmap_lock.map().acquire(lockdep::Acquire::shared());
         self.mmap_lock.map().release();
+        sched::trace(|| pseudo(MMAP_LOCK.name(), Way::Read));
+        sched::trace(|| Step::Release(unowned(MMAP_LOCK.name())));
     }
 
     /// Takes the mmap lock for writing.

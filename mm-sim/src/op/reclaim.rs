@@ -11,9 +11,11 @@ use lockdep::Acquire;
 
 use super::{lazyfree, split, swap, writeback};
 use crate::{
+    classes::FS_RECLAIM,
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Place, rmap},
     sched,
+    sync::{Step, Way, pseudo, unowned},
 };
 
 /// Rounds of direct reclaim before an allocation fails.
@@ -45,6 +47,7 @@ pub(crate) fn balance_pgdat(m: &Machine, pages: u64) -> bool {
 #[inline(always)]
 fn do_reclaim(m: &Machine, pages: u64) {
     m.fs_reclaim.acquire(Acquire::exclusive());
+    sched::trace(|| pseudo(FS_RECLAIM.name(), Way::Map));
     sched::set_in_reclaim(true);
     let mut freed = 0;
     let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
@@ -60,6 +63,7 @@ fn do_reclaim(m: &Machine, pages: u64) {
     }
     sched::set_in_reclaim(false);
     m.fs_reclaim.release();
+    sched::trace(|| Step::Release(unowned(FS_RECLAIM.name())));
 }
 
 /// Gives the devices a moment: what is under writeback is freed as soon as that has ended.

@@ -12,7 +12,7 @@ use lockdep::Session;
 use super::{backend::Backend, interrupt::Interrupts};
 use crate::{
     finding::{Finding, Findings, Invariant},
-    sync::{Irq, Look, Mutation, Survey, Twist},
+    sync::{Irq, Look, Mutation, Step, Survey, Twist},
 };
 
 /// The number of an actor within its run.
@@ -146,6 +146,13 @@ pub(crate) fn note(what: impl FnOnce(&Survey, ActorId)) {
     }
 }
 
+/// Lets the run's trace note something, if there is one.
+pub(crate) fn trace(step: impl FnOnce() -> Step) {
+    if let Some(actor) = this() {
+        actor.context.mutation.note(actor.id, step);
+    }
+}
+
 /// Returns whether the run's mutation forgets a look.
 pub(crate) fn forgets(look: Look) -> bool {
     this().is_some_and(|actor| actor.context.mutation.forgets(look))
@@ -191,6 +198,7 @@ pub(crate) struct Scope(());
 pub(crate) fn scope(name: &'static str) -> Scope {
     if let Some(actor) = this() {
         actor.path.borrow_mut().push(name);
+        actor.context.mutation.note(actor.id, || Step::Enter(name));
     }
     Scope(())
 }
@@ -199,6 +207,7 @@ impl Drop for Scope {
     fn drop(&mut self) {
         if let Some(actor) = this() {
             actor.path.borrow_mut().pop();
+            actor.context.mutation.note(actor.id, || Step::Leave);
         }
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::{
     mutation::{Place, Twist},
     survey::LockId,
+    trace::{Step, Taken, Way},
 };
 use crate::{
     finding::Invariant,
@@ -32,6 +33,13 @@ impl Want {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+        }
+    }
+
+    const fn way(self) -> Way {
+        match self {
+            Self::Read => Way::Read,
+            Self::Write => Way::Write,
         }
     }
 
@@ -170,7 +178,7 @@ impl Core {
         }
         self.take(want, &nesting);
         let place = Location::caller();
-        sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, false));
+        self.note_acquired(place, want, false, &nesting);
         sched::take_deferred();
         Hold::Taken
     }
@@ -226,10 +234,22 @@ impl Core {
             self.map.acquire(want.how().nested(Subclass::new(subclass)).trylock());
             self.note_taken();
             let place = Location::caller();
-            sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, true));
+            self.note_acquired(place, want, true, &Nesting::Level(subclass));
             sched::take_deferred();
         }
         taken.then_some(Hold::Taken)
+    }
+
+    /// Tells whoever notes acquisitions.
+    fn note_acquired(&self, place: &'static Location<'static>, want: Want, tries: bool, nesting: &Nesting) {
+        sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, tries));
+        sched::trace(|| {
+            let (level, under) = match nesting {
+                Nesting::Level(level) => (*level, false),
+                Nesting::Under(_) => (0, true),
+            };
+            Step::Take(Taken { lock: self.id(), way: want.way(), tries, level, under })
+        });
     }
 
     fn id(&self) -> LockId {
@@ -269,6 +289,7 @@ impl Core {
             self.let_go(want);
             self.map.release();
             sched::note(|survey, me| survey.released(me, self.id()));
+            sched::trace(|| Step::Release(self.id()));
         }
         sched::step();
     }
@@ -312,6 +333,7 @@ impl Core {
         };
         self.map.set_mode(lockdep::Mode::Shared);
         sched::note(|survey, me| survey.downgraded(me, self.id()));
+        sched::trace(|| Step::Downgrade(self.id()));
         woken.into_iter().for_each(sched::wake);
         sched::step();
     }

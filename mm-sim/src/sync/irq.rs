@@ -6,7 +6,11 @@
 
 use lockdep::{Context, Disabled};
 
+use super::trace::{Step, Way, pseudo, unowned};
 use crate::sched;
+
+/// What a trace calls disabled interrupts.
+const OFF: &str = "irq_off";
 
 static HARDIRQ: Context = Context::new("hardirq");
 static SOFTIRQ: Context = Context::new("softirq");
@@ -63,6 +67,7 @@ impl IrqOff {
     #[track_caller]
     pub(crate) fn new(irq: Irq) -> Self {
         sched::disable_irqs(irq, 1);
+        sched::trace(|| pseudo(OFF, Way::Write));
         Self { irq, _hard: (irq == Irq::Hard).then(|| HARDIRQ.disable()), _soft: SOFTIRQ.disable() }
     }
 }
@@ -70,5 +75,6 @@ impl IrqOff {
 impl Drop for IrqOff {
     fn drop(&mut self) {
         sched::disable_irqs(self.irq, -1);
+        sched::trace(|| Step::Release(unowned(OFF)));
     }
 }

@@ -9,7 +9,7 @@
 //! * [`Rcu`]: read sections and grace periods.
 //! * [`LocklessWalks`]: walks of page tables with interrupts off, and waiting for them.
 //! * [`WaitQueue`]: sleeping until somebody wakes one.
-//! * [`Mutation`]: deliberate bugs at run time; [`Survey`]: what there is to mutate.
+//! * [`Mutation`]: deliberate bugs at run time; [`Survey`]: what there is to mutate; [`Trace`]: what actors did.
 //!
 //! The data that a lock protects live elsewhere, unprotected by types: a protocol that forgets a lock must be able to
 //! run, and be caught by what it breaks.
@@ -25,6 +25,7 @@ mod rwlock;
 mod rwsem;
 mod spin;
 mod survey;
+mod trace;
 mod wait_queue;
 
 pub(crate) use folio_lock::{FolioGuard, FolioLock};
@@ -38,5 +39,6 @@ pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwlock::RwSpinLock;
 pub(crate) use rwsem::{Held, ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
-pub(crate) use survey::{Note, Survey};
+pub(crate) use survey::{LockId, Note, Survey};
+pub(crate) use trace::{Step, Taken, Trace, Way, pseudo, unowned};
 pub(crate) use wait_queue::WaitQueue;

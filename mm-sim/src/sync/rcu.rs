@@ -8,7 +8,11 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
+use super::trace::{Step, Way, pseudo, unowned};
 use crate::sched;
+
+/// What a trace calls a read section.
+const RCU: &str = "rcu";
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -31,6 +35,7 @@ impl Rcu {
         let section = state.next;
         state.open.insert(section);
         sched::enter_atomic();
+        sched::trace(|| pseudo(RCU, Way::Read));
         RcuGuard { rcu: self, section }
     }
 
@@ -68,6 +73,7 @@ pub(crate) struct RcuGuard<'a> {
 
 impl Drop for RcuGuard<'_> {
     fn drop(&mut self) {
+        sched::trace(|| Step::Release(unowned(RCU)));
         sched::leave_atomic();
         self.rcu.close(self.section);
     }

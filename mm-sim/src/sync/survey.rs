@@ -16,7 +16,7 @@ use super::{core::Want, mutation::Place};
 use crate::sched::ActorId;
 
 /// A lock: its class and its owner.
-pub(super) type LockId = (&'static str, &'static str, u64);
+pub(crate) type LockId = (&'static str, &'static str, u64);
 
 /// What is known of a place.
 #[derive(Clone, Debug, Default)]
