@@ -128,6 +128,8 @@ pub static TASKLIST_LOCK: LockClass = LockClass::new("tasklist_lock");
 pub static MEM_HOTPLUG_LOCK: LockClass = LockClass::new("mem_hotplug_lock");
 /// Who is told that memory comes or goes.
 pub static MEMORY_CHAIN_RWSEM: LockClass = LockClass::new("memory_chain.rwsem");
+/// Processes that fork, against breakpoints that are put into all of them.
+pub static DUP_MMAP_SEM: LockClass = LockClass::new("dup_mmap_sem");
 
 // Neighbours of memory management.
 
@@ -151,3 +153,5 @@ pub static SHMLOCK_USER_LOCK: LockClass = LockClass::new("shmlock_user_lock");
 pub static WQ_COMPLETION: LockClass = LockClass::new("(wq_completion)events");
 /// The compressor of a processor.
 pub static ACOMP_CTX_MUTEX: LockClass = LockClass::new("acomp_ctx->mutex");
+/// The reservation of a buffer that devices share.
+pub static DMA_RESV: LockClass = LockClass::new("reservation_ww_class_mutex");

@@ -17,7 +17,8 @@ use parking_lot::Mutex;
 use crate::{
     Bug,
     classes::{
-        FS_RECLAIM, MEM_HOTPLUG_LOCK, MEMORY_CHAIN_RWSEM, MF_MUTEX, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER, TASKLIST_LOCK,
+        DUP_MMAP_SEM, FS_RECLAIM, MEM_HOTPLUG_LOCK, MEMORY_CHAIN_RWSEM, MF_MUTEX, MM_ALL_LOCKS_MUTEX, MMU_NOTIFIER,
+        TASKLIST_LOCK,
     },
     finding::Invariant,
     mem::{
@@ -58,6 +59,8 @@ pub(crate) struct Machine {
     pub(crate) hugetlb_fault_mutexes: FaultMutexes,
     pub(crate) mmu_notifier: LockMap,
     pub(crate) mm_all_locks_mutex: SleepMutex,
+    /// Forks against breakpoints that are put into processes.
+    pub(crate) dup_mmap_sem: RwSem,
     pub(crate) files: Mutex<Vec<Arc<Inode>>>,
     pub(crate) mms: Mutex<BTreeMap<u64, Arc<Mm>>>,
     next_id: AtomicU64,
@@ -93,6 +96,7 @@ impl Machine {
             hugetlb_fault_mutexes: FaultMutexes::new(),
             mmu_notifier: LockMap::new_in(&MMU_NOTIFIER),
             mm_all_locks_mutex: SleepMutex::new(&MM_ALL_LOCKS_MUTEX, ("machine", 0)),
+            dup_mmap_sem: RwSem::new(&DUP_MMAP_SEM, ("machine", 0)),
             files: Mutex::default(),
             mms: Mutex::default(),
             next_id: AtomicU64::new(1),

@@ -176,6 +176,13 @@ impl Model {
         }
     }
 
+    /// The kernel writes to a private page of a process at this very step.
+    pub(crate) fn poke(&self, mm: u64, page: u64, word: u64) {
+        if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
+            page.write(word);
+        }
+    }
+
     /// A fork copies these pages of `parent` at this very step, unless it has copied them before.
     pub(crate) fn fork(&self, parent: u64, child: u64, pages: Range<u64>) {
         if self.is_off() {

@@ -202,6 +202,22 @@ impl World {
         op::ksm::advise::unmerge_and_remove_all_rmap_items(&self.machine);
     }
 
+    /// Puts a breakpoint into all code that a page of a file is mapped as: private, read-only mappings read `word` there from
+    /// now on. Returns how many processes have it.
+    pub fn probe(&self, file: &File, index: u64, word: u64) -> u64 {
+        op::uprobe::uprobe_register(&self.machine, &file.0, index, word)
+    }
+
+    /// Reclaim looks at the page tables of all processes for pages that are in use. Returns how many it has found.
+    pub fn age(&self) -> usize {
+        op::mglru::try_to_inc_max_seq(&self.machine)
+    }
+
+    /// What the kernel shows lockdep of buffers that devices share, when it boots.
+    pub fn prime_dma_resv(&self) {
+        op::neighbours::dma_resv::dma_resv_lockdep(&self.machine);
+    }
+
     /// The actor computes, and the others run for `steps` steps of the scheduler.
     pub fn compute(&self, steps: u64) {
         crate::sched::sleep(steps);
@@ -224,6 +240,13 @@ impl Process {
     /// Maps `pages` pages of anonymous, private, writable memory at a free place. Returns the address.
     pub fn map_anon(&self, pages: u64) -> u64 {
         self.map(Request { addr: None, pages, flags: VmFlags::READ_WRITE, file: None })
+    }
+
+    /// As [`map_anon`](Self::map_anon), with all pages there at once.
+    pub fn map_anon_populated(&self, pages: u64) -> u64 {
+        let request = Request { addr: None, pages, flags: VmFlags::READ_WRITE, file: None };
+        op::populate::mmap_populate(&self.machine, &self.mm, request)
+            .expect("a free place is free: one thread maps at a time")
     }
 
     /// Maps `pages` pages of a file from page `offset` on, shared and writable or private. Returns the address.
@@ -447,6 +470,11 @@ impl Process {
     /// Counts the resident pages, as `/proc/PID/smaps` does.
     pub fn resident(&self) -> u64 {
         op::proc::smaps(&self.machine, &self.mm)
+    }
+
+    /// Says something of a range of another process's memory. Returns whether it may, and all of the range was mapped.
+    pub fn advise_other(&self, other: &Self, range: Range<u64>, advice: Advice) -> bool {
+        op::madvise::process::process_madvise(&self.machine, &self.mm, &other.mm, range, advice)
     }
 
     /// Marks all pages as not used.

@@ -70,6 +70,12 @@ stats! {
     holes,
     /// Ranges locked in memory.
     mlocks,
+    /// Pages found in use by walks of page tables.
+    aged,
+    /// Breakpoints put into processes.
+    breakpoints,
+    /// Pages faulted in at once for a mapping.
+    populated,
     /// Folios unmapped by reclaim.
     unmapped,
     /// Folios freed by reclaim.

@@ -31,6 +31,27 @@ fn without_reclaim_there_is_no_cycle() {
 }
 
 #[test]
+fn without_reclaim_the_cycle_is_there_all_the_same_if_lockdep_was_shown_at_boot_what_reclaim_takes() {
+    for protocol in Protocol::ALL {
+        check("mail-primed", protocol, 1..=5);
+    }
+    let scenario = scenario::named("mail-primed").unwrap();
+    let outcome = run(scenario, Protocol::JAN_2023, 1);
+    assert_eq!(outcome.stats.get("unmapped"), None, "nobody has reclaimed anything");
+}
+
+#[test]
+fn the_tour_of_others_goes_everywhere() {
+    for protocol in Protocol::ALL {
+        check("tour-others", protocol, 1..=3);
+    }
+    let outcome = run(scenario::named("tour-others").unwrap(), Protocol::V6_12, 1);
+    for stat in ["aged", "breakpoints", "populated", "mlocks", "forks"] {
+        assert!(outcome.stats.get(stat).is_some_and(|count| *count > 0), "no {stat}: {:?}", outcome.stats);
+    }
+}
+
+#[test]
 fn file_faults_on_a_machine_short_of_memory() {
     for protocol in Protocol::ALL {
         check("mail-file-faults", protocol, 1..=5);

@@ -219,40 +219,25 @@ impl<F: Fn(i32) -> bool> Marker<'_, F> {
 
 #[cfg(test)]
 mod tests {
+    use petgraph::{
+        Incoming,
+        algo::{is_cyclic_directed, toposort},
+        graph::{DiGraph, NodeIndex},
+    };
     use proptest::prelude::*;
 
     use super::*;
 
-    #[derive(Default)]
-    struct List(Vec<(usize, usize)>);
+    /// The twin: a plain graph, edges as often as they come, without any order.
+    struct Plain(DiGraph<(), (), usize>);
 
-    impl Edges for List {
+    impl Edges for Plain {
         fn successors(&self, node: usize, visit: impl FnMut(usize)) {
-            self.0.iter().filter(|edge| edge.0 == node).map(|edge| edge.1).for_each(visit);
+            self.0.neighbors(node.into()).map(NodeIndex::index).for_each(visit);
         }
 
         fn predecessors(&self, node: usize, visit: impl FnMut(usize)) {
-            self.0.iter().filter(|edge| edge.1 == node).map(|edge| edge.0).for_each(visit);
-        }
-    }
-
-    impl List {
-        /// The twin: a depth-first search without any order.
-        fn leads(&self, from: usize, to: usize) -> bool {
-            let mut stack = vec![from];
-            let mut seen = vec![from];
-            while let Some(node) = stack.pop() {
-                if node == to {
-                    return true;
-                }
-                self.successors(node, |next| {
-                    if !seen.contains(&next) {
-                        seen.push(next);
-                        stack.push(next);
-                    }
-                });
-            }
-            false
+            self.0.neighbors_directed(node.into(), Incoming).map(NodeIndex::index).for_each(visit);
         }
     }
 
@@ -262,20 +247,24 @@ mod tests {
             edges in prop::collection::vec((0usize..12, 0usize..12, any::<bool>()), 0..60),
         ) {
             let mut order = Order::new();
-            let mut list = List::default();
+            let mut plain = Plain(DiGraph::default());
+            (0..12).for_each(|_| _ = plain.0.add_node(()));
             for (u, v, first) in edges {
                 for node in [u, v] {
                     if !order.is_placed(node) {
                         if first { order.place_first(node) } else { order.place_last(node) }
                     }
                 }
-                let closes = list.leads(v, u);
-                prop_assert_eq!(order.connect(u, v, &list), if closes { Err(ClosesCycle) } else { Ok(()) });
-                if !closes {
-                    list.0.push((u, v));
+                let connected = order.connect(u, v, &plain);
+                let edge = plain.0.add_edge(u.into(), v.into(), ());
+                let closes = is_cyclic_directed(&plain.0);
+                prop_assert_eq!(connected, if closes { Err(ClosesCycle) } else { Ok(()) });
+                if closes {
+                    plain.0.remove_edge(edge);
                 }
-                order.check_invariants(&list);
+                order.check_invariants(&plain);
             }
+            prop_assert!(toposort(&plain.0, None).is_ok());
         }
     }
 }

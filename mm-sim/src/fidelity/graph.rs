@@ -3,9 +3,9 @@
 //! Reachability is that of the classes themselves, whatever leads through classes that the table does not have. Paths
 //! through two classes of one lock (the inode locks of two file systems) are none.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use lockdep_audit::{Aliases, Observation};
+use lockdep_audit::{Aliases, Observation, observe::Ways};
 
 /// A dependency between two locks.
 pub(super) type Pair = (String, String);
@@ -18,6 +18,7 @@ pub(super) struct LockGraph {
     pub(super) others: BTreeSet<String>,
     /// Direct dependencies between locks of the table, with the place that shows the first one.
     pub(super) direct: BTreeMap<Pair, String>,
+    /// From lock to lock the classes of a shortest way.
     reach: BTreeMap<Pair, Vec<String>>,
 }
 
@@ -42,43 +43,22 @@ impl LockGraph {
                 graph.direct.entry((outer.to_owned(), inner.to_owned())).or_insert_with(|| place.unwrap_or_default());
             }
         }
+        let sorted = observation.sorted();
+        let name = |class: usize| classes[class].name.to_string();
         for (class, lock) in lock_of.iter().enumerate() {
-            if let Some(lock) = lock {
-                graph.add_reach(observation, &lock_of, class, lock);
+            let Some(lock) = lock else { continue };
+            let ways = Ways::from(&sorted, class);
+            for &inner in ways.met() {
+                let Some(lock_of_inner) = lock_of[inner] else { continue };
+                let way = || ways.to(inner).into_iter().flatten().map(name).collect();
+                graph.reach.entry(((*lock).to_owned(), lock_of_inner.to_owned())).or_insert_with(way);
             }
         }
         graph
-    }
-
-    /// Adds what a class leads to, each with the classes of the shortest way.
-    fn add_reach(&mut self, observation: &Observation, lock_of: &[Option<&str>], start: usize, lock: &str) {
-        let mut before = BTreeMap::from([(start, start)]);
-        let mut queue = VecDeque::from([start]);
-        while let Some(class) = queue.pop_front() {
-            for (next, _) in observation.inner(class) {
-                if before.contains_key(&next) {
-                    continue;
-                }
-                before.insert(next, class);
-                queue.push_back(next);
-                if let Some(inner) = lock_of[next] {
-                    let way = || way(observation, &before, start, next);
-                    self.reach.entry((lock.to_owned(), inner.to_owned())).or_insert_with(way);
-                }
-            }
-        }
     }
 
     /// Returns the classes of a way from one lock to the other.
     pub(super) fn way(&self, pair: &Pair) -> Option<&[String]> {
         self.reach.get(pair).map(Vec::as_slice)
     }
-}
-
-fn way(observation: &Observation, before: &BTreeMap<usize, usize>, start: usize, end: usize) -> Vec<String> {
-    let mut way = vec![end];
-    while way[way.len() - 1] != start {
-        way.push(before[&way[way.len() - 1]]);
-    }
-    way.iter().rev().map(|&class| observation.classes()[class].name.to_string()).collect()
 }

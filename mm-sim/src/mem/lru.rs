@@ -117,6 +117,24 @@ impl Lru {
         }
     }
 
+    /// Puts folios that were used to the young end, as far as they are on the list.
+    #[track_caller]
+    pub(crate) fn promote(&self, folios: &[Arc<Folio>]) {
+        if folios.is_empty() {
+            return;
+        }
+        let _lru_lock = self.lock.lock_irq();
+        let mut list = self.locked();
+        for folio in folios {
+            if list.folios.remove(&folio.lru.load(Relaxed)).is_some() {
+                list.youngest += 1;
+                let place = list.youngest;
+                folio.lru.store(place, Relaxed);
+                list.folios.insert(place, folio.clone());
+            }
+        }
+    }
+
     /// Takes a folio off that is being freed.
     #[track_caller]
     pub(crate) fn forget(&self, folio: &Folio) {

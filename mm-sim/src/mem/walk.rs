@@ -176,6 +176,18 @@ impl Mm {
         }
     }
 
+    /// As [`pte_offset_map_lock`](Self::pte_offset_map_lock), but gives up where the lock is taken.
+    #[track_caller]
+    pub(crate) fn pte_offset_map_trylock<'m>(&self, m: &'m Machine, vma: &Vma, pmd: &Slot) -> Option<PteMap<'m>> {
+        self.check_walk(vma);
+        let rcu = self.protocol.pte_map_under_rcu.then(|| m.rcu.read());
+        let entry = pmd.load();
+        let table = m.memory.table(entry.as_table()?)?;
+        let ptl = table.lock.try_lock()?;
+        table.check_alive("locked");
+        (rcu.is_none() || pmd.load() == entry).then(|| PteMap { table, _ptl: ptl, _rcu: rcu })
+    }
+
     /// Visits the entries of a range that are not empty, each under its lock: PTEs, and huge pages once per PMD.
     pub(crate) fn walk(&self, m: &Machine, vma: &Vma, range: Range<u64>, visit: &mut dyn FnMut(&Slot, u64, Entry)) {
         let mut addr = range.start;

@@ -25,21 +25,6 @@ pub(crate) fn store(m: &Machine, mm: &Arc<Mm>, addr: u64, word: u64) -> Result<(
     access(m, mm, addr, Some(word)).map(drop)
 }
 
-/// Faults a page in as a load or a store would, without either.
-pub(crate) fn fault_in(m: &Machine, mm: &Arc<Mm>, addr: u64, store: bool) -> Result<(), Signal> {
-    for _ in 0..MAX_FAULTS {
-        let allows = |slot: Slot| {
-            let entry = slot.load();
-            entry.is_page() && (entry.is_writable() || !store)
-        };
-        if mm.hardware_slot(m, addr).is_some_and(allows) {
-            return Ok(());
-        }
-        fault::do_user_addr_fault(m, mm, addr, store)?;
-    }
-    Ok(())
-}
-
 /// Reads the word at an address if no fault is needed for that (`copy_from_user` with page faults disabled).
 pub(crate) fn load_without_fault(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
     sched::step();

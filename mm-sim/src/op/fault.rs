@@ -129,6 +129,11 @@ pub(crate) fn unshare_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64
     to_result(handle_mm_fault(m, mm, vma, addr, true, &mut None))
 }
 
+/// Faults a page in for reading, for a caller who keeps the mmap lock.
+pub(crate) fn read_fault(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) -> Result<(), Signal> {
+    to_result(handle_mm_fault(m, mm, vma, addr, false, &mut None))
+}
+
 /// Drops the lock of a fault and sleeps until user code has brought the page.
 fn wait_for_user<L>(ctx: Option<Arc<Userfaultfd>>, locked: L) -> Result<(), Signal> {
     drop(locked);

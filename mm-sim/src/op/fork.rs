@@ -1,6 +1,6 @@
 //! `fork`: a copy of an address space, sharing the pages until somebody writes.
 //!
-//! Lock order: parent's `mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
+//! Lock order: `dup_mmap_sem (read)`, parent's `-> mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
 //! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
 //! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are
 //! flushed once, at the end. A page that somebody has pinned is copied at once.
@@ -41,6 +41,7 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
     ksm::advise::ksm_fork(m, parent, &child);
     m.stats.forks.add(1);
     let copied = {
+        let _dup = m.dup_mmap_sem.read();
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
         if parent.wants_huge_pages.load(Relaxed) {

@@ -57,7 +57,7 @@ pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) ->
 
 /// Looks at the entry under its lock, and takes its page if it allows what is wanted.
 #[inline(never)]
-fn follow_page(m: &Machine, mm: &Mm, vma: &Vma, addr: u64, foll: Foll) -> Option<UserPage> {
+pub(super) fn follow_page(m: &Machine, mm: &Mm, vma: &Vma, addr: u64, foll: Foll) -> Option<UserPage> {
     let pmd = mm.slot(m, addr, Level::Pmd)?;
     if pmd.load().is_page() {
         mm.check_walk(vma);

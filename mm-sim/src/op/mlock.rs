@@ -1,7 +1,7 @@
 //! `mlock` and `munlock`: pages that stay in memory.
 //!
 //! Lock order: `mmap_lock (write)`, per VMA `vma_modify` and `-> vma_lock (mark)`, then `-> pte_lock -> lru_lock` for the pages
-//! that are there. The rest is faulted in afterwards, with the mmap lock in read mode, page by page. How much a process has
+//! that are there. The rest is faulted in afterwards (`populate`). How much a process has
 //! locked is counted under the mmap lock in write mode, or under page_table_lock by a stack that grows.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Signal, access, vma::modify};
+use super::{Signal, populate, vma::modify};
 use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, VmFlags, Vma},
@@ -27,7 +27,7 @@ pub(crate) fn mlock(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) -> Result<bool
         return Ok(false);
     }
     m.stats.mlocks.add(1);
-    populate(m, mm, range).map(|()| true)
+    populate::mm_populate(m, mm, range, true).map(|()| true)
 }
 
 /// Lets the pages of a range go again.
@@ -74,27 +74,4 @@ fn mlock_vma_pages_range(m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>, lo
             m.lru.set_mlocked(&folio, locked);
         }
     });
-}
-
-/// Faults in what is missing (`mm_populate`).
-#[inline(never)]
-fn populate(m: &Machine, mm: &Arc<Mm>, range: Range<u64>) -> Result<(), Signal> {
-    let _scope = sched::scope("mm_populate");
-    let find = |addr: u64| {
-        let _mmap = mm.mmap_lock.read();
-        mm.find_from(addr).map(|vma| (vma.range(), vma.flags()))
-    };
-    let mut addr = range.start;
-    while let Some((found, flags)) = find(addr).filter(|(found, _)| found.start < range.end) {
-        let wanted = flags.locked && flags.read;
-        for addr in (found.start.max(addr)..found.end.min(range.end)).step_by(PAGE_SIZE as usize) {
-            // Who may write gets pages of its own at once.
-            let is_private = flags.write && !flags.shared;
-            if wanted {
-                access::fault_in(m, mm, addr, is_private)?;
-            }
-        }
-        addr = found.end;
-    }
-    Ok(())
 }

@@ -11,7 +11,8 @@
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
-//! * `reclaim`: gets memory back.
+//! * `reclaim`: gets memory back; `mglru`: finds out what is in use.
+//! * `populate`: faults in all of a mapping at once; `uprobe`: breakpoints in code.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
 //! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
@@ -48,6 +49,7 @@ pub(crate) mod madvise;
 pub(crate) mod mbind;
 pub(crate) mod memory_failure;
 pub(crate) mod memory_hotplug;
+pub(crate) mod mglru;
 pub(crate) mod migrate;
 pub(crate) mod mincore;
 pub(crate) mod mlock;
@@ -61,6 +63,7 @@ pub(crate) mod munmap;
 pub(crate) mod neighbours;
 pub(crate) mod oom;
 pub(crate) mod pgtables;
+pub(crate) mod populate;
 pub(crate) mod proc;
 pub(crate) mod readdir;
 pub(crate) mod reclaim;
@@ -74,6 +77,7 @@ pub(crate) mod take_all_locks;
 pub(crate) mod thp;
 pub(crate) mod truncate;
 pub(crate) mod unlink;
+pub(crate) mod uprobe;
 pub(crate) mod userfaultfd;
 pub(crate) mod vma;
 pub(crate) mod write_fault;

@@ -64,6 +64,8 @@ fn split_cached(m: &Machine, folio: &Arc<Folio>, mapping: &Arc<AddressSpace>, ba
     let Some(file) = m.files.lock().iter().find(|file| file.id == mapping.file).cloned() else { return false };
     rmap::try_to_unmap(m, folio);
     let _i_mmap = mapping.i_mmap_rwsem.read();
+    let holds = mapping.i_mmap_rwsem.is_mine();
+    sched::must_hold(holds, || format!("folio {} is split while it may be mapped anew", folio.pfn));
     let beyond = {
         let _i_lock = mapping.i_lock.lock();
         let _i_pages = mapping.i_pages.lock_irq();
@@ -105,6 +107,8 @@ fn split_anon(m: &Machine, folio: &Arc<Folio>, anon_vma: &Arc<AnonVma>, base: u6
     entries::try_to_migrate(m, folio);
     let parts = {
         let _rwsem = anon_vma.rwsem().write();
+        let holds = anon_vma.rwsem().is_mine_to_write();
+        sched::must_hold(holds, || format!("folio {} is split under the eyes of reverse-map walks", folio.pfn));
         m.split_queue.freeze(folio, OURS).then(|| {
             m.lru.forget(folio);
             let parts = m.memory.split_folio(folio);

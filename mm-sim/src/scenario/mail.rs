@@ -120,6 +120,28 @@ pub(super) const NO_RECLAIM: Scenario = Scenario {
     build: |world| build(world, 0, false),
 };
 
+/// What `mail-no-reclaim` lacks, without reclaim: the kernel tells lockdep of the third step when it boots.
+pub(super) const PRIMED: Scenario = Scenario {
+    id: "mail-primed",
+    title: "the same without reclaim, on a kernel that shows lockdep at boot what reclaim takes",
+    story: "As mail-no-reclaim: nobody reclaims. But when the kernel boots, the code for buffers that devices share takes\n\
+            i_mmap_rwsem inside a pretended reclaim, so that lockdep knows of it (dma_resv_lockdep, since 5.x). With that the\n\
+            cycle of the mail is found on any machine, whether it is ever short of memory or not.",
+    source: "drivers/dma-buf/dma-resv.c",
+    expect: expect_primed,
+    build: |world| {
+        let kernel = world.clone();
+        let mut plan = build(world, 0, false);
+        plan.actors.insert(0, ("boot".to_owned(), Box::new(move || kernel.prime_dma_resv())));
+        plan
+    },
+    ..NO_RECLAIM
+};
+
+fn expect_primed(protocol: &Protocol) -> Expect {
+    if protocol.waits_under_imap() { CYCLES } else { expect_deadlock(protocol) }
+}
+
 fn expect(protocol: &Protocol) -> Expect {
     if protocol.forgets.is_some() {
         return Expect::Broken(Invariant::TableFreedUnderWalkers);

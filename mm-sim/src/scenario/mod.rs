@@ -6,6 +6,7 @@
 //! * `swap`: a tour of swap, writeback and files.
 //! * `directed`: small ones, each for one race.
 //! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
+//! * `tour_others`: the kernel and other processes reach into the memory of a process.
 //! * `expect`: the expected verdict as a value.
 
 mod directed;
@@ -15,6 +16,7 @@ mod mail;
 mod soak;
 mod swap;
 mod tour_address_space;
+mod tour_others;
 mod tour_rmap;
 
 pub use expect::Expect;
@@ -71,6 +73,7 @@ impl Plan {
 pub const ALL: &[Scenario] = &[
     mail::MAIL,
     mail::NO_RECLAIM,
+    mail::PRIMED,
     mail::FILE_FAULTS,
     mail::DEADLOCK,
     soak::SOAK,
@@ -81,6 +84,7 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::MEMORY,
     tour_address_space::CHANGES,
     tour_address_space::HUGE,
+    tour_others::OTHERS,
     hugetlb::TOUR,
     hugetlb::SOAK,
 ];

@@ -1,7 +1,6 @@
 //! [`Conflict`]: two rules that exclude each other, in one document or in two.
 
-use std::collections::HashMap;
-
+use petgraph::graphmap::DiGraphMap;
 use serde::Serialize;
 
 use super::{Evidence, Seen};
@@ -28,37 +27,26 @@ pub struct Conflict {
     pub evidence_second: Option<Evidence>,
 }
 
-/// A document's rules by the locks they mean; the adjacent one where a pair occurs more than once.
-struct Rules(Vec<(String, String, Rule)>);
+/// A document's rules as a graph of the locks that they mean; the adjacent one where a pair occurs more than once.
+type Rules<'a> = DiGraphMap<&'a str, &'a Rule>;
 
-impl Rules {
-    fn of(document: &Document, aliases: &Aliases) -> Self {
-        let mut at: HashMap<(String, String), usize> = HashMap::new();
-        let mut rules: Vec<(String, String, Rule)> = Vec::new();
-        for rule in document.rules() {
-            let lock = |name: &str| aliases.of_document(name, rule.scope.as_deref()).to_owned();
-            let (before, after) = (lock(&rule.before.name), lock(&rule.after.name));
-            match at.get(&(before.clone(), after.clone())) {
-                Some(&known) if rule.adjacent && !rules[known].2.adjacent => rules[known].2 = rule,
-                Some(_) => {}
-                None => {
-                    at.insert((before.clone(), after.clone()), rules.len());
-                    rules.push((before, after, rule));
-                }
-            }
+fn graph<'a>(rules: &'a [Rule], aliases: &'a Aliases) -> Rules<'a> {
+    let mut graph = Rules::new();
+    for rule in rules {
+        let lock = |name: &'a str| aliases.of_document(name, rule.scope.as_deref());
+        let (before, after) = (lock(&rule.before.name), lock(&rule.after.name));
+        if graph.edge_weight(before, after).is_none_or(|known| rule.adjacent && !known.adjacent) {
+            graph.add_edge(before, after, rule);
         }
-        Self(rules)
     }
-
-    fn reversed(&self, before: &str, after: &str) -> Option<&Rule> {
-        self.0.iter().find(|(b, a, _)| b == after && a == before).map(|(_, _, rule)| rule)
-    }
+    graph
 }
 
 /// What a document says against itself.
 pub(super) fn within(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Conflict> {
-    let rules = Rules::of(document, aliases);
-    let mut conflicts = opposite(&rules, &rules, seen);
+    let rules = document.rules();
+    let graph = graph(&rules, aliases);
+    let mut conflicts = opposite(&graph, &graph, seen);
     // Each is found from both sides.
     conflicts.retain(|conflict| conflict.first.after.site.line < conflict.second.after.site.line);
     conflicts
@@ -66,29 +54,31 @@ pub(super) fn within(document: &Document, seen: &Seen<'_>, aliases: &Aliases) ->
 
 /// What documents say against each other.
 pub(super) fn between(documents: &[Document], seen: &Seen<'_>, aliases: &Aliases) -> Vec<Conflict> {
-    let rules: Vec<Rules> = documents.iter().map(|document| Rules::of(document, aliases)).collect();
+    let rules: Vec<_> = documents.iter().map(Document::rules).collect();
+    let graphs: Vec<_> = rules.iter().map(|rules| graph(rules, aliases)).collect();
     let pairs =
-        rules.iter().enumerate().flat_map(|(at, first)| rules[at + 1..].iter().map(move |second| (first, second)));
+        graphs.iter().enumerate().flat_map(|(at, first)| graphs[at + 1..].iter().map(move |second| (first, second)));
     pairs.flat_map(|(first, second)| opposite(first, second, seen)).collect()
 }
 
 /// What one document says against another.
 pub(super) fn find(first: &Document, second: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Conflict> {
-    opposite(&Rules::of(first, aliases), &Rules::of(second, aliases), seen)
+    let (first, second) = (first.rules(), second.rules());
+    opposite(&graph(&first, aliases), &graph(&second, aliases), seen)
 }
 
-fn opposite(first: &Rules, second: &Rules, seen: &Seen<'_>) -> Vec<Conflict> {
-    let conflict = |(before, after, rule): &(String, String, Rule)| {
-        let opposite = second.reversed(before, after)?;
+fn opposite(first: &Rules<'_>, second: &Rules<'_>, seen: &Seen<'_>) -> Vec<Conflict> {
+    let conflict = |(before, after, rule): (&str, &str, &&Rule)| {
+        let opposite = *second.edge_weight(after, before)?;
         (before != after).then(|| Conflict {
-            before: before.clone(),
-            after: after.clone(),
-            first: rule.clone(),
+            before: before.to_owned(),
+            after: after.to_owned(),
+            first: (*rule).clone(),
             second: opposite.clone(),
             is_certain: rule.scope == opposite.scope,
             evidence_first: seen.evidence(before, after),
             evidence_second: seen.evidence(after, before),
         })
     };
-    first.0.iter().filter_map(conflict).collect()
+    first.all_edges().filter_map(conflict).collect()
 }

@@ -1,8 +1,12 @@
 //! What a document says of an observed dependency.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use lockdep_core::Site;
+use petgraph::{
+    algo::has_path_connecting,
+    graph::{DiGraph, NodeIndex},
+};
 use serde::Serialize;
 
 use super::{Evidence, Seen};
@@ -40,38 +44,43 @@ pub struct DependencyAudit {
 }
 
 /// Which lock a document puts before which, directly or by way of others.
-pub(super) struct Closure(BTreeMap<String, BTreeSet<String>>);
+pub(super) struct Closure<'a> {
+    nodes: HashMap<&'a str, NodeIndex>,
+    /// A lock and what is nested directly below it.
+    graph: DiGraph<&'a str, ()>,
+}
 
-impl Closure {
-    pub(super) fn of(document: &Document, aliases: &Aliases) -> Self {
-        let mut direct: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (group, entry) in document.entries() {
-            for name in entry.names() {
-                direct.entry(aliases.of_document(name, group.scope.as_deref()).to_owned()).or_default();
+impl<'a> Closure<'a> {
+    pub(super) fn of(document: &'a Document, aliases: &'a Aliases) -> Self {
+        let mut closure = Self { nodes: HashMap::new(), graph: DiGraph::new() };
+        for group in &document.groups {
+            for entry in &group.entries {
+                let outer = entry.parent.filter(|_| !group.is_trylock_only).map(|parent| &group.entries[parent]);
+                for inner in entry.names().map(|name| aliases.of_document(name, group.scope.as_deref())) {
+                    let inner = closure.node(inner);
+                    for outer in outer.into_iter().flat_map(Entry::names) {
+                        let outer = closure.node(aliases.of_document(outer, group.scope.as_deref()));
+                        closure.graph.update_edge(outer, inner, ());
+                    }
+                }
             }
         }
-        for rule in document.rules() {
-            let lock = |name: &str| aliases.of_document(name, rule.scope.as_deref()).to_owned();
-            direct.entry(lock(&rule.before.name)).or_default().insert(lock(&rule.after.name));
-        }
-        let reach = |start: &String| {
-            let (mut found, mut todo) = (BTreeSet::new(), vec![start]);
-            while let Some(lock) = todo.pop() {
-                todo.extend(direct[lock].iter().filter(|&next| found.insert(next.clone())));
-            }
-            (start.clone(), found)
-        };
-        Self(direct.keys().map(reach).collect())
+        closure
+    }
+
+    fn node(&mut self, lock: &'a str) -> NodeIndex {
+        *self.nodes.entry(lock).or_insert_with(|| self.graph.add_node(lock))
     }
 
     /// Whether the document has the lock at all.
     pub(super) fn has(&self, lock: &str) -> bool {
-        self.0.contains_key(lock)
+        self.nodes.contains_key(lock)
     }
 
     /// Whether the document puts one lock before another.
     pub(super) fn is_before(&self, before: &str, after: &str) -> bool {
-        self.0.get(before).is_some_and(|inner| inner.contains(after))
+        let (Some(&before), Some(&after)) = (self.nodes.get(before), self.nodes.get(after)) else { return false };
+        before != after && has_path_connecting(&self.graph, before, after, None)
     }
 }
 
@@ -81,7 +90,9 @@ pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases)
         true => !document.ignores(outer) && !document.ignores(inner),
         false => closure.has(outer) && closure.has(inner),
     };
-    let known = seen.direct().into_iter().filter(|(outer, inner)| is_meant(outer, inner));
+    let direct = seen.direct();
+    let meant = direct.all_edges().filter(|(outer, inner, ())| is_meant(outer, inner));
+    let known: BTreeSet<_> = meant.map(|(outer, inner, ())| (outer, inner)).collect();
     let judge = |(outer, inner): (&str, &str)| {
         let evidence = seen.evidence(outer, inner)?;
         let verdict = match (closure.is_before(outer, inner), closure.is_before(inner, outer)) {
@@ -96,5 +107,5 @@ pub(super) fn judge_all(document: &Document, seen: &Seen<'_>, aliases: &Aliases)
         let below = line.filter(|_| verdict == DependencyVerdict::Undocumented);
         Some(DependencyAudit { outer: outer.to_owned(), inner: inner.to_owned(), verdict, below, evidence })
     };
-    known.filter_map(judge).collect()
+    known.into_iter().filter_map(judge).collect()
 }

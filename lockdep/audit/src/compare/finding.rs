@@ -83,7 +83,7 @@ struct Judge<'a> {
     seen: &'a Observation,
     observations: &'a [Observation],
     aliases: &'a Aliases,
-    closure: &'a Closure,
+    closure: &'a Closure<'a>,
     rules: &'a [Rule],
 }
 
@@ -133,7 +133,7 @@ impl Judge<'_> {
 
     fn is_elsewhere(&self, outer: &str, inner: &str) -> bool {
         let others = self.observations.iter().filter(|other| !std::ptr::eq(*other, self.seen));
-        let mut dependencies = others.flat_map(|other| other.dependencies().map(move |(o, i, _)| (other, o, i)));
+        let mut dependencies = others.flat_map(|other| other.graph().all_edges().map(move |(o, i, _)| (other, o, i)));
         let lock = |other, class| self.aliases.of_class(other, class).0;
         dependencies.any(|(other, o, i)| lock(other, o) == outer && lock(other, i) == inner)
     }

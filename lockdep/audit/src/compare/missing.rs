@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use lockdep_core::Site;
+use petgraph::Direction;
 use serde::Serialize;
 
 use super::{Evidence, Seen, dependency::Closure};
@@ -48,15 +49,17 @@ pub struct Place {
 /// How many locks of the table a document has to name to be about their subject.
 const SUBJECT_MIN: usize = 3;
 
+/// Where the neighbours of a lock are: outside of it, and inside.
+pub(super) const SIDES: [Direction; 2] = [Direction::Incoming, Direction::Outgoing];
+
 pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> Vec<Missing> {
     let closure = Closure::of(document, aliases);
     let direct = seen.direct();
     let lacks = |lock: &str| !closure.has(lock) && aliases.info(lock).is_some_and(|info| info.is_core);
     // A lock counts whose neighbours are documented, or ought to be: what is found must not depend on what is added first.
     let is_missing = |lock: &str| {
-        let outer = direct.iter().filter(|(_, inner)| *inner == lock).map(|(outer, _)| *outer);
-        let inner = direct.iter().filter(|(outer, _)| *outer == lock).map(|(_, inner)| *inner);
-        let near: BTreeSet<&str> = outer.chain(inner).filter(|other| closure.has(other) || lacks(other)).collect();
+        let near = SIDES.into_iter().flat_map(|side| direct.neighbors_directed(lock, side));
+        let near: BTreeSet<&str> = near.filter(|other| closure.has(other) || lacks(other)).collect();
         near.len() >= 2 && near.iter().any(|other| closure.has(other))
     };
     if !is_about(&closure, aliases) {
@@ -67,7 +70,7 @@ pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> V
 }
 
 /// Returns whether a document is about the subject of the table.
-pub(super) fn is_about(closure: &Closure, aliases: &Aliases) -> bool {
+pub(super) fn is_about(closure: &Closure<'_>, aliases: &Aliases) -> bool {
     aliases.locks().iter().filter(|info| closure.has(&info.name)).count() >= SUBJECT_MIN
 }
 

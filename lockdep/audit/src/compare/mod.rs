@@ -164,7 +164,7 @@ pub fn audit(documents: &[Document], observations: &[Observation], aliases: &Ali
 
 /// What is remarkable about an observation; that it is empty, too, since then nothing is contradicted.
 fn notes(observation: &Observation) -> Vec<Note> {
-    let is_empty = observation.dependencies().next().is_none() && observation.findings.is_empty();
+    let is_empty = observation.graph().edge_count() == 0 && observation.findings.is_empty();
     let site = Site { file: observation.name().to_owned(), line: 1, column: 0 };
     let text = "no dependency was observed, so nothing can be said about any rule".to_owned();
     observation.notes.iter().cloned().chain(is_empty.then_some(Note { site, text })).collect()

@@ -3,18 +3,23 @@
 //! A document's lock is many classes (numbered, nested, one per filesystem), and a search that joined them in the
 //! middle of a path would find orders that nobody has ever taken. So a path runs from one class to another through
 //! single classes of one observation, and only the two ends are folded into locks. Where kinds are known, the path is
-//! strong: a dependency is followed only if its holder blocks the waiter before it.
+//! strong: a dependency is followed only if its holder blocks the waiter before it. That is a plain path of a graph
+//! whose nodes are (class, how it is waited for).
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeSet, HashMap, VecDeque},
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
     rc::Rc,
 };
 
 use lockdep_core::{DependencyKind, HoldKind, Site, WaitKind};
+use petgraph::{adj::UnweightedList, graphmap::DiGraphMap};
 
 use super::evidence::{Evidence, Step, Together};
-use crate::{Aliases, Observation, observe::Witness};
+use crate::{
+    Aliases, Observation,
+    observe::{Ways, Witness},
+};
 
 /// What the observations say, by the names of locks.
 pub(crate) struct Seen<'a> {
@@ -27,19 +32,17 @@ struct Part<'a> {
     /// The lock of each class, and whether the name alone is not enough to be sure.
     locks: Vec<(&'a str, bool)>,
     by_lock: HashMap<&'a str, Vec<usize>>,
+    /// What a search walks on, made by the first one.
+    product: OnceCell<UnweightedList<usize>>,
     reach: RefCell<HashMap<usize, Rc<Reach>>>,
 }
 
-/// A breadth-first search from one class: by what state each class was reached first, and from which.
+/// A search from one class.
 struct Reach {
-    /// The first state by which a class is reached.
-    first: HashMap<usize, State>,
-    previous: HashMap<State, Option<State>>,
-    start: usize,
+    /// The state in which a class was reached first.
+    first: HashMap<usize, usize>,
+    ways: Ways,
 }
-
-/// A class and what the last dependency's waiter waits for.
-type State = (usize, WaitKind);
 
 impl<'a> Seen<'a> {
     pub(crate) fn new(observations: &'a [Observation], aliases: &'a Aliases) -> Self {
@@ -79,11 +82,10 @@ impl<'a> Seen<'a> {
         self.parts.iter().any(|part| part.is_circular(a, b))
     }
 
-    /// All direct dependencies between different locks, by lock, each once.
-    pub(super) fn direct(&self) -> BTreeSet<(&'a str, &'a str)> {
-        let of_part = |part: &Part<'a>| {
-            let pairs =
-                part.observation.dependencies().map(|(outer, inner, _)| (part.locks[outer].0, part.locks[inner].0));
+    /// The direct dependencies between different locks.
+    pub(super) fn direct(&self) -> DiGraphMap<&'a str, ()> {
+        let of_part = |part: &'_ Part<'a>| {
+            let pairs = part.observation.graph().all_edges().map(|(o, i, _)| (part.locks[o].0, part.locks[i].0));
             pairs.filter(|(outer, inner)| outer != inner).collect::<Vec<_>>()
         };
         self.parts.iter().flat_map(of_part).collect()
@@ -103,7 +105,7 @@ impl<'a> Part<'a> {
         for (class, (lock, _)) in locks.iter().enumerate() {
             by_lock.entry(lock).or_default().push(class);
         }
-        Self { observation, locks, by_lock, reach: RefCell::default() }
+        Self { observation, locks, by_lock, product: OnceCell::new(), reach: RefCell::default() }
     }
 
     fn classes(&self, lock: &str) -> &[usize] {
@@ -176,7 +178,7 @@ impl<'a> Part<'a> {
     fn reach(&self, start: usize) -> Rc<Reach> {
         let known = self.reach.borrow().get(&start).cloned();
         known.unwrap_or_else(|| {
-            let reach = Rc::new(Reach::from(self.observation, start));
+            let reach = Rc::new(Reach::from(self.product.get_or_init(|| product(self.observation)), start));
             self.reach.borrow_mut().insert(start, Rc::clone(&reach));
             reach
         })
@@ -184,43 +186,47 @@ impl<'a> Part<'a> {
 }
 
 impl Reach {
-    fn from(observation: &Observation, start: usize) -> Self {
-        let mut reach = Self { first: HashMap::new(), previous: HashMap::new(), start };
-        let mut queue = VecDeque::new();
-        let visit = |reach: &mut Self, state: State, from: Option<State>, queue: &mut VecDeque<State>| {
-            if let std::collections::hash_map::Entry::Vacant(vacant) = reach.previous.entry(state) {
-                vacant.insert(from);
-                reach.first.entry(state.0).or_insert(state);
-                queue.push_back(state);
-            }
-        };
-        for (inner, witness) in observation.inner(start) {
-            for kind in kinds(witness) {
-                visit(&mut reach, (inner, kind.wait), None, &mut queue);
-            }
+    fn from(product: &UnweightedList<usize>, start: usize) -> Self {
+        let ways = Ways::from(product, state(start, None));
+        let mut first = HashMap::new();
+        for &met in ways.met() {
+            first.entry(class_of(met)).or_insert(met);
         }
-        while let Some((class, waits)) = queue.pop_front() {
-            for (inner, witness) in observation.inner(class) {
-                for kind in kinds(witness).filter(|kind| kind.hold.blocks(waits)) {
-                    visit(&mut reach, (inner, kind.wait), Some((class, waits)), &mut queue);
-                }
-            }
-        }
-        reach
+        Self { first, ways }
     }
 
     /// The classes from the start to `end`, if it is reached.
     fn path(&self, end: usize) -> Option<Vec<usize>> {
-        let mut state = Some(*self.first.get(&end)?);
-        let mut path = Vec::new();
-        while let Some(at) = state {
-            path.push(at.0);
-            state = self.previous[&at];
-        }
-        path.push(self.start);
-        path.reverse();
-        Some(path)
+        let way = self.ways.to(*self.first.get(&end)?)?;
+        Some(way.into_iter().map(class_of).collect())
     }
+}
+
+/// The states of a class: one for each way to wait for it, and one in which a search starts, where nobody waits.
+const STATES: usize = WaitKind::ALL.len() + 1;
+
+/// The number of a class in a state.
+fn state(class: usize, wait: Option<WaitKind>) -> usize {
+    class * STATES + wait.map_or(WaitKind::ALL.len(), |wait| wait as usize)
+}
+
+fn class_of(state: usize) -> usize {
+    state / STATES
+}
+
+/// The strong steps: from a class in a state to what its holder then waits for.
+fn product(observation: &Observation) -> UnweightedList<usize> {
+    let mut product = UnweightedList::with_capacity(observation.classes().len() * STATES);
+    (0..observation.classes().len() * STATES).for_each(|_| _ = product.add_node());
+    for (outer, inner, witness) in observation.dependencies() {
+        for kind in kinds(witness) {
+            let blocked = WaitKind::ALL.into_iter().filter(|wait| kind.hold.blocks(*wait)).map(Some);
+            for wait in blocked.chain([None]) {
+                product.add_edge(state(outer, wait), state(inner, Some(kind.wait)), ());
+            }
+        }
+    }
+    product
 }
 
 /// The kinds of a dependency; the strongest where the source does not tell.

@@ -4,7 +4,11 @@
 
 use serde::Serialize;
 
-use super::{Evidence, Seen, dependency::Closure, missing::is_about};
+use super::{
+    Evidence, Seen,
+    dependency::Closure,
+    missing::{SIDES, is_about},
+};
 use crate::{Aliases, Document};
 
 /// A lock that was seen beside documented ones and that the document does not name.
@@ -25,10 +29,11 @@ pub(super) fn find(document: &Document, seen: &Seen<'_>, aliases: &Aliases) -> V
     let unnamed = aliases.locks().iter().filter(|info| !info.is_core && !closure.has(&info.name));
     let found = unnamed.filter_map(|info| {
         let lock = info.name.as_str();
-        let outer = direct.iter().find(|(outer, inner)| *inner == lock && closure.has(outer));
-        let inner = direct.iter().find(|(outer, inner)| *outer == lock && closure.has(inner));
-        let evidence: Vec<Evidence> =
-            outer.into_iter().chain(inner).filter_map(|(outer, inner)| seen.evidence(outer, inner)).collect();
+        // One on each side: the first by name.
+        let [outer, inner] = SIDES.map(|side| direct.neighbors_directed(lock, side).filter(|l| closure.has(l)).min());
+        let outer = outer.and_then(|outer| seen.evidence(outer, lock));
+        let inner = inner.and_then(|inner| seen.evidence(lock, inner));
+        let evidence: Vec<Evidence> = outer.into_iter().chain(inner).collect();
         (!evidence.is_empty()).then(|| Unnamed { lock: lock.to_owned(), evidence })
     });
     found.collect()

@@ -1,5 +1,7 @@
 //! Tells the formats of observations apart by their first lines.
 
+use std::borrow::Cow;
+
 use lockdep_core::Journal;
 
 use super::{Observation, Source, chains, events, log, proc_lockdep, trace};
@@ -43,14 +45,18 @@ impl Format {
         if chains::HEADERS.iter().any(|header| start.starts_with(header.as_bytes())) {
             return Some(Self::ProcLockdepChains);
         }
-        let text = String::from_utf8_lossy(bytes);
-        text.lines().take(HEAD_LINES).find_map(|line| match line {
+        lossy(bytes).lines().take(HEAD_LINES).find_map(|line| match line {
             line if trace::is_perf(line) => Some(Self::Perf),
             line if trace::is_event(line) => Some(Self::Trace),
             line if log::is_title(line) => Some(Self::Log),
             _ => None,
         })
     }
+}
+
+/// The text of a file. It mostly is one, which is quickly seen.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 impl Observation {
@@ -60,16 +66,15 @@ impl Observation {
     ///
     /// If the format is unknown, or the file is not what its beginning promises.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, InputError> {
-        let lossy = || String::from_utf8_lossy(bytes);
         match Format::of(bytes) {
             _ if bytes.is_empty() => Err(InputError::whole(name, "empty")),
             Some(Format::Journal) => Ok(Self::from_journal(name, &Journal::parse(name, bytes)?)),
             Some(Format::Events) => events::parse(name, bytes),
             Some(Format::ProcLockdep) => dump(name, bytes, proc_lockdep::parse),
             Some(Format::ProcLockdepChains) => dump(name, bytes, chains::parse),
-            Some(Format::Trace) => trace::parse(name, &lossy(), Source::Trace),
-            Some(Format::Perf) => trace::parse(name, &lossy(), Source::Perf),
-            Some(Format::Log) => log::parse(name, &lossy()),
+            Some(Format::Trace) => trace::parse(name, &lossy(bytes), Source::Trace),
+            Some(Format::Perf) => trace::parse(name, &lossy(bytes), Source::Perf),
+            Some(Format::Log) => log::parse(name, &lossy(bytes)),
             None if bytes.contains(&0) => Err(InputError::at(name, 1, "binary data: not an observation")),
             None => Err(InputError::at(
                 name,

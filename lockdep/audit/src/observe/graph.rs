@@ -1,8 +1,10 @@
 //! [`Observation`] and what it is made of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use lockdep_core::{DependencyKind, Frame, Site};
+use petgraph::{Direction, adj::UnweightedList, graphmap::DiGraphMap};
+use rustc_hash::FxBuildHasher;
 use serde::Serialize;
 
 use super::{ClassName, chains::Chains, finding::Finding};
@@ -78,15 +80,17 @@ pub struct Witness {
     pub count: Option<u64>,
 }
 
+/// Dependencies between classes, by their numbers.
+pub type Dependencies = DiGraphMap<usize, Witness, FxBuildHasher>;
+
 /// The classes and dependencies of one run or boot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     name: String,
     source: Source,
     classes: Vec<Class>,
     by_name: HashMap<String, usize>,
-    inner: Vec<BTreeMap<usize, Witness>>,
-    outer: Vec<Vec<usize>>,
+    graph: Dependencies,
     /// The held sequences, where the source has them.
     pub chains: Option<Chains>,
     /// What a validator has reported.
@@ -105,8 +109,7 @@ impl Observation {
             source,
             classes: Vec::new(),
             by_name: HashMap::new(),
-            inner: Vec::new(),
-            outer: Vec::new(),
+            graph: Dependencies::default(),
             chains: None,
             findings: Vec::new(),
             lacks_contexts: false,
@@ -137,9 +140,7 @@ impl Observation {
         let class = self.classes.len();
         self.classes.push(Class::new(name));
         self.by_name.insert(name.to_owned(), class);
-        self.inner.push(BTreeMap::new());
-        self.outer.push(Vec::new());
-        class
+        self.graph.add_node(class)
     }
 
     /// Adds what another dump knows of a class.
@@ -169,33 +170,50 @@ impl Observation {
 
     /// Records that `outer` was held when `inner` was acquired. The first witness is kept; kinds and counts add up.
     pub fn add_dependency(&mut self, outer: usize, inner: usize, witness: Witness) {
-        if let Some(known) = self.inner[outer].get_mut(&inner) {
+        if let Some(known) = self.graph.edge_weight_mut(outer, inner) {
             let new: Vec<_> = witness.kinds.into_iter().filter(|kind| !known.kinds.contains(kind)).collect();
             known.kinds.extend(new);
             known.count = known.count.zip(witness.count).map(|(a, b)| a + b);
             return;
         }
-        self.inner[outer].insert(inner, witness);
-        self.outer[inner].push(outer);
+        self.graph.add_edge(outer, inner, witness);
+    }
+
+    /// Returns the dependencies as a graph. Its neighbours are in the order of their arrival.
+    pub fn graph(&self) -> &Dependencies {
+        &self.graph
     }
 
     /// Returns the classes that were acquired while `class` was held, with their witnesses.
     pub fn inner(&self, class: usize) -> impl Iterator<Item = (usize, &Witness)> {
-        self.inner[class].iter().map(|(&inner, witness)| (inner, witness))
+        self.graph.edges(class).map(|(_, inner, witness)| (inner, witness))
     }
 
     /// Returns the classes that were held when `class` was acquired, with their witnesses.
     pub fn outer(&self, class: usize) -> impl Iterator<Item = (usize, &Witness)> {
-        self.outer[class].iter().map(move |&outer| (outer, &self.inner[outer][&class]))
+        self.graph.edges_directed(class, Direction::Incoming).map(|(outer, _, witness)| (outer, witness))
     }
 
     /// Returns the witness of a dependency.
     pub fn witness(&self, outer: usize, inner: usize) -> Option<&Witness> {
-        self.inner[outer].get(&inner)
+        self.graph.edge_weight(outer, inner)
     }
 
-    /// Returns all dependencies.
+    /// Returns all dependencies, in the order of the classes' numbers.
     pub fn dependencies(&self) -> impl Iterator<Item = (usize, usize, &Witness)> {
-        self.inner.iter().enumerate().flat_map(|(outer, inner)| inner.iter().map(move |(&i, w)| (outer, i, w)))
+        let mut all: Vec<_> = self.graph.all_edges().collect();
+        all.sort_unstable_by_key(|&(outer, inner, _)| (outer, inner));
+        all.into_iter()
+    }
+
+    /// Returns what each class leads to, in the order of the classes' numbers, so that of equally short ways a search
+    /// always finds the same one.
+    pub fn sorted(&self) -> UnweightedList<usize> {
+        let mut list = UnweightedList::with_capacity(self.classes.len());
+        self.classes.iter().for_each(|_| _ = list.add_node());
+        for (outer, inner, _) in self.dependencies() {
+            list.add_edge(outer, inner, ());
+        }
+        list
     }
 }

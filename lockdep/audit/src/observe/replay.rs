@@ -4,7 +4,7 @@
 //! numbers merge classes, so a circle that such a recording shows is marked as doubtful, and two locks of one name may
 //! nest; a lock that waits for itself is certain.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lockdep_core::{
     Acquired, ClassId, DependencyKind, HeldStack, Mode, Point, Request, Site, Step, Validator, Violation,
@@ -14,7 +14,7 @@ use super::{Edge, Finding, Observation, Source, Witness};
 use crate::document::Note;
 
 /// What runs one after the other: a thread, or an interrupt on a processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Flow {
     Thread(u32),
     /// A processor's idle thread.
@@ -38,7 +38,8 @@ pub(super) struct Acquire<'a> {
 pub(super) struct Replay {
     observation: Observation,
     names: HashMap<String, usize>,
-    held: HashMap<Flow, HeldStack>,
+    /// Sorted, so that a search for a holder always finds the same one.
+    held: BTreeMap<Flow, HeldStack>,
     validator: Validator,
     /// The chains that need no check.
     proven: HashSet<u64>,
@@ -53,7 +54,7 @@ impl Replay {
         Self {
             observation: Observation::new(name, source),
             names: HashMap::new(),
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             validator: Validator::new(),
             proven: HashSet::new(),
             dependencies: HashMap::new(),

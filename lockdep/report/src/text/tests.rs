@@ -56,21 +56,21 @@ the existing dependency chain (in reverse order) is:
 
 -> #2 (c){exclusive}, at src/a.rs:4:5
    acquired by two (in fault{addr=7}) while holding (b), dependency EN:
-   take_c (src/a.rs:4:5)
+       take_c (src/a.rs:4:5)
    (b) had been acquired at src/a.rs:3:5:
-   take_b (src/a.rs:3:5)
+       take_b (src/a.rs:3:5)
 
 -> #1 (b){shared}, at src/a.rs:2:5
    acquired by one (in fault{addr=7}) while holding (a), dependency EN:
-   take_b (src/a.rs:2:5)
+       take_b (src/a.rs:2:5)
    (a) had been acquired at src/a.rs:1:5:
-   take_a (src/a.rs:1:5)
+       take_a (src/a.rs:1:5)
 
 -> #0 (a){exclusive}, at src/a.rs:6:5
    acquired by three (in fault{addr=7}) while holding (c), dependency EN:
-   take_a (src/a.rs:6:5)
+       take_a (src/a.rs:6:5)
    (c) had been acquired at src/a.rs:5:5:
-   take_c (src/a.rs:5:5)
+       take_c (src/a.rs:5:5)
 
 other info that might help us debug this:
 
@@ -82,8 +82,8 @@ Chain exists of:
   CPU0                    CPU1
   ----                    ----
   lock(c);
-                      rlock(b);
-                      lock(c);
+                          rlock(b);
+                          lock(c);
   lock(a);
 
  *** DEADLOCK ***

@@ -4,6 +4,7 @@
 //! * `cold`: `COLD` and `PAGEOUT`: nobody needs it soon; `WILLNEED`: somebody does.
 //! * `remove`: `REMOVE`: neither does anybody need that part of the file.
 //! * `hugepage`: `HUGEPAGE` and `NOHUGEPAGE`: whether it is to have huge pages; `collapse`: `COLLAPSE`: at once.
+//! * `process`: one process says it of the memory of another.
 //!
 //! Lock order: the mmap lock in read mode, or in write mode where flags change.
 
@@ -11,6 +12,7 @@ mod cold;
 mod collapse;
 mod discard;
 mod hugepage;
+pub(crate) mod process;
 mod remove;
 
 use std::{ops::Range, sync::Arc};

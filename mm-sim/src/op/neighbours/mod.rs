@@ -2,6 +2,7 @@
 //!
 //! * `console`: printing, and a terminal that allocates.
 //! * `cpus`: processors that come and go.
+//! * `dma_resv`: buffers that devices share, and what the kernel shows lockdep of them when it boots.
 //! * `memcg`: groups of processes whose memory is counted and limited.
 //! * `shmlock`: locking shared memory, as far as its counters go.
 //! * `workqueue`: work for every processor.
@@ -9,6 +10,7 @@
 
 pub(crate) mod console;
 pub(crate) mod cpus;
+pub(crate) mod dma_resv;
 pub(crate) mod memcg;
 pub(crate) mod shmlock;
 pub(crate) mod workqueue;
