@@ -27,8 +27,9 @@ pub(crate) fn at_rest(m: &Machine) {
         check_swapped(m, mm, &mut swapped);
     }
     hugetlb::check(m, &mms, &shared);
+    m.files.lock().iter().filter(|file| file.is_shmem()).for_each(|file| check_shmem(m, file, &mut swapped));
     check_swap(m, &swapped);
-    m.files.lock().iter().for_each(|file| check_dirty(m, file));
+    m.files.lock().iter().filter(|file| !file.is_shmem()).for_each(|file| check_dirty(m, file));
     for (folio, entries) in mapped.values() {
         check_folio(m, folio, *entries);
     }
@@ -124,6 +125,25 @@ fn swap_entries(m: &Machine, table: &PageTable, slots: &mut Vec<u64>) {
         if let Some(below) = entry.as_table().and_then(|id| m.memory.table(id)) {
             swap_entries(m, &below, slots);
         }
+    }
+}
+
+/// Adds what is swapped out of a file of shared memory to the entries of the slots.
+fn check_shmem(m: &Machine, file: &Inode, swapped: &mut BTreeMap<u64, u32>) {
+    let Some(shmem) = &file.mapping.shmem else { return };
+    let slots = shmem.slots(0..u64::MAX);
+    if shmem.swapped() != slots.len() as u64 {
+        let text = format!("file {} counts {} pages swapped out, but has {}", file.id, shmem.swapped(), slots.len());
+        sched::finding(Invariant::SwapMismatch, text);
+    }
+    if !slots.is_empty() && !m.swap.is_on_swaplist(file) {
+        sched::finding(Invariant::SwapMismatch, format!("file {} has pages swapped out and is on no list", file.id));
+    }
+    for (index, slot) in slots {
+        if file.mapping.peek(index).is_some() {
+            sched::finding(Invariant::SwapMismatch, format!("page {index} of file {} is in two places", file.id));
+        }
+        *swapped.entry(slot).or_default() += 1;
     }
 }
 

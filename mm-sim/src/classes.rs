@@ -19,6 +19,8 @@ pub static INVALIDATE_LOCK: LockClass = LockClass::new("mapping.invalidate_lock"
 pub static FOLIO_LOCK_ANON: LockClass = LockClass::new("folio_lock(anon)");
 /// A folio of the page cache.
 pub static FOLIO_LOCK_FILE: LockClass = LockClass::new("folio_lock(file)");
+/// A folio of a file of shared memory.
+pub static FOLIO_LOCK_SHMEM: LockClass = LockClass::new("folio_lock(shmem)");
 /// A folio of hugetlbfs.
 pub static FOLIO_LOCK_HUGETLB: LockClass = LockClass::new("folio_lock(hugetlb)");
 /// Size and contents of a file.

@@ -234,6 +234,14 @@ impl Machine {
         file
     }
 
+    /// Makes a file of shared memory of `pages` zero pages.
+    pub(crate) fn create_shmem(&self, pages: u64) -> Arc<Inode> {
+        let file = Inode::shmem(self.new_id(), pages);
+        self.files.lock().push(file.clone());
+        self.model.create(file.id, pages);
+        file
+    }
+
     /// Makes a file of `pages` zero pages.
     pub(crate) fn create(&self, pages: u64) -> Arc<Inode> {
         let file = Inode::new(self.new_id(), pages);

@@ -64,6 +64,11 @@ impl World {
         File(self.machine.create(pages))
     }
 
+    /// Makes a file of shared memory of `pages` zero pages: what it holds is in memory or swapped out.
+    pub fn create_shmem(&self, pages: u64) -> File {
+        File(self.machine.create_shmem(pages))
+    }
+
     /// Makes a file of `pages` zero pages of persistent memory.
     pub fn create_dax(&self, pages: u64) -> File {
         let file = self.create(pages);

@@ -38,6 +38,10 @@ impl Count {
 }
 
 stats! {
+    /// Pages of shared memory that were swapped out.
+    shmem_swapped_out,
+    /// Pages of shared memory that came back.
+    shmem_swapped_in,
     /// Page faults handled under the VMA lock.
     faults_under_vma_lock,
     /// Page faults handled under the mmap lock.

@@ -67,6 +67,13 @@ fn the_tours_of_address_spaces_find_what_their_protocol_has() {
 }
 
 #[test]
+fn the_tour_of_shared_memory_finds_what_its_protocol_has() {
+    for protocol in Protocol::ALL {
+        check("tour-shmem", protocol, 1..=4);
+    }
+}
+
+#[test]
 fn the_tours_go_everywhere() {
     let went = |id: &str, stats: &[&str]| {
         let outcome = run(scenario::named(id).unwrap(), Protocol::V6_12, 1);
@@ -75,6 +82,7 @@ fn the_tours_go_everywhere() {
         }
     };
     went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "forks"]);
+    went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
 }
 

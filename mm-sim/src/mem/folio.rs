@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{AddressSpace, AnonVma, HUGE_PAGES, KsmStable};
 use crate::{
-    classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB},
+    classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB, FOLIO_LOCK_SHMEM},
     finding::Invariant,
     sched,
     sync::FolioLock,
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum FolioKind {
     Anon,
     File,
+    /// A page of a file of shared memory, in its cache or in the swap cache.
+    Shmem,
     /// A huge page of the pool, in the cache of a hugetlbfs file or private to its mappings.
     Hugetlb,
 }
@@ -72,6 +74,7 @@ impl Folio {
         let class = match kind {
             FolioKind::Anon => &FOLIO_LOCK_ANON,
             FolioKind::File => &FOLIO_LOCK_FILE,
+            FolioKind::Shmem => &FOLIO_LOCK_SHMEM,
             FolioKind::Hugetlb => &FOLIO_LOCK_HUGETLB,
         };
         Self {

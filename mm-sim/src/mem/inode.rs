@@ -53,6 +53,15 @@ pub(crate) struct Inode {
 impl Inode {
     /// A file of `pages` zero pages.
     pub(crate) fn new(id: u64, pages: u64) -> Arc<Self> {
+        Self::with_mapping(id, pages, AddressSpace::new(id))
+    }
+
+    /// A file of shared memory of `pages` zero pages. Nothing of it is ever on a disk.
+    pub(crate) fn shmem(id: u64, pages: u64) -> Arc<Self> {
+        Self::with_mapping(id, pages, AddressSpace::shmem(id))
+    }
+
+    fn with_mapping(id: u64, pages: u64, mapping: Arc<AddressSpace>) -> Arc<Self> {
         let i_rwsem = RwSem::new(&I_RWSEM, ("file", id));
         let size = AtomicU64::new(pages);
         let (is_dax, is_measured, digest) = Default::default();
@@ -60,7 +69,7 @@ impl Inode {
         Arc::new(Self {
             id,
             i_rwsem,
-            mapping: AddressSpace::new(id),
+            mapping,
             is_dax,
             journal,
             is_measured,
@@ -91,6 +100,11 @@ impl Inode {
             disk: Mutex::default(),
             fs: Mutex::default(),
         })
+    }
+
+    /// Returns whether it is a file of shared memory.
+    pub(crate) fn is_shmem(&self) -> bool {
+        self.mapping.shmem.is_some()
     }
 
     /// Returns which of its pages are reserved.
@@ -129,9 +143,9 @@ impl Inode {
     }
 
     /// Returns whether nobody can bring a page of it into the cache now. Faults on hugetlbfs look at the size under their
-    /// mutex, and who cuts a file takes them all.
+    /// mutex, and who cuts a file takes them all; those on shared memory look at it again with the folio locked.
     fn is_settled(&self) -> bool {
-        self.hugetlb.is_some() || self.mapping.invalidate_lock.is_mine_to_write()
+        self.hugetlb.is_some() || self.is_shmem() || self.mapping.invalidate_lock.is_mine_to_write()
     }
 
     /// Makes it a file of a file system with locks of its own.

@@ -11,7 +11,7 @@ use std::{
 use lockdep::LockClass;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Folio, HUGE_PAGES, Intervals};
+use super::{Folio, HUGE_PAGES, Intervals, Shmem};
 use crate::{
     classes::{HUGETLBFS_I_MMAP_RWSEM, I_LOCK, I_MMAP_RWSEM, I_PAGES, INVALIDATE_LOCK, PRIVATE_LOCK},
     sched,
@@ -29,6 +29,8 @@ pub(crate) struct AddressSpace {
     /// The lock of the buffers of its folios.
     pub(crate) private_lock: SpinLock,
     pub(crate) i_mmap: Mutex<Intervals>,
+    /// What is swapped out of it, if it is one of shared memory.
+    pub(crate) shmem: Option<Shmem>,
     cache: Mutex<BTreeMap<u64, Arc<Folio>>>,
     /// The first pages of the dirty folios, under `i_pages`.
     dirty: Mutex<BTreeSet<u64>>,
@@ -38,16 +40,21 @@ pub(crate) struct AddressSpace {
 
 impl AddressSpace {
     pub(crate) fn new(file: u64) -> Arc<Self> {
-        Self::with_i_mmap(file, &I_MMAP_RWSEM)
+        Self::with_i_mmap(file, &I_MMAP_RWSEM, None)
+    }
+
+    /// That of a file of shared memory.
+    pub(crate) fn shmem(file: u64) -> Arc<Self> {
+        Self::with_i_mmap(file, &I_MMAP_RWSEM, Some(Shmem::new(file)))
     }
 
     /// That of a hugetlbfs file. `own_class` is how it has been since 3.11: while it is walked a page table may be
     /// allocated, which nobody may do under the lock of another file.
     pub(crate) fn hugetlbfs(file: u64, own_class: bool) -> Arc<Self> {
-        Self::with_i_mmap(file, if own_class { &HUGETLBFS_I_MMAP_RWSEM } else { &I_MMAP_RWSEM })
+        Self::with_i_mmap(file, if own_class { &HUGETLBFS_I_MMAP_RWSEM } else { &I_MMAP_RWSEM }, None)
     }
 
-    fn with_i_mmap(file: u64, class: &'static LockClass) -> Arc<Self> {
+    fn with_i_mmap(file: u64, class: &'static LockClass, shmem: Option<Shmem>) -> Arc<Self> {
         let owner = ("file", file);
         let i_mmap_rwsem = RwSem::new(class, owner);
         Arc::new(Self {
@@ -58,6 +65,7 @@ impl AddressSpace {
             i_pages: SpinLock::new(&I_PAGES, owner),
             i_lock: SpinLock::new(&I_LOCK, owner),
             private_lock: SpinLock::new(&PRIVATE_LOCK, owner),
+            shmem,
             cache: Mutex::default(),
             dirty: Mutex::default(),
             is_dirty: AtomicBool::new(false),
@@ -114,9 +122,10 @@ impl AddressSpace {
         self.locked().insert(index, part.clone());
     }
 
-    /// Notes that a folio is dirty, if it is still cached. The caller has `i_pages`.
+    /// Notes that a folio is dirty, if it is still cached and can be written back. The caller has `i_pages`.
     pub(crate) fn tag_dirty(&self, index: u64, folio: &Folio) {
-        if self.locked().get(&index).is_some_and(|cached| cached.pfn == folio.pfn) {
+        let is_cached = self.locked().get(&index).is_some_and(|cached| cached.pfn == folio.pfn);
+        if is_cached && self.shmem.is_none() {
             self.dirty.lock().insert(index);
         }
     }
@@ -146,7 +155,7 @@ impl AddressSpace {
     }
 
     /// The cache, for who changes it.
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Folio>>> {
+    pub(super) fn locked(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Folio>>> {
         sched::must_hold(self.i_pages.is_mine(), || format!("the cache of file {} changes without i_pages", self.file));
         self.cache.lock()
     }

@@ -10,6 +10,7 @@
 //! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Ksm`]: anonymous pages that are alike and shared.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * [`Shmem`]: which pages of a file of shared memory are swapped out.
 //! * [`SuperBlock`]: what freezing a file system waits for.
 //! * [`Wb`]: which files have something to be written.
 //! * `hugetlb`: the pool of huge pages and the files made of them.
@@ -31,6 +32,7 @@ mod policy;
 pub(crate) mod rmap;
 mod sb;
 mod secondary_mmu;
+mod shmem;
 mod split_queue;
 pub(crate) mod swap;
 mod table;
@@ -57,6 +59,7 @@ pub(crate) use mm::{Mm, MmapWrite};
 pub(crate) use policy::Policy;
 pub(crate) use sb::SuperBlock;
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};
+pub(crate) use shmem::Shmem;
 pub(crate) use split_queue::SplitQueue;
 pub(crate) use swap::Swap;
 pub(crate) use table::{ENTRIES, Level, PageTable};

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, filemap, retract};
+use super::{dirty, filemap, retract, shmem};
 use crate::{
     machine::Machine,
     mem::{Folio, FolioKind, HUGE_PAGES, Inode, Place, rmap},
@@ -28,6 +28,10 @@ type Isolated = Vec<(Arc<Folio>, FolioGuard)>;
 #[inline(never)]
 pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
     let _scope = sched::scope("collapse_file");
+    if file.is_shmem() {
+        // Shared memory has small pages only here (a tmpfs without `huge=`).
+        return false;
+    }
     let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES) else { return false };
     read_ahead(m, file, start..start + HUGE_PAGES);
     let locked = huge.lock.try_lock();
@@ -96,6 +100,9 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
 /// Brings the range into the cache, before any folio is locked: truncation locks folios under the invalidate lock.
 #[inline(never)]
 pub(crate) fn read_ahead(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
+    if file.is_shmem() {
+        return shmem::shmem_swapin_range(m, file, pages);
+    }
     let _invalidate = file.mapping.invalidate_lock.read();
     for index in pages.start..pages.end.min(file.size()) {
         if file.mapping.peek(index).is_some() {

@@ -19,6 +19,11 @@ pub(crate) fn folio_mark_dirty(m: &Machine, folio: &Folio) {
         folio.dirty.store(true, Relaxed);
         return;
     };
+    if mapping.shmem.is_some() {
+        // Nobody writes it back: reclaim sees the mark, and swaps it out.
+        folio.dirty.store(true, Relaxed);
+        return;
+    }
     let newly_dirty = {
         let _private_lock = mapping.private_lock.lock();
         let holds = mapping.private_lock.is_mine();
@@ -38,6 +43,9 @@ pub(crate) fn folio_mark_dirty(m: &Machine, folio: &Folio) {
 /// Puts a file on the list of those that are to be written, unless it is there.
 #[inline(never)]
 pub(crate) fn mark_inode_dirty(m: &Machine, mapping: &AddressSpace) {
+    if mapping.shmem.is_some() {
+        return;
+    }
     {
         let _i_lock = mapping.i_lock.lock();
         if mapping.set_inode_dirty(true) {

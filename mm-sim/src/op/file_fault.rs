@@ -10,7 +10,7 @@ use super::{
     Signal, anon_fault, anon_vma, dax, dirty,
     fault::{Outcome, VmFault},
     filemap::{self, Cached},
-    userfaultfd,
+    shmem, userfaultfd,
 };
 use crate::{
     mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place, PteMap},
@@ -25,7 +25,7 @@ const FAULT_AROUND: u64 = 16;
 #[inline(never)]
 pub(crate) fn do_fault(fault: &VmFault<'_>) -> Outcome {
     dax::dax_fault(fault, file(fault));
-    if fault.vma.flags().uffd_missing && file(fault).mapping.peek(fault.pgoff()).is_none() {
+    if fault.vma.flags().uffd_missing && file(fault).mapping.is_hole(fault.pgoff()) {
         // A hole of the file, which user code fills for this mapping alone.
         return userfaultfd::fault::handle_userfault(fault, false);
     }
@@ -103,15 +103,26 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
 #[inline(never)]
 pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Option<Cached> {
     let mapping = &file(fault).mapping;
+    if mapping.shmem.is_some() {
+        // It has no say in that.
+        return lock_again(fault, folio, pfn);
+    }
     let _pagefault = fault.m.sb.start_pagefault();
     dirty::mark_inode_dirty(fault.m, mapping); // file_update_time()
     let _invalidate = mapping.invalidate_lock.read();
     if let Some(fs) = file(fault).fs() {
         fs.page_mkwrite();
     }
-    let locked = folio.lock.lock();
     let holds = mapping.invalidate_lock.is_mine();
     sched::must_hold(holds, || format!("a page of file {} becomes writable while it may be cut", mapping.file));
+    lock_again(fault, folio, pfn)
+}
+
+/// Locks a folio that was unlocked meanwhile. `None` if the page is gone.
+#[inline(never)]
+fn lock_again(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Option<Cached> {
+    let locked = folio.lock.lock();
+    let mapping = &file(fault).mapping;
     if !folio.is_in(mapping) || fault.pgoff() >= file(fault).size() {
         drop(locked);
         fault.m.put_folio(&folio, 1);
@@ -148,6 +159,9 @@ fn call_fault(fault: &VmFault<'_>) -> Result<Cached, Outcome> {
         Outcome::Fail(signal) => signal,
         Outcome::Done | Outcome::Retry | Outcome::Userfault => signal,
     };
+    if file(fault).is_shmem() {
+        return shmem::shmem_fault(fault.m, file(fault), fault.pgoff(), fail).map_err(Outcome::Fail);
+    }
     filemap::filemap_fault(fault.m, file(fault), fault.pgoff(), fail).map_err(Outcome::Fail)
 }
 

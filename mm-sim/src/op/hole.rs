@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, hugetlb, truncate};
+use super::{dirty, hugetlb, shmem, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
@@ -20,6 +20,9 @@ use crate::{
 pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     if file.hugetlb.is_some() {
         return hugetlb::file::hugetlbfs_punch_hole(m, file, pages);
+    }
+    if file.is_shmem() {
+        return shmem::shmem_punch_hole(m, file, pages);
     }
     let _scope = sched::scope("punch_hole");
     let _i_rwsem = file.i_rwsem.write();

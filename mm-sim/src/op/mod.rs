@@ -8,6 +8,7 @@
 //! * `neighbours`: parts of the kernel that memory management meets.
 //! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
+//! * `shmem`: files of shared memory, which go there too.
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
@@ -70,6 +71,7 @@ pub(crate) mod reclaim;
 pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
 pub(crate) mod rw;
+pub(crate) mod shmem;
 pub(crate) mod split;
 pub(crate) mod stack;
 pub(crate) mod swap;

@@ -9,7 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use lockdep::Acquire;
 
-use super::{lazyfree, split, swap, writeback};
+use super::{lazyfree, shmem, split, swap, writeback};
 use crate::{
     classes::FS_RECLAIM,
     machine::Machine,
@@ -126,7 +126,7 @@ fn shrink_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
 
 #[inline(never)]
 fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index: u64) -> bool {
-    if folio.kind != FolioKind::File {
+    if !matches!(folio.kind, FolioKind::File | FolioKind::Shmem) {
         return false;
     }
     if folio.maps() > 0 {
@@ -134,7 +134,16 @@ fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index:
         m.stats.unmapped.add(1);
     }
     let Some(file) = m.files.lock().iter().find(|file| file.id == mapping.file).cloned() else { return false };
-    folio.reclaim.store(true, Relaxed);
+    if folio.kind == FolioKind::Shmem {
+        let stays = folio.maps() > 0 || folio.is_pinned();
+        if stays || folio.dirty.load(Relaxed) {
+            // From the swap cache it goes as anonymous memory does.
+            let _goes = !stays && m.swap.is_on() && shmem::shmem_writepage(m, &file, folio, index);
+            return false;
+        }
+    } else {
+        folio.reclaim.store(true, Relaxed);
+    }
     if writeback::write_out(m, &file, folio) {
         return false;
     }

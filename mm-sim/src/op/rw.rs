@@ -12,6 +12,7 @@ use super::{
     Signal, access, dirty,
     filemap::{self, Cached},
     neighbours::memcg,
+    shmem,
 };
 use crate::{
     Bug,
@@ -32,7 +33,7 @@ pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, fr
         if !m.protocol.has(Bug::WriteFaultsUnderFolioLock) {
             fault_in_readable(m, mm, from)?;
         }
-        let cached = write_begin(m, file, index)?;
+        let Some(cached) = write_begin(m, file, index)? else { break };
         let copied = copy_from_user(m, mm, from);
         if let Ok(Some(word)) = copied {
             cached.folio.write(cached.pfn, word);
@@ -64,9 +65,12 @@ fn copy_from_user(m: &Machine, mm: &Arc<Mm>, from: u64) -> Result<Option<u64>, S
     Ok(access::load_inatomic(m, mm, from))
 }
 
-/// Finds or makes the folio of a page, locks it and reads it.
+/// Finds or makes the folio of a page, locks it and reads it. `None` beyond the end of shared memory.
 #[inline(never)]
-fn write_begin(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Cached, Signal> {
+fn write_begin(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Option<Cached>, Signal> {
+    if file.is_shmem() {
+        return shmem::shmem_get_folio(m, file, index).map_err(|_| Signal::OutOfMemory);
+    }
     loop {
         let folio = match file.mapping.get(index) {
             Some(folio) => folio,
@@ -78,7 +82,7 @@ fn write_begin(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Cached, Sig
         if folio.is_in(&file.mapping) {
             filemap::read_folio(file, &folio);
             let pfn = filemap::page_of(&folio, index);
-            return Ok(Cached { folio, locked, pfn });
+            return Ok(Some(Cached { folio, locked, pfn }));
         }
         drop(locked);
         m.put_folio(&folio, 1);
@@ -129,9 +133,10 @@ fn filemap_read(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<Option<u64
 /// Reads a page into the cache, which a truncation must not do at the same time.
 #[inline(never)]
 fn bring_in(m: &Machine, file: &Arc<Inode>, index: u64) -> Result<(), Signal> {
-    let _invalidate = file.mapping.invalidate_lock.read();
-    if index < file.size() {
-        let cached = write_begin(m, file, index)?;
+    let _invalidate = (!file.is_shmem()).then(|| file.mapping.invalidate_lock.read());
+    if index < file.size()
+        && let Some(cached) = write_begin(m, file, index)?
+    {
         unlock(m, cached);
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, hugetlb};
+use super::{dirty, hugetlb, shmem};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
@@ -32,7 +32,7 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
         file.set_size(pages);
         return;
     }
-    let _invalidate = file.mapping.invalidate_lock.write();
+    let _invalidate = (!file.is_shmem()).then(|| file.mapping.invalidate_lock.write());
     m.model.begin_truncate(file.id, pages);
     file.set_size(pages);
     {
@@ -51,6 +51,9 @@ pub(crate) fn evict_inode(m: &Machine, file: &Arc<Inode>) {
     truncate(m, file, 0);
     if file.hugetlb.is_none() {
         truncate_inode_pages(m, file, 0);
+    }
+    if file.is_shmem() {
+        shmem::shmem_evict_inode(m, file);
     }
 }
 
@@ -79,7 +82,7 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
             if even_cows {
                 gather.zap_all(m, &mm, &vma, addrs);
             } else {
-                gather.zap(m, &mm, &vma, addrs, &|folio| folio.kind == FolioKind::File);
+                gather.zap(m, &mm, &vma, addrs, &|folio| matches!(folio.kind, FolioKind::File | FolioKind::Shmem));
             }
         }
     }
@@ -88,6 +91,9 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
 
 #[inline(never)]
 fn truncate_inode_pages(m: &Machine, file: &Arc<Inode>, from: u64) {
+    if file.is_shmem() {
+        return shmem::shmem_undo_range(m, file, from..u64::MAX);
+    }
     for (base, folio) in file.mapping.from(from) {
         if folio.try_get() {
             truncate_folio(m, file, base, &folio, from);

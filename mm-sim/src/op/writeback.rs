@@ -57,6 +57,9 @@ fn next_dirty(m: &Machine) -> Option<Arc<Inode>> {
 }
 
 fn do_writepages(m: &Machine, file: &Arc<Inode>) {
+    if file.is_shmem() {
+        return;
+    }
     for (_, folio) in file.mapping.from(0) {
         if folio.try_get() {
             write_cache_folio(m, file, &folio);

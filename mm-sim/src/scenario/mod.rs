@@ -3,7 +3,7 @@
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
 //! * `hugetlb`: a tour of hugetlbfs, and random operations on it.
-//! * `swap`: a tour of swap, writeback and files.
+//! * `swap`: a tour of swap, writeback and files; `shmem`: one of shared memory.
 //! * `directed`: small ones, each for one race.
 //! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
 //! * `tour_others`: the kernel and other processes reach into the memory of a process.
@@ -13,6 +13,7 @@ mod directed;
 mod expect;
 mod hugetlb;
 mod mail;
+mod shmem;
 mod soak;
 mod swap;
 mod tour_address_space;
@@ -81,6 +82,7 @@ pub const ALL: &[Scenario] = &[
     tour_rmap::USERFAULT,
     tour_rmap::MOVERS,
     swap::TOUR,
+    shmem::TOUR,
     tour_rmap::MEMORY,
     tour_address_space::CHANGES,
     tour_address_space::HUGE,

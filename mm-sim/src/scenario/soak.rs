@@ -16,6 +16,8 @@ use crate::{
 
 /// Operations of each thread.
 const OPERATIONS: u32 = 90;
+/// Files; the last one is of shared memory.
+const FILES: usize = 4;
 /// Pages of an anonymous or small mapping.
 const SMALL: u64 = 12;
 
@@ -39,7 +41,8 @@ fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
     let mut rng = Rng::new(world.seed ^ 0x736f_616b);
     world.swapon(256);
-    let files = [world.create(HUGE_PAGES), world.create(SMALL), world.create(2 * HUGE_PAGES)];
+    let files =
+        [world.create(HUGE_PAGES), world.create(SMALL), world.create(2 * HUGE_PAGES), world.create_shmem(SMALL)];
     // Before 6.4.3 a fork tears what another thread writes meanwhile (V3 of the catalogue).
     let threads = if world.protocol().vma_lock && !world.protocol().fork_mark { 1 } else { 2 };
     for number in 0..3 {
@@ -100,7 +103,7 @@ type Mappings = Arc<Mutex<Vec<(u64, u64)>>>;
 struct User {
     kernel: World,
     process: Process,
-    files: [File; 3],
+    files: [File; FILES],
     rng: Rng,
     mappings: Mappings,
     /// The first bottom of the process's stack.
@@ -142,7 +145,7 @@ impl User {
     }
 
     fn map(&mut self) {
-        let file = self.files[self.rng.below(3) as usize].clone();
+        let file = self.files[self.rng.below(FILES as u64) as usize].clone();
         let (pages, shared) = (self.rng.below(2) * (HUGE_PAGES - SMALL) + SMALL, self.rng.below(2) == 0);
         let addr = match self.rng.below(3) {
             0 => self.process.map_anon(SMALL),
@@ -313,14 +316,14 @@ impl User {
     /// Writes a word of this process to a file.
     fn write(&mut self, word: u64) {
         let Some(from) = self.address() else { return };
-        let file = self.files[self.rng.below(3) as usize].clone();
+        let file = self.files[self.rng.below(FILES as u64) as usize].clone();
         checked(self.process.store(from, word << 12));
         checked(self.process.write(&file, self.rng.below(SMALL), from));
     }
 
     fn read(&mut self) {
         let Some(to) = self.address() else { return };
-        let file = self.files[self.rng.below(3) as usize].clone();
+        let file = self.files[self.rng.below(FILES as u64) as usize].clone();
         checked(self.process.read(&file, self.rng.below(SMALL), to));
     }
 
@@ -341,9 +344,9 @@ impl User {
 fn checked<T>(_result: Result<T, Signal>) {}
 
 /// Cuts a file, grows it again or writes it back.
-fn change_size(kernel: &World, files: &[File; 3], rng: &mut Rng) {
-    let sizes = [HUGE_PAGES, SMALL, 2 * HUGE_PAGES];
-    let number = rng.below(3) as usize;
+fn change_size(kernel: &World, files: &[File; FILES], rng: &mut Rng) {
+    let sizes = [HUGE_PAGES, SMALL, 2 * HUGE_PAGES, SMALL];
+    let number = rng.below(FILES as u64) as usize;
     match rng.below(3) {
         0 => {
             kernel.truncate(&files[number], rng.below(2) * rng.below(sizes[number]));

@@ -79,7 +79,7 @@ fn stress() -> Cost {
     };
     let time = std::time::Duration::from_millis(400);
     let cpu = ProcessTime::now();
-    let outcome = Stress { threads: 2, time, protocol: Protocol::V6_12, seed: 1, mix: Mix::All }.run();
+    let outcome = Stress { threads: 2, time, protocol: Protocol::V6_12, seed: 1, mix: Mix::All, locks: false }.run();
     let cpu = cpu.elapsed().as_secs_f64();
     assert!(outcome.failure.is_none() && !outcome.has_findings(), "{}", outcome.verdict);
     let faults = outcome.faults_per_second * outcome.seconds;

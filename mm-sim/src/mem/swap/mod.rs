@@ -2,7 +2,7 @@
 //!
 //! * `slots`: the counts, in clusters with a lock each.
 //! * `cache`: the folios that have a slot.
-//! * `mmlist`: the processes that have something swapped out.
+//! * `mmlist`: the processes that have something swapped out; `swaplist`: the files of shared memory.
 //!
 //! Lock order: `swap_info->lock -> swap_cluster->lock`, `-> swap_cache`; each alone under a pte lock. Counting a user of a
 //! slot takes the lock of its cluster only; giving the last one back takes the device's lock too.
@@ -10,6 +10,7 @@
 mod cache;
 mod mmlist;
 mod slots;
+mod swaplist;
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +23,7 @@ use std::{
 use parking_lot::Mutex;
 
 pub(crate) use self::slots::Prepared;
-use self::{cache::Cache, mmlist::MmList, slots::Cluster};
+use self::{cache::Cache, mmlist::MmList, slots::Cluster, swaplist::SwapList};
 use crate::{
     classes::{SWAP_INFO_LOCK, SWAPON_MUTEX},
     sync::{RwSem, SpinLock},
@@ -40,6 +41,7 @@ pub(crate) struct Swap {
     in_use: AtomicU64,
     cache: Cache,
     mmlist: MmList,
+    swaplist: SwapList,
     device: Mutex<BTreeMap<u64, u64>>,
 }
 
@@ -54,6 +56,7 @@ impl Swap {
             in_use: AtomicU64::new(0),
             cache: Cache::new(),
             mmlist: MmList::new(),
+            swaplist: SwapList::new(),
             device: Mutex::default(),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn do_swap_fault(fault: &VmFault<'_>, entry: Entry, slot: u64) -> Out
     if fault.under_vma_lock && !fault.m.protocol.swap_under_vma_lock {
         return Outcome::Retry;
     }
-    let folio = match swapin(fault.m, slot) {
+    let folio = match swapin(fault.m, slot, FolioKind::Anon) {
         Ok(folio) => folio,
         Err(outcome) => return outcome,
     };
@@ -47,13 +47,13 @@ fn lock_or_retry(fault: &VmFault<'_>, folio: &Folio) -> Option<FolioGuard> {
 
 /// Returns the folio of a slot with a reference, and reads it if it is not in memory. `Done` if nobody uses the slot.
 #[inline(never)]
-pub(crate) fn swapin(m: &Machine, slot: u64) -> Result<Arc<Folio>, Outcome> {
+pub(crate) fn swapin(m: &Machine, slot: u64, kind: FolioKind) -> Result<Arc<Folio>, Outcome> {
     let _scope = sched::scope("swapin");
     loop {
         if let Some(folio) = m.swap.cache_get(slot) {
             return Ok(folio);
         }
-        let new = m.alloc_folio(FolioKind::Anon, 1)?;
+        let new = m.alloc_folio(kind, 1)?;
         let prepared = m.swap.prepare(slot);
         if prepared == Prepared::Yes {
             read_into_cache(m, slot, &new);

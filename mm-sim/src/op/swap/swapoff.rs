@@ -1,6 +1,7 @@
 //! `swapoff`: brings everything back from the swap device.
 //!
-//! Lock order: `swapon_mutex -> swap_info->lock` to stop it; `-> mmlist_lock` to find a process, alone; per process
+//! Lock order: `swapon_mutex -> swap_info->lock` to stop it; `-> shmem_swaplist_mutex` to find
+//! a file of shared memory, alone, and `-> folio_lock(shmem) -> i_pages`; `-> mmlist_lock` to find a process, alone; per process
 //! `-> mmap_lock (read) -> folio_lock -> pte_lock -> swap_cluster->lock`, `-> swap_cache`; at last
 //! `-> swap_info->lock -> mmlist_lock`.
 
@@ -9,8 +10,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{fault::set_place_in, free_swap, swapin};
 use crate::{
     machine::Machine,
-    mem::{Entry, Folio, Level, Mm, PAGE_SIZE, Vma},
-    op::dirty,
+    mem::{Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, Vma},
+    op::{dirty, shmem},
     sched,
 };
 
@@ -37,6 +38,9 @@ pub(crate) fn swapoff(m: &Machine) -> bool {
 #[inline(never)]
 fn try_to_unuse(m: &Machine) -> bool {
     while m.swap.in_use() > 0 {
+        if !shmem::shmem_unuse(m) {
+            return false;
+        }
         let mut last = 0;
         while let Some(mm) = m.swap.mmlist_next(last) {
             last = mm.id;
@@ -81,7 +85,7 @@ fn unuse_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>) -> bool {
 /// Brings one page back. Returns whether there was memory for it.
 #[inline(never)]
 fn unuse_pte(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, entry: Entry, slot: u64) -> bool {
-    let folio = match swapin(m, slot) {
+    let folio = match swapin(m, slot, FolioKind::Anon) {
         Ok(folio) => folio,
         Err(outcome) => return outcome == crate::op::fault::Outcome::Done,
     };
