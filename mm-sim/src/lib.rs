@@ -3,7 +3,7 @@
 //! The module list is a map of the code:
 //!
 //! * [`Protocol`]: which kernel's rules are in force (`rules`); [`WhatIf`]: one of them made otherwise.
-//! * [`World`], [`Process`], [`File`]: what a scenario can do (`process`).
+//! * [`World`], [`Process`], [`File`]: what a scenario can do (`world`).
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
@@ -38,7 +38,6 @@ mod model;
 pub mod mutate;
 mod op;
 pub mod paths;
-mod process;
 mod rules;
 mod run;
 pub mod scenario;
@@ -49,6 +48,7 @@ pub mod story;
 pub mod stress;
 mod sync;
 mod tidy;
+mod world;
 
 use rules::{bug, protocol, what_if};
 
@@ -58,7 +58,6 @@ pub use finding::{Finding, Invariant};
 pub use mem::{Message, PAGE_SIZE, PMD_SIZE, PUD_SIZE};
 pub use model::Access;
 pub use op::{Advice, Signal, userfaultfd::fill::Filled};
-pub use process::{Directory, File, Guest, Huge, Pin, PlainDirectory, Process, Userfault, World};
 pub use protocol::{
     Exclusion, FileFaults, HugetlbLocking, MmapMark, Protocol, Retract, StackGrowth, UserfaultLocks, View, VmaSequence,
 };
@@ -67,3 +66,4 @@ pub use scenario::{Expect, Scenario};
 pub use sched::{Deadlock, Schedule, Wait};
 pub use sync::{Look, Place, Twist};
 pub use what_if::{SWITCHES, Switch, WhatIf};
+pub use world::{Directory, File, Guest, Huge, Pin, PlainDirectory, Process, Userfault, World};

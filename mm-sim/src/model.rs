@@ -6,7 +6,9 @@
 //! the first two pages are known. A private copy of one may be lost when its file is cut: it is *vague* until the next store.
 
 mod file;
+mod judge;
 mod page;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +23,11 @@ use parking_lot::Mutex;
 use self::{
     file::File,
     page::{Page, Source},
+    state::State,
 };
-use crate::{mem::HUGE_PAGES, op::Signal};
+use crate::mem::HUGE_PAGES;
 
 pub use self::page::Access;
-
-#[derive(Default)]
-struct Inner {
-    files: BTreeMap<u64, File>,
-    mms: BTreeMap<u64, BTreeMap<u64, Page>>,
-}
 
 /// What backs a new mapping.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +51,7 @@ const KNOWN: u64 = 2;
 
 /// The model of one machine. Addresses are page numbers, files are known by number.
 #[derive(Default)]
-pub(crate) struct Model(Mutex<Inner>, AtomicBool);
+pub(crate) struct Model(Mutex<State>, AtomicBool);
 
 impl Model {
     /// From now on nothing is checked: for runs in which operations overlap, where "at this very step" means nothing.
@@ -77,8 +74,8 @@ impl Model {
         if self.is_off() {
             return;
         }
-        let mut inner = self.0.lock();
-        let mapped = inner.mms.entry(mm).or_default();
+        let mut state = self.0.lock();
+        let mapped = state.mms.entry(mm).or_default();
         for (page, offset) in pages.zip(0..) {
             let source = match backing {
                 Backing::Anon => Source::Own(0),
@@ -93,34 +90,34 @@ impl Model {
 
     /// What a range allows is being changed: the old rights hold or the new ones.
     pub(crate) fn begin_protect(&self, mm: u64, pages: Range<u64>, access: Access) {
-        let mut inner = self.0.lock();
-        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.becomes = Some(access));
+        let mut state = self.0.lock();
+        state.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.becomes = Some(access));
     }
 
     /// Only the new rights hold.
     pub(crate) fn end_protect(&self, mm: u64, pages: Range<u64>) {
-        let mut inner = self.0.lock();
-        for (_, page) in inner.mms.entry(mm).or_default().range_mut(pages) {
+        let mut state = self.0.lock();
+        for (_, page) in state.mms.entry(mm).or_default().range_mut(pages) {
             page.access = page.becomes.take().unwrap_or(page.access);
         }
     }
 
     /// A mapping is being taken away.
     pub(crate) fn unsettle(&self, mm: u64, pages: Range<u64>) {
-        let mut inner = self.0.lock();
-        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.settled = false);
+        let mut state = self.0.lock();
+        state.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.settled = false);
     }
 
     /// The mapping is there now.
     pub(crate) fn settle(&self, mm: u64, pages: Range<u64>) {
-        let mut inner = self.0.lock();
-        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.settled = true);
+        let mut state = self.0.lock();
+        state.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.settled = true);
     }
 
     /// The mapping is gone.
     pub(crate) fn unmap(&self, mm: u64, pages: Range<u64>) {
-        let mut inner = self.0.lock();
-        let mapped = inner.mms.entry(mm).or_default();
+        let mut state = self.0.lock();
+        let mapped = state.mms.entry(mm).or_default();
         let gone: Vec<u64> = mapped.range(pages).map(|(&page, _)| page).collect();
         gone.iter().for_each(|page| {
             mapped.remove(page);
@@ -129,8 +126,8 @@ impl Model {
 
     /// Moves pages to `to`; where they were, nothing is mapped, or zeros (`leave_empty`).
     pub(crate) fn relocate(&self, mm: u64, from: Range<u64>, to: u64, leave_empty: bool) {
-        let mut inner = self.0.lock();
-        let mapped = inner.mms.entry(mm).or_default();
+        let mut state = self.0.lock();
+        let mapped = state.mms.entry(mm).or_default();
         let moved: Vec<_> = mapped.range(from.clone()).map(|(&page, old)| (page, old.clone())).collect();
         for (page, mut old) in moved {
             old.settled = true;
@@ -188,10 +185,10 @@ impl Model {
         if self.is_off() {
             return;
         }
-        let mut inner = self.0.lock();
+        let mut state = self.0.lock();
         let copies: Vec<_> =
-            inner.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
-        let child = inner.mms.entry(child).or_default();
+            state.mms.entry(parent).or_default().range(pages).map(|(&p, page)| (p, page.clone())).collect();
+        let child = state.mms.entry(child).or_default();
         for (page, copy) in copies {
             child.entry(page).or_insert(copy);
         }
@@ -211,13 +208,13 @@ impl Model {
 
     /// The file has `size` pages now, and what was beyond is gone, private copies too.
     pub(crate) fn end_truncate(&self, id: u64, size: u64) {
-        let mut inner = self.0.lock();
-        if let Some(file) = inner.files.get_mut(&id) {
+        let mut state = self.0.lock();
+        if let Some(file) = state.files.get_mut(&id) {
             file.words.split_off(&size);
             file.maybe.split_off(&size);
             (file.size, file.cut) = (size, None);
         }
-        for page in inner.mms.values_mut().flat_map(BTreeMap::values_mut) {
+        for page in state.mms.values_mut().flat_map(BTreeMap::values_mut) {
             if let Source::File { file, index, private: Some(copy) } = &mut page.source
                 && *file == id
                 && *index >= size
@@ -237,40 +234,25 @@ impl Model {
 
     /// Private copies in a range of addresses may be lost or not.
     pub(crate) fn blur(&self, mm: u64, pages: Range<u64>) {
-        let mut inner = self.0.lock();
-        inner.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.blur());
+        let mut state = self.0.lock();
+        state.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.blur());
     }
 
     /// Private copies in a range of a file may be lost or not, wherever it is mapped.
     pub(crate) fn blur_file(&self, id: u64, pages: Range<u64>) {
-        let mut inner = self.0.lock();
-        for page in inner.mms.values_mut().flat_map(BTreeMap::values_mut) {
+        let mut state = self.0.lock();
+        for page in state.mms.values_mut().flat_map(BTreeMap::values_mut) {
             if matches!(page.source, Source::File { file, index, .. } if file == id && pages.contains(&index)) {
                 page.blur();
             }
         }
     }
 
-    /// Checks what a system call has read of a file.
-    pub(crate) fn check_file(&self, id: u64, index: u64, word: u64) -> Result<(), String> {
-        if self.is_off() {
-            return Ok(());
-        }
-        let mut inner = self.0.lock();
-        let Some(file) = inner.files.get_mut(&id).filter(|file| file.is_certain(index)) else { return Ok(()) };
-        let expected = file.words_at(index);
-        if index < file.size && !expected.contains(&word) {
-            return Err(format!("page {index} of file {id} is read as {word:#x}, but must be one of {expected:#x?}"));
-        }
-        file.collapse(index, word);
-        Ok(())
-    }
-
     /// A private mapping of a file gets its own copy of a page, which holds `word`.
     pub(crate) fn privatise(&self, mm: u64, page: u64, word: u64) {
-        let mut inner = self.0.lock();
+        let mut state = self.0.lock();
         if let Some(Page { source: Source::File { private: Some(copy), .. }, maybe, .. }) =
-            inner.mms.entry(mm).or_default().get_mut(&page)
+            state.mms.entry(mm).or_default().get_mut(&page)
         {
             copy.get_or_insert(word);
             if !maybe.is_empty() {
@@ -330,71 +312,6 @@ impl Model {
         }
     }
 
-    /// Checks a load that returned `word`.
-    pub(crate) fn check_load(&self, mm: u64, page: u64, word: u64) -> Result<(), String> {
-        if self.is_off() {
-            return Ok(());
-        }
-        let mut inner = self.0.lock();
-        let Some(expected) = inner.expected(mm, page) else {
-            return Err(format!("page {page:#x} reads {word:#x}, but is not mapped"));
-        };
-        if expected != Expected::Unsettled && !inner.mms[&mm][&page].may_allow(false) {
-            return Err(format!("page {page:#x} reads {word:#x}, but may not be read"));
-        }
-        match expected {
-            Expected::Unsettled => Ok(()),
-            Expected::Word(expected) if expected == word => Ok(()),
-            Expected::OneOf(words) if words.contains(&word) => {
-                inner.collapse(mm, page, word);
-                Ok(())
-            }
-            Expected::OneOf(words) => Err(format!("page {page:#x} reads {word:#x}, but must read one of {words:#x?}")),
-            Expected::Word(expected) => Err(format!("page {page:#x} reads {word:#x}, but must read {expected:#x}")),
-            Expected::Bus => Err(format!("page {page:#x} reads {word:#x}, but is beyond the end of its file")),
-        }
-    }
-
-    /// Checks and records a store.
-    pub(crate) fn check_store(&self, mm: u64, page: u64, word: u64) -> Result<(), String> {
-        if self.is_off() {
-            return Ok(());
-        }
-        let mut inner = self.0.lock();
-        let (expected, is_past_end) = (inner.expected(mm, page), inner.is_past_end(mm, page));
-        let Some(mapped) = inner.mms.entry(mm).or_default().get_mut(&page) else {
-            return Err(format!("page {page:#x} is written, but is not mapped"));
-        };
-        if mapped.settled && !mapped.may_allow(true) {
-            return Err(format!("page {page:#x} is written, but is read-only"));
-        }
-        mapped.vague &= is_past_end;
-        match mapped.source {
-            Source::File { file, index, private: None } => inner.files.entry(file).or_default().write(index, word),
-            Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),
-        }
-        match expected {
-            Some(Expected::Bus) => Err(format!("page {page:#x} is written, but is beyond the end of its file")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that an access had to get this signal.
-    pub(crate) fn check_signal(&self, mm: u64, page: u64, store: bool, signal: Signal) -> Result<(), String> {
-        if self.is_off() {
-            return Ok(());
-        }
-        let inner = self.0.lock();
-        let mapped = inner.mms.get(&mm).and_then(|pages| pages.get(&page));
-        let is_right = match (signal, inner.expected(mm, page)) {
-            (Signal::OutOfMemory | Signal::Kill, _) | (_, Some(Expected::Unsettled)) => true,
-            (Signal::Segv, None) => true,
-            (Signal::Segv, Some(_)) => mapped.is_some_and(|page| page.may_refuse(store)),
-            (Signal::Bus, expected) => expected == Some(Expected::Bus),
-        };
-        if is_right { Ok(()) } else { Err(format!("an access to page {page:#x} gets {signal:?}")) }
-    }
-
     /// Returns whether nothing is mapped in a range.
     pub(crate) fn is_free(&self, mm: u64, pages: Range<u64>) -> bool {
         !self.is_off() && self.0.lock().mms.get(&mm).is_none_or(|mapped| mapped.range(pages).next().is_none())
@@ -404,75 +321,5 @@ impl Model {
     #[cfg(test)]
     pub(crate) fn size(&self, file: u64) -> u64 {
         self.0.lock().files[&file].size
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Expected {
-    Word(u64),
-    OneOf(Vec<u64>),
-    Bus,
-    Unsettled,
-}
-
-impl Inner {
-    /// Returns whether a page is mapped from beyond the end of its file, or from what is being cut off.
-    fn is_past_end(&self, mm: u64, page: u64) -> bool {
-        let source = self.mms.get(&mm).and_then(|pages| pages.get(&page)).map(|page| &page.source);
-        let Some(Source::File { file, index, .. }) = source else { return false };
-        self.files.get(file).is_none_or(|file| *index >= file.cut.unwrap_or(file.size).min(file.size))
-    }
-
-    fn expected(&self, mm: u64, page: u64) -> Option<Expected> {
-        let page = self.mms.get(&mm)?.get(&page)?;
-        if !page.settled || page.vague {
-            return Some(Expected::Unsettled);
-        }
-        Some(match &page.source {
-            Source::Own(word) => Self::one_of(page, Some(*word), &[0]),
-            Source::Lost => Expected::Bus,
-            Source::File { file, index, private } => {
-                let Some(file) = self.files.get(file) else { return Some(Expected::Bus) };
-                let is_in_hole = file.hole.as_ref().is_some_and(|hole| hole.contains(index));
-                if file.cut.is_some_and(|cut| *index >= cut) || is_in_hole && private.flatten().is_none() {
-                    Expected::Unsettled
-                } else if *index >= file.size {
-                    Expected::Bus
-                } else {
-                    Self::one_of(page, private.flatten(), &file.words_at(*index))
-                }
-            }
-        })
-    }
-
-    /// Returns what a page holds that has `own`, or else what it has when nobody has written to it.
-    fn one_of(page: &Page, own: Option<u64>, fresh: &[u64]) -> Expected {
-        let certain = [own];
-        let values = if page.maybe.is_empty() { &certain[..] } else { &page.maybe };
-        let words = |value: &Option<u64>| value.map_or_else(|| fresh.to_vec(), |word| vec![word]);
-        let mut all: Vec<u64> = values.iter().flat_map(words).collect();
-        all.sort_unstable();
-        all.dedup();
-        // Several ways to the same word are still several ways.
-        if let ([word], [_]) = (&all[..], values) { Expected::Word(*word) } else { Expected::OneOf(all) }
-    }
-
-    /// A load has shown which of several words it is.
-    fn collapse(&mut self, mm: u64, page: u64, word: u64) {
-        let Some(page) = self.mms.get_mut(&mm).and_then(|mapped| mapped.get_mut(&page)) else { return };
-        let fresh = match &page.source {
-            Source::Own(_) | Source::Lost => vec![0],
-            Source::File { file, index, .. } => {
-                self.files.get(file).map(|file| file.words_at(*index)).unwrap_or_default()
-            }
-        };
-        page.collapse(word, &fresh);
-        if let Source::File { file, index, private } = &page.source
-            && private.flatten().is_none()
-            && page.maybe.is_empty()
-            && let Some(file) = self.files.get_mut(file)
-        {
-            file.collapse(*index, word);
-        }
     }
 }

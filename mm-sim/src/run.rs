@@ -14,13 +14,13 @@ use serde::Serialize;
 use crate::{
     check,
     finding::Finding,
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
     sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
-    sync::{Mutation, watch_irqs},
+    sync::{Mutation, Observer, watch_irqs},
     tidy::tidy,
     what_if::WhatIf,
+    world::World,
 };
 
 /// Steps after which a run is given up.
@@ -98,6 +98,8 @@ pub(crate) struct Direction {
     pub(crate) schedule: Option<Schedule>,
     /// What is wrong on purpose.
     pub(crate) mutation: Arc<Mutation>,
+    /// Who watches.
+    pub(crate) observer: Arc<Observer>,
     /// Where lockdep learns, if not anew: several runs of one kernel.
     pub(crate) session: Option<Session>,
     /// Whether the first broken invariant is enough.
@@ -163,7 +165,7 @@ impl Progress {
             self.steps += ran.steps;
             self.stop = ran.stop;
             self.choices.extend(ran.choices);
-            if let Some(survey) = stage.context.mutation.survey() {
+            if let Some(survey) = stage.context.observer.survey() {
                 survey.end_round();
             }
         }
@@ -172,11 +174,11 @@ impl Progress {
 
 impl Stage {
     fn new(setup: &Setup, protocol: Protocol, direction: Direction) -> Self {
-        let Direction { seed, schedule, mutation, session, stops_at_first } = direction;
+        let Direction { seed, schedule, mutation, observer, session, stops_at_first } = direction;
         let world = World::new(protocol, setup.memory, seed);
         let new = Context::new();
         let session = session.unwrap_or_else(|| new.session.clone());
-        Self { world, context: Context { mutation, session, stops_at_first, ..new }, seed, schedule }
+        Self { world, context: Context { mutation, observer, session, stops_at_first, ..new }, seed, schedule }
     }
 
     fn outcome(self, id: &'static str, expect: Expect, run: Progress) -> Outcome {

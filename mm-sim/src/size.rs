@@ -13,9 +13,9 @@ use crate::{
     PAGE_SIZE,
     mem::VmFlags,
     op::mmap::{self, Request},
-    process::{Process, World},
     protocol::Protocol,
     sched::{Baton, Body, Context, Order, Rng},
+    world::{Process, World},
 };
 
 /// Pages of a VMA.

@@ -3,7 +3,7 @@
 use lockdep::Report;
 
 /// Modules whose frames say nothing about memory management.
-const INSIDES: [&str; 4] = ["mm_sim::sync::", "mm_sim::sched::", "mm_sim::run::", "mm_sim::process::"];
+const INSIDES: [&str; 4] = ["mm_sim::sync::", "mm_sim::sched::", "mm_sim::run::", "mm_sim::world::"];
 
 /// Drops the frames of the simulator's machinery from all stacks of a report.
 pub(crate) fn tidy(mut report: Report) -> Report {

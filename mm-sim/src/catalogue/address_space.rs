@@ -4,9 +4,9 @@ use super::{Pair, stage};
 use crate::{
     Access, Advice, Bug, Invariant, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
-    process::{File, World},
     protocol::{Protocol, StackGrowth, VmaSequence},
     scenario::{Expect, Plan},
+    world::{File, World},
 };
 
 pub(super) const PAIRS: &[Pair] = &[

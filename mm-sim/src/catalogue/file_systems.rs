@@ -11,10 +11,10 @@ use crate::{
     Bug, PAGE_SIZE,
     mem::FileSystem,
     op::access,
-    process::{Process, World},
     protocol::Protocol,
     scenario::{Expect, Plan},
     sync::RwSem,
+    world::{Process, World},
 };
 
 static BTRFS_TREE: LockClass = LockClass::new("btrfs-tree");

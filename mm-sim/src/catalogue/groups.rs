@@ -6,9 +6,9 @@ use super::{Pair, stage};
 use crate::{
     Bug, PAGE_SIZE,
     op::neighbours::{cpus, memcg, workqueue, zswap},
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan},
+    world::World,
 };
 
 pub(super) const PAIRS: &[Pair] = &[

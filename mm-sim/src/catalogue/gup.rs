@@ -9,9 +9,9 @@ use super::{Pair, stage};
 use crate::{
     Bug, Invariant, PMD_SIZE,
     mem::HUGE_PAGES,
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan},
+    world::World,
 };
 
 pub(super) const PAIRS: &[Pair] = &[

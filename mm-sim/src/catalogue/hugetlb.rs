@@ -11,10 +11,10 @@ use super::{Pair, stage};
 use crate::{
     Advice, Bug, Huge, Invariant, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
-    process::{File, World},
     protocol::Protocol,
     scenario::{Expect, Plan},
     sync::SleepMutex,
+    world::{File, World},
 };
 
 /// Pages that are shared by sharing their tables.
@@ -318,7 +318,7 @@ fn send_and_reclaim(world: &World) -> Plan {
     let kernel = world.clone();
     plan.actor("reclaim", move || {
         for _ in 0..4 {
-            kernel.machine.fs_reclaim.acquire(lockdep::Acquire::exclusive());
+            kernel.machine.fs_reclaim.acquire();
             {
                 let _command = command.lock();
                 let _send = send.lock();

@@ -8,9 +8,9 @@ use std::sync::{
 use super::{Pair, stage};
 use crate::{
     Access, Bug, Invariant, PAGE_SIZE,
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan},
+    world::World,
 };
 
 /// What 6.17 reads `/proc/PID/maps` by.

@@ -23,10 +23,10 @@ mod vma_lock;
 mod waiting;
 
 use crate::{
-    process::World,
     protocol::Protocol,
     run::{self, Outcome, Setup},
     scenario::{Expect, Plan},
+    world::World,
 };
 
 #[cfg(doc)]

@@ -4,8 +4,8 @@ use crate::{
     PAGE_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Process, World},
     scenario::Plan,
+    world::{File, Process, World},
 };
 
 /// Rounds after which kswapd gives up unmapping anything.

@@ -4,9 +4,9 @@ use super::{Pair, stage};
 use crate::{
     Bug, Invariant, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan},
+    world::World,
 };
 
 const MAIL: Expect = Expect::Cycle(&["mapping->i_mmap_rwsem", "vma->vm_lock", "fs_reclaim"]);

@@ -9,11 +9,11 @@ use crate::{
     Bug, PAGE_SIZE,
     mem::HUGE_PAGES,
     op::neighbours::{console, shmlock},
-    process::World,
     protocol::Protocol,
     scenario::{Expect, Plan},
     sched,
     sync::{Irq, SpinLock},
+    world::World,
 };
 
 static AIO_CTX_LOCK: LockClass = LockClass::new("aio ctx_lock");

@@ -58,9 +58,17 @@ enum Command {
     },
     /// Holds the operations against the kernel's documented code paths: which locks, in which order, held how long.
     Paths {
-        /// Only those of this protocol.
-        #[arg(long, value_name = "NAME")]
-        protocol: Option<String>,
+        /// Only this one.
+        #[arg(value_name = "PATH")]
+        path: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
+        /// Other paths than the built-in ones, written as they are (mm-sim/data/paths.txt).
+        #[arg(long, value_name = "FILE")]
+        table: Option<PathBuf>,
+        /// Other places than the built-in ones, written as they are (mm-sim/data/paths-places.txt).
+        #[arg(long, value_name = "FILE")]
+        places: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -165,7 +173,9 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, rules, json }) => fidelity::compare(&kernel, &rules, json),
-            Some(Command::Paths { protocol, json }) => paths::check(protocol.as_deref(), json),
+            Some(Command::Paths { path, rules, table, places, json }) => {
+                paths::check(&paths::What { path, rules, table, places }, json)
+            }
             Some(Command::Explore { scenario, rules, preemptions, runs, schedule }) => {
                 explore::explore(&explore::What { scenario, rules, preemptions, runs, schedule })
             }

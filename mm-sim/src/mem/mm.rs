@@ -16,7 +16,7 @@ use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
     sched,
-    sync::{ReadGuard, RwSem, SpinLock, Step, Way, WriteGuard, pseudo, unowned},
+    sync::{ReadGuard, RwSem, SpinLock, WriteGuard},
 };
 
 /// The kernel's `struct mm_struct`.
@@ -87,10 +87,7 @@ impl Mm {
     /// Tells lockdep that the mmap lock may be taken here, by a page fault, whether there is one or not.
     #[track_caller]
     pub(crate) fn might_fault(&self) {
-        self.mmap_lock.map().acquire(lockdep::Acquire::shared());
-        self.mmap_lock.map().release();
-        sched::trace(|| pseudo(MMAP_LOCK.name(), Way::Read));
-        sched::trace(|| Step::Release(unowned(MMAP_LOCK.name())));
+        self.mmap_lock.might_read();
     }
 
     /// Takes the mmap lock for writing.

@@ -1,53 +1,48 @@
 //! A file system as a whole: what freezing it waits for.
 
-use lockdep::{Acquire, LockMap};
-
 use crate::{
     classes::{SB_PAGEFAULTS, SB_WRITERS},
-    sched,
-    sync::{Step, Way, pseudo, unowned},
+    sync::PseudoLock,
 };
 
 /// The kernel's `struct super_block`, as far as its two freeze levels go.
 pub(crate) struct SuperBlock {
-    writers: LockMap,
-    pagefaults: LockMap,
+    writers: PseudoLock,
+    pagefaults: PseudoLock,
 }
 
 impl SuperBlock {
     pub(crate) const fn new() -> Self {
-        Self { writers: LockMap::new_in(&SB_WRITERS), pagefaults: LockMap::new_in(&SB_PAGEFAULTS) }
+        Self { writers: PseudoLock::for_readers(&SB_WRITERS), pagefaults: PseudoLock::for_readers(&SB_PAGEFAULTS) }
     }
 
     /// A system call is about to write.
     #[track_caller]
     pub(crate) fn start_write(&self) -> SbGuard<'_> {
-        SbGuard::new(&self.writers, SB_WRITERS.name())
+        SbGuard::new(&self.writers)
     }
 
     /// A page fault is about to make a page writable.
     #[track_caller]
     pub(crate) fn start_pagefault(&self) -> SbGuard<'_> {
-        SbGuard::new(&self.pagefaults, SB_PAGEFAULTS.name())
+        SbGuard::new(&self.pagefaults)
     }
 }
 
 /// Keeps the file system from being frozen.
 #[must_use]
-pub(crate) struct SbGuard<'a>(&'a LockMap, &'static str);
+pub(crate) struct SbGuard<'a>(&'a PseudoLock);
 
 impl<'a> SbGuard<'a> {
     #[track_caller]
-    fn new(map: &'a LockMap, name: &'static str) -> Self {
-        map.acquire(Acquire::shared());
-        sched::trace(|| pseudo(name, Way::Read));
-        SbGuard(map, name)
+    fn new(lock: &'a PseudoLock) -> Self {
+        lock.acquire();
+        SbGuard(lock)
     }
 }
 
 impl Drop for SbGuard<'_> {
     fn drop(&mut self) {
         self.0.release();
-        sched::trace(|| Step::Release(unowned(self.1)));
     }
 }

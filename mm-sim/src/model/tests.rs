@@ -1,6 +1,7 @@
 //! The model holds what it promises, and nothing else.
 
 use super::*;
+use crate::Signal;
 
 const FILE: Backing = Backing::File { file: 1, index: 0, shared: false };
 

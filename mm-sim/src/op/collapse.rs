@@ -10,10 +10,10 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, filemap, retract, shmem};
+use super::{dirty, filemap, retract, rmap, shmem};
 use crate::{
     machine::Machine,
-    mem::{Folio, FolioKind, HUGE_PAGES, Inode, Place, rmap},
+    mem::{Folio, FolioKind, HUGE_PAGES, Inode, Place},
     sched,
     sync::FolioGuard,
 };

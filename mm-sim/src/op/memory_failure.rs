@@ -8,10 +8,10 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{mmu_notifier, writeback};
+use super::{mmu_notifier, rmap, writeback};
 use crate::{
     machine::Machine,
-    mem::{Entry, Folio, Inode, PAGE_SIZE, Place, rmap},
+    mem::{Entry, Folio, Inode, PAGE_SIZE, Place, rmap::rmap_walk},
     sched,
 };
 
@@ -80,7 +80,7 @@ fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
 #[inline(never)]
 fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
     let mut found = 0;
-    rmap::rmap_walk(folio, true, &mut |vma, _| {
+    rmap_walk(folio, true, &mut |vma, _| {
         let _list = (!m.protocol.memory_failure_rcu).then(|| m.tasklist_lock.read());
         let _rcu = m.protocol.memory_failure_rcu.then(|| m.rcu.read());
         let is_listed = vma.mm.upgrade().is_some_and(|mm| m.mms.lock().contains_key(&mm.id));
@@ -93,7 +93,7 @@ fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
 #[inline(never)]
 fn hwpoison_unmap(m: &Machine, folio: &Arc<Folio>, is_lost: bool) {
     let _scope = sched::scope("try_to_unmap");
-    rmap::rmap_walk(folio, true, &mut |vma, range| {
+    rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
         let _told = mmu_notifier::invalidate_range_start(m, &mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {

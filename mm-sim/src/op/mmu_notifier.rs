@@ -9,16 +9,12 @@
 
 use std::{ops::Range, sync::Arc};
 
-use lockdep::Acquire;
-
 use super::take_all_locks;
 use crate::{
-    classes::MMU_NOTIFIER,
     finding::Invariant,
     machine::Machine,
     mem::{Folio, Mm, PAGE_SIZE, SecondaryMmu},
     sched,
-    sync::{Step, Way, pseudo, unowned},
 };
 
 /// While it lives, the entries of a range may change.
@@ -34,13 +30,11 @@ pub(crate) fn invalidate_range_start<'a>(m: &Machine, mm: &'a Mm, range: &Range<
     if sched::is_atomic() {
         sched::finding(Invariant::SleepInAtomic, "a notifier may sleep under a spinning lock".to_owned());
     }
-    m.mmu_notifier.acquire(Acquire::exclusive());
-    sched::trace(|| pseudo(MMU_NOTIFIER.name(), Way::Map));
+    m.mmu_notifier.acquire();
     let pages = range.start / PAGE_SIZE..range.end.div_ceil(PAGE_SIZE);
     let told = mm.notifiers.lock().clone();
     told.iter().for_each(|other| other.invalidate_start(pages.clone()));
     m.mmu_notifier.release();
-    sched::trace(|| Step::Release(unowned(MMU_NOTIFIER.name())));
     if !told.is_empty() {
         m.tlb.await_accesses();
     }

@@ -21,6 +21,7 @@
 //! * `ksm`: pages that are alike become one.
 //! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
+//! * `rmap`: what is done to all entries that map a folio.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod absent_fault;
@@ -70,6 +71,7 @@ pub(crate) mod readdir;
 pub(crate) mod reclaim;
 pub(crate) mod remap_file_pages;
 pub(crate) mod retract;
+pub(crate) mod rmap;
 pub(crate) mod rw;
 pub(crate) mod shmem;
 pub(crate) mod split;

@@ -7,15 +7,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use lockdep::Acquire;
-
-use super::{lazyfree, shmem, split, swap, writeback};
+use super::{lazyfree, rmap, shmem, split, swap, writeback};
 use crate::{
-    classes::FS_RECLAIM,
     machine::Machine,
-    mem::{AddressSpace, Folio, FolioKind, Place, rmap},
+    mem::{AddressSpace, Folio, FolioKind, Place},
     sched,
-    sync::{Step, Way, pseudo, unowned},
 };
 
 /// Rounds of direct reclaim before an allocation fails.
@@ -46,8 +42,7 @@ pub(crate) fn balance_pgdat(m: &Machine, pages: u64) -> bool {
 
 #[inline(always)]
 fn do_reclaim(m: &Machine, pages: u64) {
-    m.fs_reclaim.acquire(Acquire::exclusive());
-    sched::trace(|| pseudo(FS_RECLAIM.name(), Way::Map));
+    m.fs_reclaim.acquire();
     sched::set_in_reclaim(true);
     let mut freed = 0;
     let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
@@ -63,7 +58,6 @@ fn do_reclaim(m: &Machine, pages: u64) {
     }
     sched::set_in_reclaim(false);
     m.fs_reclaim.release();
-    sched::trace(|| Step::Release(unowned(FS_RECLAIM.name())));
 }
 
 /// Gives the devices a moment: what is under writeback is freed as soon as that has ended.

@@ -9,11 +9,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{huge_pmd, migrate::entries};
+use super::{huge_pmd, migrate::entries, rmap};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Absent, AddressSpace, AnonVma, Entry, Folio, Level, PMD_SIZE, Place, Slot, rmap},
+    mem::{Absent, AddressSpace, AnonVma, Entry, Folio, Level, PMD_SIZE, Place, Slot, rmap::rmap_walk},
     sched,
     sync::FolioGuard,
 };
@@ -134,7 +134,7 @@ fn split_anon(m: &Machine, folio: &Arc<Folio>, anon_vma: &Arc<AnonVma>, base: u6
 /// Has the folio mapped page by page wherever one entry maps all of it.
 #[inline(never)]
 fn split_pmds(m: &Machine, folio: &Arc<Folio>) {
-    rmap::rmap_walk(folio, true, &mut |vma, range| {
+    rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
         for addr in range.step_by(PMD_SIZE as usize) {
             let maps = |pmd: &Slot| pmd.load().as_page().is_some_and(|pfn| folio.has_page(pfn));
@@ -148,7 +148,7 @@ fn split_pmds(m: &Machine, folio: &Arc<Folio>) {
 /// Lets the entries of the old folio map its pages, which are folios of their own now.
 #[inline(never)]
 fn remap(m: &Machine, folio: &Folio, parts: &[Arc<Folio>]) {
-    rmap::rmap_walk(folio, true, &mut |vma, range| {
+    rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
         mm.walk(m, vma, range, &mut |slot, _, entry| {
             let Some(Absent::Migration(pfn)) = entry.as_absent().filter(|_| slot.table.level == Level::Pte) else {

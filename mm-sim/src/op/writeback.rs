@@ -6,10 +6,10 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::dirty;
+use super::{dirty, rmap};
 use crate::{
     machine::Machine,
-    mem::{Folio, Inode, Place, rmap},
+    mem::{Folio, Inode, Place},
     sched,
     sync::Irq,
 };

@@ -1,7 +1,6 @@
 //! The documented paths: `data/paths.txt`, read.
 
-/// The table of paths.
-pub(super) const PATHS: &str = include_str!("../../data/paths.txt");
+use lockdep_audit::InputError;
 
 /// What a step does with its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,24 +43,34 @@ pub(super) struct Documented {
     pub(super) path: String,
     pub(super) kernel: String,
     pub(super) steps: Vec<Step>,
+    /// Where it stands in the file.
+    pub(super) line: usize,
 }
 
-/// Reads the table. An error names the line.
-pub(super) fn parse(text: &str) -> Result<Vec<Documented>, String> {
+/// Reads the table of paths. An error says where `text` of `file` is not one.
+pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Documented>, InputError> {
     let mut paths: Vec<Documented> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
+        let bad = |reason: String| InputError::at(file, number, reason);
         if line.starts_with('#') || line.trim().is_empty() {
             continue;
         }
         if !line.starts_with(' ') {
-            let (path, kernel) = line.split_once(" @ ").ok_or_else(|| format!("line {number}: no ` @ `"))?;
-            paths.push(Documented { path: path.to_owned(), kernel: kernel.to_owned(), steps: Vec::new() });
+            let (path, kernel) = line.split_once(" @ ").ok_or_else(|| bad("no ` @ ` after the name".to_owned()))?;
+            if paths.iter().any(|known| known.path == path && known.kernel == kernel) {
+                return Err(bad(format!("{line} a second time")));
+            }
+            let (path, kernel) = (path.to_owned(), kernel.trim().to_owned());
+            paths.push(Documented { path, kernel, steps: Vec::new(), line: number });
             continue;
         }
-        let last = paths.last_mut().ok_or_else(|| format!("line {number}: a step without a path"))?;
+        let last = paths.last_mut().ok_or_else(|| bad("a step without a path".to_owned()))?;
         for word in line.split_whitespace() {
-            last.steps.push(step(word).ok_or_else(|| format!("line {number}: not a step: {word}"))?);
+            last.steps.push(step(word).ok_or_else(|| bad(format!("not a step: {word}")))?);
         }
+    }
+    if let Some(empty) = paths.iter().find(|path| path.steps.is_empty()) {
+        return Err(InputError::at(file, empty.line, "a path without steps"));
     }
     Ok(paths)
 }
@@ -97,13 +106,16 @@ mod tests {
 
     #[test]
     fn a_path_has_its_steps_and_a_bad_line_its_number() {
-        let paths = parse("a @ 6.1\n    ptl:exclusive!try,nested=1\n    ptl:release\n").unwrap();
+        let paths = parse("f", "a @ 6.1\n    ptl:exclusive!try,nested=1\n    ptl:release\n").unwrap();
         let [path] = paths.as_slice() else { panic!("{paths:?}") };
         let [taken, released] = path.steps.as_slice() else { panic!("{path:?}") };
         assert_eq!((taken.does, taken.tries, taken.level), (Does::Write, true, 1));
         assert_eq!(released.does, Does::Release);
-        assert_eq!(parse("a @ 6.1\n    ptl:forever\n").unwrap_err(), "line 2: not a step: ptl:forever");
-        assert_eq!(parse("    ptl:exclusive\n").unwrap_err(), "line 1: a step without a path");
-        assert_eq!(parse("a\n").unwrap_err(), "line 1: no ` @ `");
+        let error = |text: &str| parse("f", text).unwrap_err().to_string();
+        assert_eq!(error("a @ 6.1\n    ptl:forever\n"), "f:2: not a step: ptl:forever");
+        assert_eq!(error("    ptl:exclusive\n"), "f:1: a step without a path");
+        assert_eq!(error("a\n"), "f:1: no ` @ ` after the name");
+        assert_eq!(error("a @ 6.1\n\nb @ 6.1\n  ptl:read\n"), "f:1: a path without steps");
+        assert_eq!(error("a @ 6.1\n ptl:read\na @ 6.1\n"), "f:3: a @ 6.1 a second time");
     }
 }

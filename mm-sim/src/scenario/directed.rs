@@ -4,8 +4,8 @@ use super::{Expect, Plan, Scenario};
 use crate::{
     PAGE_SIZE,
     mem::HUGE_PAGES,
-    process::{Process, World},
     protocol::{FileFaults, Protocol, Retract},
+    world::{Process, World},
 };
 
 /// The deadlock of the mail: khugepaged comes first, a page fault in between.

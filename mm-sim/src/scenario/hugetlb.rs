@@ -9,9 +9,9 @@ use crate::{
     Access, Advice, Huge, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Process, World},
     protocol::Protocol,
     sched::Rng,
+    world::{File, Process, World},
 };
 
 /// Pages that are shared by sharing their tables.

@@ -10,8 +10,8 @@ use crate::{
     finding::Invariant,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Process, World},
     protocol::{FileFaults, Protocol, Retract, View},
+    world::{File, Process, World},
 };
 
 const CYCLE: &[&str] = &["mapping->i_mmap_rwsem", "vma->vm_lock", "fs_reclaim"];

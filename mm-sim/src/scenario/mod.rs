@@ -23,9 +23,9 @@ mod tour_rmap;
 pub use expect::Expect;
 
 use crate::{
-    process::{Process, World},
     protocol::Protocol,
     sched::Body,
+    world::{Process, World},
 };
 
 /// A scenario: a machine, what is on it, the actors, and the verdict that each protocol must give.

@@ -4,8 +4,8 @@ use super::{Expect, Plan, Scenario};
 use crate::{
     PAGE_SIZE,
     op::{Advice, Signal},
-    process::{File, Process, World},
     protocol::{MmapMark, Protocol},
+    world::{File, Process, World},
 };
 
 /// Pages of a file.

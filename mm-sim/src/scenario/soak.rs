@@ -9,9 +9,9 @@ use crate::{
     Access, Advice, PAGE_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Guest, Process, World},
     protocol::Protocol,
     sched::Rng,
+    world::{File, Guest, Process, World},
 };
 
 /// Operations of each thread.

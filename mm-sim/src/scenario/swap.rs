@@ -8,8 +8,8 @@ use crate::{
         Advice, Signal,
         neighbours::{console, cpus, memcg, shmlock, workqueue, zswap},
     },
-    process::{File, Process, World},
     protocol::Protocol,
+    world::{File, Process, World},
 };
 
 /// Pages of a heap.

@@ -5,8 +5,8 @@ use crate::{
     Access, Advice, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Process, World},
     protocol::Protocol,
+    world::{File, Process, World},
 };
 
 /// Mappings that are cut, joined and protected; stacks, heaps, advice, locked memory.

@@ -6,8 +6,8 @@ use super::{Expect, Plan, Scenario};
 use crate::{
     Access, Advice, PAGE_SIZE,
     op::Signal,
-    process::{File, Process, World},
     protocol::{MmapMark, Protocol},
+    world::{File, Process, World},
 };
 
 /// Breakpoints, advice of others, aging, and mappings that are filled at once.

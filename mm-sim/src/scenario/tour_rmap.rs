@@ -13,8 +13,8 @@ use crate::{
     Access, Huge, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     op::Signal,
-    process::{File, Process, Userfault, World},
     protocol::{MmapMark, Protocol},
+    world::{File, Process, Userfault, World},
 };
 
 /// Guests and pins.

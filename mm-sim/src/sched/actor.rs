@@ -12,7 +12,7 @@ use lockdep::Session;
 use super::{backend::Backend, interrupt::Interrupts};
 use crate::{
     finding::{Finding, Findings, Invariant},
-    sync::{Irq, Look, Mutation, Step, Survey, Twist},
+    sync::{Irq, Look, Mutation, Observer, Step, Survey, Twist},
 };
 
 /// The number of an actor within its run.
@@ -31,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) session: Session,
     pub(crate) findings: Arc<Findings>,
     pub(crate) mutation: Arc<Mutation>,
+    pub(crate) observer: Arc<Observer>,
     /// Whether the first broken invariant ends the run.
     pub(crate) stops_at_first: bool,
     pub(crate) interrupts: Arc<Interrupts>,
@@ -44,6 +45,7 @@ impl Context {
             session,
             findings: Arc::default(),
             mutation: Arc::default(),
+            observer: Arc::default(),
             stops_at_first: false,
             interrupts: Arc::default(),
         }
@@ -140,7 +142,7 @@ pub(crate) fn twist(site: &'static Location<'static>) -> Option<Twist> {
 /// Lets the run's survey note something, if there is one.
 pub(crate) fn note(what: impl FnOnce(&Survey, ActorId)) {
     if let Some(actor) = this()
-        && let Some(survey) = actor.context.mutation.survey()
+        && let Some(survey) = actor.context.observer.survey()
     {
         what(survey, actor.id);
     }
@@ -149,7 +151,7 @@ pub(crate) fn note(what: impl FnOnce(&Survey, ActorId)) {
 /// Lets the run's trace note something, if there is one.
 pub(crate) fn trace(step: impl FnOnce() -> Step) {
     if let Some(actor) = this() {
-        actor.context.mutation.note(actor.id, step);
+        actor.context.observer.note(actor.id, step);
     }
 }
 
@@ -198,7 +200,7 @@ pub(crate) struct Scope(());
 pub(crate) fn scope(name: &'static str) -> Scope {
     if let Some(actor) = this() {
         actor.path.borrow_mut().push(name);
-        actor.context.mutation.note(actor.id, || Step::Enter(name));
+        actor.context.observer.note(actor.id, || Step::Enter(name));
     }
     Scope(())
 }
@@ -207,7 +209,7 @@ impl Drop for Scope {
     fn drop(&mut self) {
         if let Some(actor) = this() {
             actor.path.borrow_mut().pop();
-            actor.context.mutation.note(actor.id, || Step::Leave);
+            actor.context.observer.note(actor.id, || Step::Leave);
         }
     }
 }

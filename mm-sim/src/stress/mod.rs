@@ -28,12 +28,12 @@ pub use self::{
 use crate::{
     check,
     finding::Finding,
-    process::World,
     protocol::Protocol,
     run::verdict,
     scenario::Plan,
     sched::{Body, Context, Deadlock, Stop, Threads},
     tidy::tidy,
+    world::World,
 };
 
 /// What the threads of a stress run do.

@@ -7,9 +7,9 @@ use crate::{
     PAGE_SIZE,
     finding::Invariant,
     mem::HUGE_PAGES,
-    process::{File, Process, World},
     scenario::Plan,
     sched::{self, Rng},
+    world::{File, Process, World},
 };
 
 /// Pages of a thread's own memory.

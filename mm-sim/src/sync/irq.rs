@@ -6,7 +6,10 @@
 
 use lockdep::{Context, Disabled};
 
-use super::trace::{Step, Way, pseudo, unowned};
+use super::{
+    pseudo::pseudo,
+    trace::{Step, Way, unowned},
+};
 use crate::sched;
 
 /// What a trace calls disabled interrupts.

@@ -8,12 +8,6 @@ use std::{fmt, panic::Location};
 
 use serde::Serialize;
 
-use super::{
-    survey::Survey,
-    trace::{Step, Trace},
-};
-use crate::sched::ActorId;
-
 /// What is wrong with an acquisition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,10 +82,6 @@ pub(crate) enum Mutation {
     /// Nothing.
     #[default]
     None,
-    /// Nothing, but all places are noted.
-    Survey(Survey),
-    /// Nothing, but all that actors do with locks is noted.
-    Trace(Trace),
     /// One acquisition is wrong.
     Lock(Place, Twist),
     /// One look is not taken.
@@ -103,30 +93,7 @@ impl Mutation {
     pub(crate) fn twist(&self, site: &'static Location<'static>) -> Option<Twist> {
         match self {
             Self::Lock(place, twist) => (*place == Place::of(site)).then_some(*twist),
-            Self::None | Self::Look(_) | Self::Survey(_) | Self::Trace(_) => None,
-        }
-    }
-
-    /// Returns where acquisitions are noted, if they are.
-    pub(crate) const fn survey(&self) -> Option<&Survey> {
-        match self {
-            Self::Survey(survey) => Some(survey),
-            Self::None | Self::Look(_) | Self::Lock(..) | Self::Trace(_) => None,
-        }
-    }
-
-    /// Returns what has been noted of the actors, if that is done.
-    pub(crate) const fn trace(&self) -> Option<&Trace> {
-        match self {
-            Self::Trace(trace) => Some(trace),
-            Self::None | Self::Look(_) | Self::Lock(..) | Self::Survey(_) => None,
-        }
-    }
-
-    /// Notes what an actor does, if that is done.
-    pub(crate) fn note(&self, me: ActorId, step: impl FnOnce() -> Step) {
-        if let Self::Trace(trace) = self {
-            trace.note(me, step());
+            Self::None | Self::Look(_) => None,
         }
     }
 

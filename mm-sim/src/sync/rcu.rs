@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
-use super::trace::{Step, Way, pseudo, unowned};
+use super::{
+    pseudo::pseudo,
+    trace::{Step, Way, unowned},
+};
 use crate::sched;
 
 /// What a trace calls a read section.

@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{core::Want, mutation::Place};
+use super::{mutation::Place, state::Want};
 use crate::sched::ActorId;
 
 /// A lock: its class and its owner.

@@ -71,8 +71,3 @@ impl Trace {
 pub(crate) const fn unowned(class: &'static str) -> LockId {
     (class, "machine", 0)
 }
-
-/// The acquisition of a pseudo lock.
-pub(crate) const fn pseudo(class: &'static str, way: Way) -> Step {
-    Step::Take(Taken { lock: unowned(class), way, tries: false, level: 0, under: false })
-}

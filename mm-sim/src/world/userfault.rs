@@ -1,0 +1,70 @@
+//! A userfaultfd, as its holder sees it.
+
+use std::{ops::Range, sync::Arc};
+
+use super::Process;
+use crate::{
+    mem::{Message, Userfaultfd},
+    op::{self, userfaultfd::fill::Filled},
+};
+
+/// A userfaultfd of a process.
+#[derive(Clone)]
+pub struct Userfault {
+    pub(super) process: Process,
+    pub(super) ctx: Arc<Userfaultfd>,
+}
+
+impl Userfault {
+    /// Polls the file.
+    pub fn poll(&self) {
+        self.ctx.poll();
+    }
+
+    /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
+    /// whether there are such mappings.
+    pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {
+        let modes = op::userfaultfd::register::Modes { missing, wp: writes };
+        op::userfaultfd::register::register(&self.process.machine, &self.process.mm, &self.ctx, &range, modes)
+    }
+
+    /// Ends that for a range.
+    pub fn unregister(&self, range: Range<u64>) {
+        op::userfaultfd::register::unregister(&self.process.machine, &self.process.mm, &self.ctx, &range);
+    }
+
+    /// Returns who waits for a page, if anybody has come since.
+    pub fn read(&self) -> Option<Message> {
+        self.ctx.read()
+    }
+
+    /// Brings in a page with the word at `from`, which is an address of the process too.
+    pub fn copy(&self, addr: u64, from: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::User(from))
+    }
+
+    /// Brings in a page of zeros.
+    pub fn zeropage(&self, addr: u64) -> Filled {
+        self.fill(addr, op::userfaultfd::fill::Source::Zeros)
+    }
+
+    fn fill(&self, addr: u64, source: op::userfaultfd::fill::Source) -> Filled {
+        op::userfaultfd::fill::mfill_atomic(&self.process.machine, &self.process.mm, &self.ctx, addr, source)
+    }
+
+    /// Brings in the page that is mapped at `from`, which is empty then.
+    pub fn move_page(&self, addr: u64, from: u64) -> Filled {
+        op::userfaultfd::move_pages::move_page(&self.process.machine, &self.process.mm, &self.ctx, addr, from)
+    }
+
+    /// Protects the pages of a range from writes, or lets them be written again.
+    pub fn protect(&self, range: Range<u64>, protect: bool) -> Filled {
+        let (machine, mm) = (&self.process.machine, &self.process.mm);
+        op::userfaultfd::protect::mwriteprotect_range(machine, mm, &self.ctx, &range, protect)
+    }
+
+    /// Closes it: pages that are missing are zeros again, and nobody waits any more.
+    pub fn close(self) {
+        op::userfaultfd::register::release(&self.process.machine, &self.process.mm, &self.ctx);
+    }
+}
