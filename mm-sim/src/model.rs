@@ -124,20 +124,44 @@ impl Model {
         });
     }
 
+    /// Pages are being moved to `to`, one after the other: each may be used at either place.
+    pub(crate) fn begin_relocate(&self, mm: u64, from: Range<u64>, to: u64) {
+        let mut state = self.0.lock();
+        let mapped = state.mms.entry(mm).or_default();
+        let there = |(&page, old): (&u64, &mut Page)| {
+            old.settled = false;
+            (to + (page - from.start), Page { arriving: Some(false), ..old.clone() })
+        };
+        let arriving: Vec<_> = mapped.range_mut(from.clone()).map(there).collect();
+        mapped.extend(arriving);
+    }
+
+    /// The pages that were being moved to `to` are back where they were.
+    pub(crate) fn cancel_relocate(&self, mm: u64, from: Range<u64>, to: u64) {
+        let mut state = self.0.lock();
+        let mapped = state.mms.entry(mm).or_default();
+        for page in from.clone() {
+            if let Some(there) = mapped.remove(&(to + (page - from.start))).filter(Page::has_arrived) {
+                mapped.insert(page, Page { arriving: None, ..there });
+            }
+        }
+    }
+
     /// Moves pages to `to`; where they were, nothing is mapped, or zeros (`leave_empty`).
     pub(crate) fn relocate(&self, mm: u64, from: Range<u64>, to: u64, leave_empty: bool) {
         let mut state = self.0.lock();
         let mapped = state.mms.entry(mm).or_default();
         let moved: Vec<_> = mapped.range(from.clone()).map(|(&page, old)| (page, old.clone())).collect();
-        for (page, mut old) in moved {
-            old.settled = true;
+        for (page, old) in moved {
+            let there = mapped.get(&(to + (page - from.start))).filter(|there| there.has_arrived()).cloned();
+            let moved = Page { settled: true, arriving: None, ..there.unwrap_or_else(|| old.clone()) };
             if leave_empty {
                 let empty = Page { settled: true, ..Page::new(Source::Own(0), old.access) };
                 mapped.insert(page, empty);
             } else {
                 mapped.remove(&page);
             }
-            mapped.insert(to + (page - from.start), old);
+            mapped.insert(to + (page - from.start), moved);
         }
     }
 
@@ -152,6 +176,7 @@ impl Model {
     pub(crate) fn lose(&self, mm: u64, page: u64) {
         if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
             page.source = Source::Lost;
+            page.changes();
         }
     }
 

@@ -116,6 +116,8 @@ stats! {
     pages_moved,
     /// Mappings moved by mremap.
     moves,
+    /// Those that were joined with the mapping in front of the new place, and needed the rmap locks for single entries.
+    moves_joined,
     /// Page tables of hugetlbfs that a process took over from another one.
     tables_shared,
     /// Page tables of hugetlbfs that a process gave up while others had them.

@@ -34,6 +34,21 @@ fn bad_input_gets_one_clear_line() {
 }
 
 #[test]
+fn a_seed_that_does_not_show_the_bug_says_which_do() {
+    let pair = mm_sim::catalogue::named("H7").expect("it is in the catalogue");
+    let silent = (1..=pair.seeds).find(|&seed| !pair.run_buggy(seed).has_findings()).expect("not every seed shows it");
+    let output = mm_sim(&["run", "H7", "--seed", &silent.to_string()]);
+    let text = String::from_utf8(output.stdout).unwrap().replace('\n', " ");
+    assert_eq!(output.status.code(), Some(0), "nothing was found, and nothing is wrong");
+    assert!(
+        text.contains(&format!("does not show with seed {silent}; one of the seeds 1 to {}", pair.seeds)),
+        "{text}"
+    );
+    let shown = String::from_utf8(mm_sim(&["run", "H7"]).stdout).unwrap();
+    assert!(shown.contains("\nas expected: silent without the bug"), "without a seed one is looked for: {shown}");
+}
+
+#[test]
 fn json_is_json() {
     for args in [&["list", "--json"][..], &["run", "mail", "--json"]] {
         let output = mm_sim(args).stdout;

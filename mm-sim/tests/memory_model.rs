@@ -29,6 +29,21 @@ fn short_of_memory_the_model_still_holds() {
     }
 }
 
+/// Random operations show the cycle of January 2023 now and then, and nothing else.
+#[test]
+fn random_operations_show_the_cycle_or_nothing() {
+    let soak = scenario::named("soak").unwrap();
+    for protocol in [Protocol::JAN_2023, Protocol::JAN_2023_FILE, Protocol::V6_5_RC0] {
+        let shown = (1..=6).filter(|&seed| {
+            let outcome = run(soak, protocol, seed);
+            let (name, verdict) = (protocol.name, &outcome.verdict);
+            assert!(outcome.is_expected, "{name} with seed {seed}: {verdict}\n{:#?}", outcome.findings);
+            outcome.has_findings()
+        });
+        assert!(shown.count() > 0, "{}: no seed shows it", protocol.name);
+    }
+}
+
 #[test]
 fn huge_pages_are_what_the_model_says_and_their_promises_add_up() {
     let soak = scenario::named("soak-hugetlb").unwrap();

@@ -74,6 +74,14 @@ fn the_tour_of_shared_memory_finds_what_its_protocol_has() {
 }
 
 #[test]
+fn the_tours_of_swap_and_userfaultfd_under_every_protocol() {
+    for protocol in Protocol::ALL {
+        check("tour-swap", protocol, 1..=4);
+        check("tour-userfaultfd", protocol, 1..=2);
+    }
+}
+
+#[test]
 fn the_tours_go_everywhere() {
     let went = |id: &str, stats: &[&str]| {
         let outcome = run(scenario::named(id).unwrap(), Protocol::V6_12, 1);
@@ -81,7 +89,7 @@ fn the_tours_go_everywhere() {
             assert!(outcome.stats.get(stat).is_some_and(|count| *count > 0), "{id} has no {stat}: {:?}", outcome.stats);
         }
     };
-    went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "forks"]);
+    went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "moves_joined", "forks"]);
     went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
 }

@@ -4,6 +4,7 @@
 //! to standard output, what went wrong to standard error, one line `file:line: reason` each.
 
 mod audit;
+mod explain;
 mod input;
 mod outcome;
 mod replay;
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Audit(audit::Args),
+    Explain(explain::Args),
     Replay(replay::Args),
     Report(report::Args),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(arguments(std::env::args_os().collect()));
     let outcome = match &cli.verb {
         Verb::Audit(args) => audit::run(args),
+        Verb::Explain(args) => explain::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Report(args) => report::run(args),
     };

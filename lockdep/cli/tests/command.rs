@@ -36,6 +36,20 @@ fn findings_are_100_and_clean_is_0_by_either_name() {
 }
 
 #[test]
+fn codes_and_grades_are_explained() {
+    let scratch = scratch("explain");
+    let listed = scratch.run("explain");
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
+    for name in ["circular-dependency", "held-freed", "gated"] {
+        assert!(listed.stdout.contains(name), "{}", listed.stdout);
+        assert!(scratch.run(&format!("explain {name}")).stdout.starts_with(name));
+    }
+    let unknown = scratch.run("explain deadlock");
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(101), ""));
+    assert!(unknown.stderr.starts_with("deadlock: is no code"), "{}", unknown.stderr);
+}
+
+#[test]
 fn wrong_usage_is_2() {
     let scratch = scratch("usage");
     for arguments in ["", "audit", "audit --order order-6.1.c --format yaml", "report", "audit --order a --kernel new"]

@@ -240,14 +240,14 @@ fn fork_and_punch(world: &World) -> Plan {
     stage::ignore(process.store(heap, 1));
     let addr = process.map_huge(&file, 0, 2 * HUGE_PAGES, Huge::Shared);
     plan.actor("fork", move || {
-        for _ in 0..8 {
+        for _ in 0..24 {
             addr.into_iter().for_each(|addr| stage::ignore(process.store(addr, 1)));
             process.fork().into_iter().for_each(|child| child.exit());
         }
     });
     let kernel = world.clone();
     plan.actor("punch-hole", move || {
-        (0..24).for_each(|_| kernel.punch_hole(&file, 0..2 * HUGE_PAGES));
+        (0..72).for_each(|_| kernel.punch_hole(&file, 0..2 * HUGE_PAGES));
     });
     plan
 }

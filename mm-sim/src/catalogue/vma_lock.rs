@@ -112,7 +112,7 @@ fn fork_and_write(world: &World) -> Plan {
     let (setup, parent) = (process.clone(), process.clone());
     each(Box::new(move |addr| stage::ignore(setup.store(addr, 1))));
     plan.actor("fork", move || {
-        for _ in 0..4 {
+        for _ in 0..8 {
             let Some(child) = parent.fork() else { continue };
             let reader = child.clone();
             each(Box::new(move |addr| stage::ignore(reader.load(addr))));
@@ -122,7 +122,7 @@ fn fork_and_write(world: &World) -> Plan {
     for thread in 0..2 {
         let process = process.clone();
         plan.actor(&format!("writer-{thread}"), move || {
-            for round in 2..12 {
+            for round in 2..22 {
                 let process = process.clone();
                 each(Box::new(move |addr| {
                     stage::ignore(process.store(addr, round));

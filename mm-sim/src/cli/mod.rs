@@ -17,7 +17,7 @@ mod stress;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use mm_sim::Protocol;
+use mm_sim::{Protocol, catalogue};
 
 use self::rules::Rules;
 
@@ -192,7 +192,10 @@ impl Args {
             Some(Command::Measure { out, seconds }) => stress::measure(&out, seconds),
             Some(Command::Run { scenario, rules, seed, fixed, memory, json }) => {
                 let what = run::What { scenario, rules, seed, fixed, memory };
-                run::run(&what, json)
+                match catalogue::named(&what.scenario) {
+                    Some(pair) => pair::run(pair, &what, json),
+                    None => run::run(&what, json),
+                }
             }
         }
     }

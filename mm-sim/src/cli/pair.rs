@@ -17,20 +17,57 @@ pub(super) fn run(pair: &Pair, what: &run::What, json: bool) -> Result<ExitCode,
         let outcomes = serde_json::json!({ "buggy": buggy, "fixed": fixed });
         anstream::println!("{outcomes:#}");
     } else {
-        let is_expected = buggy.as_ref().is_none_or(|buggy| buggy.is_expected) && fixed.is_expected;
-        paint::print(&tell(pair, buggy.as_ref(), &fixed), is_expected);
+        let relation = Relation::of(pair, buggy.as_ref(), &fixed, what.seed.is_some());
+        paint::print(&tell(pair, buggy.as_ref(), &fixed, relation), relation != Relation::Unexpected);
     }
     let shown = buggy.as_ref().unwrap_or(&fixed);
     Ok(if fixed.is_expected { run::exit_code(shown) } else { ExitCode::from(FAILURE) })
 }
 
+/// How a run with the bug relates to what the catalogue promises.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    /// It shows what it must.
+    Expected,
+    /// Only some seeds show that, and this one, which was asked for, does not.
+    OtherSeed,
+    /// It does not show what it must.
+    Unexpected,
+}
+
+impl Relation {
+    fn of(pair: &Pair, buggy: Option<&Outcome>, fixed: &Outcome, is_chosen: bool) -> Self {
+        match buggy {
+            _ if !fixed.is_expected => Self::Unexpected,
+            None => Self::Expected,
+            Some(buggy) if buggy.is_expected => Self::Expected,
+            Some(buggy) if is_chosen && pair.seeds > 1 && buggy.failure.is_none() => Self::OtherSeed,
+            Some(_) => Self::Unexpected,
+        }
+    }
+
+    fn tell(self, pair: &Pair, buggy: Option<&Outcome>) -> String {
+        let one_of = format!("one of the seeds 1 to {} gives: {}", pair.seeds, pair.verdict);
+        match (self, buggy) {
+            (Self::OtherSeed, Some(buggy)) if buggy.has_findings() => {
+                format!("the bug shows otherwise than usual with seed {}; {one_of}", buggy.seed)
+            }
+            (Self::OtherSeed, Some(buggy)) => format!("the bug does not show with seed {}; {one_of}", buggy.seed),
+            (Self::Unexpected, _) => "NOT as expected".to_owned(),
+            (Self::Expected | Self::OtherSeed, _) => "as expected".to_owned(),
+        }
+    }
+}
+
 /// The verdict, the story, what the bug does, and what fixed it.
-fn tell(pair: &Pair, buggy: Option<&Outcome>, fixed: &Outcome) -> String {
-    let is_expected = buggy.is_none_or(|buggy| buggy.is_expected) && fixed.is_expected;
-    let relation = if is_expected { "as expected" } else { "NOT as expected" };
+fn tell(pair: &Pair, buggy: Option<&Outcome>, fixed: &Outcome, relation: Relation) -> String {
+    let told = relation.tell(pair, buggy);
     let mut text = match buggy {
-        Some(buggy) => format!("{}: {}\n{relation}: {} without the bug\n", pair.id, buggy.verdict, fixed.verdict),
-        None => format!("{}: {} without the bug\n{relation}\n", pair.id, fixed.verdict),
+        Some(buggy) if relation == Relation::OtherSeed => {
+            format!("{}: {}\n{}{} without the bug\n", pair.id, buggy.verdict, paint::beside("", &told), fixed.verdict)
+        }
+        Some(buggy) => format!("{}: {}\n{told}: {} without the bug\n", pair.id, buggy.verdict, fixed.verdict),
+        None => format!("{}: {} without the bug\n{told}\n", pair.id, fixed.verdict),
     };
     text += &format!("\n{}\n\n{}\n\n", pair.title, pair.story);
     text += &paint::beside("kernels: ", pair.kernels);

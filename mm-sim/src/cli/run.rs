@@ -1,11 +1,11 @@
-//! `mm-sim run`.
+//! `mm-sim run` of a scenario.
 
 use std::process::ExitCode;
 
 use mm_sim::{Outcome, Protocol, Scenario, catalogue, scenario};
 
 use super::{
-    FAILURE, FINDINGS, paint, pair,
+    FAILURE, FINDINGS, paint,
     rules::{self, Rules},
     unknown,
 };
@@ -28,9 +28,6 @@ impl What {
 }
 
 pub(crate) fn run(what: &What, json: bool) -> Result<ExitCode, String> {
-    if let Some(pair) = catalogue::named(&what.scenario) {
-        return pair::run(pair, what, json);
-    }
     if what.fixed {
         return Err(format!("{} is no bug of the catalogue: --fixed says nothing", what.scenario));
     }

@@ -45,11 +45,21 @@ impl Intervals {
     /// The same without the lock: for the invariants.
     pub(crate) fn peek(&self, pgoffs: Range<u64>) -> Vec<Arc<Vma>> {
         let mut found: Vec<_> = self.vmas.values(pgoffs).cloned().collect();
-        found.sort_by_key(|vma| (vma.pgoffs().start, vma.id));
+        found.sort_by_key(|vma| order_of(vma));
         found
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.vmas.is_empty()
     }
+}
+
+/// Returns whether walks visit a VMA before another one that maps the same pages.
+pub(crate) fn is_visited_before(vma: &Vma, other: &Vma) -> bool {
+    order_of(vma) < order_of(other)
+}
+
+/// By offset, and the older one first.
+fn order_of(vma: &Vma) -> (u64, u64) {
+    (vma.pgoffs().start, vma.id)
 }

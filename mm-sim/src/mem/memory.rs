@@ -2,12 +2,16 @@
 //!
 //! Numbers are never used twice within a run, so that whoever holds on to a freed one is always found out.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 
 use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable, zone::Zone};
 use crate::{finding::Invariant, sched};
@@ -26,8 +30,12 @@ pub(crate) struct Memory {
     next_table: AtomicU64,
     folios: DashMap<u64, Arc<Folio>>,
     tables: DashMap<u64, Arc<PageTable>>,
-    graves: DashMap<u64, String>,
+    /// The tables that were freed last, and by whom.
+    graves: Mutex<VecDeque<(u64, String)>>,
 }
+
+/// How many freed tables are remembered with who freed them; others are walked "after they were freed" all the same.
+const GRAVES: usize = 4096;
 
 impl Memory {
     /// Memory of `pages` pages.
@@ -95,8 +103,11 @@ impl Memory {
     pub(crate) fn table(&self, id: u64) -> Option<Arc<PageTable>> {
         let found = self.tables.get(&id).map(|table| table.clone());
         if found.is_none() {
-            let by = self.graves.get(&id).map_or_else(|| "nobody".to_owned(), |by| by.clone());
-            sched::finding(Invariant::TableUsedAfterFree, format!("table {id} is walked after it was freed by {by}"));
+            let graves = self.graves.lock();
+            let by = graves.iter().find(|&&(table, _)| table == id).map(|(_, by)| format!(" by {by}"));
+            let text = format!("table {id} is walked after it was freed{}", by.unwrap_or_default());
+            drop(graves);
+            sched::finding(Invariant::TableUsedAfterFree, text);
         }
         found
     }
@@ -160,7 +171,12 @@ impl Memory {
         }
         table.poison(by.clone());
         if self.tables.remove(&table.id).is_some() {
-            self.graves.insert(table.id, by);
+            let mut graves = self.graves.lock();
+            if graves.len() == GRAVES {
+                graves.pop_front();
+            }
+            graves.push_back((table.id, by));
+            drop(graves);
             self.zone.give(1);
         }
     }
@@ -189,5 +205,15 @@ mod tests {
         let table = memory.make_table(Level::Pte);
         memory.free_table(&table, "a test".to_owned());
         memory.table(table.id);
+    }
+
+    #[test]
+    fn freed_tables_leave_nothing_behind() {
+        let memory = Memory::new(10);
+        for _ in 0..2 * GRAVES {
+            let table = memory.make_table(Level::Pte);
+            memory.free_table(&table, "a test".to_owned());
+        }
+        assert_eq!((memory.tables.len(), memory.graves.lock().len()), (0, GRAVES));
     }
 }

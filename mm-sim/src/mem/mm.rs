@@ -37,6 +37,8 @@ pub(crate) struct Mm {
     pub(crate) tables: AtomicI64,
     /// On khugepaged's list.
     pub(crate) wants_huge_pages: AtomicBool,
+    /// On the list of those that KSM scans (the kernel's `MMF_VM_MERGEABLE`); set under the mmap lock.
+    pub(crate) is_mergeable: AtomicBool,
     /// Pages of VMAs that are locked in memory.
     pub(crate) locked_vm: AtomicI64,
     /// The size of the heap.
@@ -68,6 +70,7 @@ impl Mm {
             swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
             wants_huge_pages: AtomicBool::new(false),
+            is_mergeable: AtomicBool::new(false),
             locked_vm: AtomicI64::new(0),
             heap_pages: AtomicU64::new(0),
             is_killed: AtomicBool::new(false),

@@ -50,7 +50,7 @@ pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use gather::Gather;
 pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};
 pub(crate) use inode::{FileSystem, Inode};
-pub(crate) use intervals::Intervals;
+pub(crate) use intervals::{Intervals, is_visited_before};
 pub(crate) use ksm::{Candidate, Ksm, KsmStable};
 pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;

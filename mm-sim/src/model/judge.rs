@@ -58,6 +58,7 @@ impl Model {
             return Err(format!("page {page:#x} is written, but is read-only"));
         }
         mapped.vague &= is_past_end;
+        mapped.changes();
         match mapped.source {
             Source::File { file, index, private: None } => state.files.entry(file).or_default().write(index, word),
             Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),

@@ -48,6 +48,8 @@ pub(super) struct Page {
     pub(super) maybe: Vec<Option<u64>>,
     /// It may be thrown away at any time until it is written to.
     pub(super) lazy: bool,
+    /// It is where a page is being moved to; and whether it has been written to there.
+    pub(super) arriving: Option<bool>,
 }
 
 impl Page {
@@ -61,6 +63,7 @@ impl Page {
             discards: 0,
             maybe: Vec::new(),
             lazy: false,
+            arriving: None,
         }
     }
 
@@ -79,6 +82,16 @@ impl Page {
             Source::File { private: Some(copy), .. } => *copy = value,
             Source::Lost | Source::File { private: None, .. } => {}
         }
+    }
+
+    /// It is written to, or lost: if it is being moved, at its new place.
+    pub(super) fn changes(&mut self) {
+        self.arriving = self.arriving.map(|_| true);
+    }
+
+    /// Returns whether it has been moved, and written to at its new place before anybody was told so.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.arriving == Some(true)
     }
 
     pub(super) fn blur(&mut self) {

@@ -50,6 +50,28 @@ fn what_is_moved_is_elsewhere_and_its_old_place_is_gone_or_empty() {
 }
 
 #[test]
+fn what_is_written_while_it_moves_goes_along_or_comes_back() {
+    let model = Model::default();
+    model.map(7, 0..3, Backing::Anon, Access::READ_WRITE);
+    model.settle(7, 0..3);
+    for there in [10, 20] {
+        model.begin_relocate(7, 0..3, there);
+        // The first page is used where it was, the second one where it goes, and the third by nobody.
+        assert!(model.check_store(7, 0, there).is_ok() && model.check_store(7, there + 1, there).is_ok());
+        assert!(model.check_load(7, there, 99).is_ok(), "unsettled: anything goes");
+        if there == 10 {
+            model.cancel_relocate(7, 0..3, there);
+            model.settle(7, 0..3);
+            assert!([10, 10, 0].into_iter().zip(0..).all(|(word, page)| model.check_load(7, page, word).is_ok()));
+            assert!(model.check_load(7, 11, 10).is_err() && model.check_load(7, 1, 0).is_err());
+        }
+    }
+    model.relocate(7, 0..3, 20, false);
+    assert!([20, 20, 0].into_iter().zip(20..).all(|(word, page)| model.check_load(7, page, word).is_ok()));
+    assert!(model.check_load(7, 21, 10).is_err() && model.check_load(7, 1, 20).is_err());
+}
+
+#[test]
 fn signals_are_right_only_where_the_model_says_so() {
     let model = Model::default();
     model.map(7, 0..1, Backing::Anon, Access::READ);

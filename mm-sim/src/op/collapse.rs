@@ -78,12 +78,18 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
         })
     };
     let Some((folio, locked)) = found else { return false };
+    if folio.is_huge() {
+        // There is nothing to collapse; its tables are another matter (`collapse_pte_mapped_thp`).
+        drop(locked);
+        m.put_folio(&folio, 1);
+        return false;
+    }
     filemap::read_folio(file, &folio);
     if folio.maps() > 0 {
         rmap::try_to_unmap(m, &folio);
     }
     dirty::wait_on_writeback(&folio);
-    let usable = !folio.is_huge() && m.lru.remove(&folio);
+    let usable = m.lru.remove(&folio);
     if usable && folio.dirty.load(Relaxed) {
         // khugepaged starts writeback of a dirty file and comes back later; here the folio is clean at once.
         dirty::write_now(file, &folio);

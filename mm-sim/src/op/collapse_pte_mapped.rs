@@ -1,8 +1,12 @@
 //! `collapse_pte_mapped_thp`: frees the table of a process that maps a huge folio of a file page by page, so that the next
 //! fault maps it with one entry (the last step of `MADV_COLLAPSE`).
 //!
-//! Lock order up to 6.4: `mmap_lock (write) -> vma_lock (mark) -> folio_lock -> i_mmap_rwsem (write) -> pmd_lock -> pte_lock
-//! (nested)`, and no VMA with an anon_vma. From 6.5 on: `mmap_lock (read) -> folio_lock -> mmu_notifier_invalidate_range_start`,
+//! Lock order up to 6.5: `mmap_lock (write) -> folio_lock -> vma_lock (mark) -> i_mmap_rwsem (write)`, `-> pte_lock` to look at the
+//! table, `-> anon_vma->rwsem (write) -> mmu_notifier_invalidate_range_start`, `-> pmd_lock` to take it out. The mark under the
+//! folio lock is where the place of the VMA lock in the kernel's documented order comes from; a page fault that holds
+//! the VMA lock and waits for a folio of a file would deadlock with it, but there was none yet.
+//!
+//! From 6.6 on: `mmap_lock (read) -> folio_lock`, `-> pte_lock` to look, `-> mmu_notifier_invalidate_range_start`,
 //! `-> pte_lock` to empty the table, `-> pmd_lock -> pte_lock (nested)` to take it out; freed by RCU. In between the folio
 //! lock keeps page faults from filling the table. It does not keep userfaultfd: for its private mappings the pmd lock is
 //! taken first and held throughout.
@@ -25,7 +29,7 @@ pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64) -> 
     let _scope = sched::scope("collapse_pte_mapped_thp");
     if m.protocol.retract == Retract::PageTableLocks {
         let _mmap = mm.mmap_lock.read();
-        return with_folio(m, mm, start, &|vma, file, folio| collapse_by_rcu(m, mm, vma, (file, folio), start));
+        return with_folio(m, mm, start, &|vma, _, folio| collapse_by_rcu(m, mm, vma, folio, start));
     }
     let _mmap = mm.mmap_write_lock();
     with_folio(m, mm, start, &|vma, file, folio| collapse_at_once(m, mm, vma, (file, folio), start))
@@ -41,9 +45,6 @@ fn with_folio(m: &Machine, mm: &Arc<Mm>, start: u64, collapse: Collapse<'_>) -> 
     let Some(vma) = mm.find(start).filter(|vma| start.is_multiple_of(PMD_SIZE) && fits(vma)) else { return false };
     let Some(file) = vma.file.clone().filter(|_| !vma.flags().uffd_wp && !vma.flags().hugetlb) else { return false };
     mm.check_walk(&vma);
-    if m.protocol.retract != Retract::PageTableLocks {
-        vma.vma_start_write(mm);
-    }
     let Some(folio) = file.mapping.get(vma.pgoff_of(start)) else { return false };
     let done = {
         let _locked = folio.lock.lock();
@@ -54,45 +55,65 @@ fn with_folio(m: &Machine, mm: &Arc<Mm>, start: u64, collapse: Collapse<'_>) -> 
     done
 }
 
-/// Returns the table, if its entries are empty or map just this folio.
-fn table_of(m: &Machine, pmd: &Slot, folio: &Folio) -> Option<Arc<PageTable>> {
-    let table = pmd.load().as_table().and_then(|id| m.memory.table(id))?;
-    let is_ours = |(index, entry): (usize, Entry)| entry.as_page() == Some(folio.pfn + index as u64);
-    let is_usable = table.used().all(is_ours);
-    is_usable.then_some(table)
+/// Returns whether the entries of the table are empty or map just this folio. Takes its lock to look.
+#[inline(never)]
+fn is_usable(m: &Machine, mm: &Mm, vma: &Vma, (pmd, folio): (&Slot, &Folio), start: u64) -> bool {
+    let Some(map) = mm.pte_offset_map_lock(m, vma, pmd, 0) else { return false };
+    let entries = (0..HUGE_PAGES).map(|page| (page, map.slot(start + page * PAGE_SIZE).load()));
+    entries.into_iter().all(|(page, entry)| entry.is_none() || entry.as_page() == Some(folio.pfn + page))
 }
 
-/// Up to 6.4: with everybody kept out who could walk the table.
+/// The same under the lock that the caller has.
+fn maps_only(table: &PageTable, folio: &Folio) -> bool {
+    table.used().all(|(index, entry)| entry.as_page() == Some(folio.pfn + index as u64))
+}
+
+/// Up to 6.5: with everybody kept out who could walk the table.
 #[inline(never)]
-fn collapse_at_once(m: &Machine, mm: &Mm, vma: &Vma, (file, folio): (&Arc<Inode>, &Arc<Folio>), start: u64) -> bool {
+fn collapse_at_once(
+    m: &Machine,
+    mm: &Mm,
+    vma: &Arc<Vma>,
+    (file, folio): (&Arc<Inode>, &Arc<Folio>),
+    start: u64,
+) -> bool {
+    let Some(pmd) = mm.slot(m, start, Level::Pmd) else { return false };
+    vma.vma_start_write(mm);
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
-    let Some(pmd) = mm.slot(m, start, Level::Pmd).filter(|_| vma.anon_vma.lock().is_none()) else { return false };
+    if !is_usable(m, mm, vma, (&pmd, folio), start) {
+        return false;
+    }
+    // Walks that come from private copies elsewhere in the VMA go through the same tables.
+    let anon_vma = vma.anon_vma.lock().clone();
+    let _anon_vma = anon_vma.as_ref().map(|anon_vma| anon_vma.rwsem().write());
     let _told = mmu_notifier::invalidate_range_start(m, mm, &(start..start + PMD_SIZE));
     let _pmd_lock = pmd.table.lock.lock();
-    let Some(table) = table_of(m, &pmd, folio) else { return false };
-    {
-        let _ptl = table.lock.lock_nested(1);
-        empty(m, mm, &table, folio, start);
-    }
+    let Some(table) = pmd.load().as_table().and_then(|id| m.memory.table(id)) else { return false };
+    pgtables::check_excluded(m, mm, vma);
+    // Nobody else can change an entry.
+    empty(m, mm, &table, folio, start, &Slot::store_unlocked);
     pgtables::free_pte_table(m, mm, vma, &pmd);
     m.stats.tables_retracted.add(1);
     true
 }
 
-/// From 6.5 on: under the locks of the table only.
+/// From 6.6 on: under the locks of the table only.
 #[inline(never)]
-fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, (_, folio): (&Arc<Inode>, &Arc<Folio>), start: u64) -> bool {
+fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, folio: &Arc<Folio>, start: u64) -> bool {
     let Some(pmd) = mm.slot(m, start, Level::Pmd) else { return false };
+    if !is_usable(m, mm, vma, (&pmd, folio), start) {
+        return false;
+    }
     let _told = mmu_notifier::invalidate_range_start(m, mm, &(start..start + PMD_SIZE));
     let may_be_filled = vma.uffd().is_some() && !vma.flags().shared;
     let early = (may_be_filled && !m.protocol.has(Bug::PmdLockAfterPteLock)).then(|| pmd.table.lock.lock());
     let rcu = m.rcu.read();
     let Some(table) = pmd.load().as_table().and_then(|id| m.memory.table(id)) else { return false };
     let ptl = table.lock.lock_nested(u8::from(early.is_some()));
-    if table_of(m, &pmd, folio).is_none() {
+    if !maps_only(&table, folio) {
         return false;
     }
-    empty(m, mm, &table, folio, start);
+    empty(m, mm, &table, folio, start, &Slot::store);
     match early {
         Some(pmd_lock) => take_out(m, mm, &pmd, &table, (pmd_lock, ptl)),
         None => {
@@ -109,15 +130,21 @@ fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, (_, folio): (&Arc<Inode>, &A
     true
 }
 
-/// Empties the table, under its lock.
-fn empty(m: &Machine, mm: &Mm, table: &Arc<PageTable>, folio: &Arc<Folio>, start: u64) {
-    folio.check_locked("taken out of a table");
+/// Empties the table, under its lock or with everybody kept out.
+fn empty(
+    m: &Machine,
+    mm: &Mm,
+    table: &Arc<PageTable>,
+    folio: &Arc<Folio>,
+    start: u64,
+    store: &dyn Fn(&Slot, Entry) -> Entry,
+) {
     let holds = mm.mmap_lock.is_mine();
     sched::must_hold(holds, || format!("table {} is emptied without the mmap lock", table.id));
     let used: Vec<_> = table.used().map(|(index, _)| index).collect();
     folio.check_locked("taken out of a table");
     for &index in &used {
-        if (Slot { table: table.clone(), index }).store(Entry::NONE).is_dirty() {
+        if store(&Slot { table: table.clone(), index }, Entry::NONE).is_dirty() {
             dirty::folio_mark_dirty(m, folio);
         }
         folio.unmap();

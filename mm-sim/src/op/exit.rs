@@ -1,6 +1,7 @@
 //! `exit_mmap`: a process ends.
 //!
-//! Lock order: `mmap_lock (read) -> pte_lock` to zap, then `mmap_lock (write) -> vma_lock (marks)`, `-> anon_vma->rwsem`,
+//! Lock order: `ksm_mmlist_lock`, and then `mmap_lock (write)` to wait for a scan, and the same with `khugepaged_mm_lock`;
+//! `mmap_lock (read) -> pte_lock` to zap, then `mmap_lock (write) -> vma_lock (marks)`, `-> anon_vma->rwsem`,
 //! `-> i_mmap_rwsem`, and all tables are freed.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -20,8 +21,8 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     let _scope = sched::scope("exit_mmap");
     mm.users.fetch_sub(1, Relaxed);
     m.model.exit(mm.id);
-    khugepaged::exit(m, mm);
     ksm::advise::ksm_exit(m, mm);
+    khugepaged::exit(m, mm);
     mmu_notifier::mmu_notifier_release(m, mm);
     let mut gather = Gather::default();
     {

@@ -1,6 +1,7 @@
 //! `fork`: a copy of an address space, sharing the pages until somebody writes.
 //!
-//! Lock order: `dup_mmap_sem (read)`, parent's `-> mmap_lock (write) -> child's mmap_lock (write, nested)`, then per VMA
+//! Lock order: `dup_mmap_sem (read)`, parent's `-> mmap_lock (write) -> child's mmap_lock (write, nested)`, under both
+//! `-> ksm_mmlist_lock` and `-> khugepaged_mm_lock` if the parent is on these lists, then per VMA
 //! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
 //! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are
 //! flushed once, at the end. A page that somebody has pinned is copied at once.
@@ -38,12 +39,12 @@ pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
 pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMemory> {
     let _scope = sched::scope("dup_mmap");
     let child = new_mm(m)?;
-    ksm::advise::ksm_fork(m, parent, &child);
     m.stats.forks.add(1);
     let copied = {
         let _dup = m.dup_mmap_sem.read();
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
+        ksm::advise::ksm_fork(m, parent, &child);
         if parent.wants_huge_pages.load(Relaxed) {
             thp::khugepaged::enter(m, &child);
         }

@@ -1,29 +1,23 @@
-//! `fallocate` punches a hole into a file: its pages are zeros from then on.
+//! `fallocate` punches a hole into a file of a disk: its pages are zeros from then on.
 //!
-//! Lock order: as `truncate`: `i_rwsem (write) -> invalidate_lock (write) -> i_mmap_rwsem (read) -> pte_lock` to unmap what
-//! is in the hole, then per folio `-> folio_lock -> i_mmap_rwsem (read)` and `-> i_pages`. Private copies stay.
+//! Lock order: as `truncate`: `sb_writers -> i_rwsem (write) -> invalidate_lock (write) -> i_mmap_rwsem (read) -> pte_lock` to
+//! unmap what is in the hole, then per folio `-> folio_lock -> i_mmap_rwsem (read)` and `-> i_pages`. Private copies stay.
 
 use std::{
     ops::Range,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, hugetlb, shmem, truncate};
+use super::{dirty, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
     sched,
 };
 
-/// Punches a hole of these pages; a file of hugetlbfs loses only whole huge pages.
+/// Punches a hole of these pages.
 #[inline(never)]
 pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
-    if file.hugetlb.is_some() {
-        return hugetlb::file::hugetlbfs_punch_hole(m, file, pages);
-    }
-    if file.is_shmem() {
-        return shmem::shmem_punch_hole(m, file, pages);
-    }
     let _scope = sched::scope("punch_hole");
     let _i_rwsem = file.i_rwsem.write();
     let _invalidate = file.mapping.invalidate_lock.write();
@@ -33,6 +27,7 @@ pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     }
     let holds = file.i_rwsem.is_mine_to_write() && file.mapping.invalidate_lock.is_mine_to_write();
     sched::must_hold(holds, || format!("file {} gets a hole without its locks", file.id));
+    m.sb.check_writing(file.id, "gets a hole");
     m.model.begin_hole(file.id, pages.clone());
     truncate::unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
     for (base, folio) in file.mapping.from(pages.start) {

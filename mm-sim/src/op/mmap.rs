@@ -1,7 +1,8 @@
 //! `mmap`: a new VMA, or more of the one beside it.
 //!
-//! Lock order: `mmap_lock (write)`, and then `vma_expand` if a neighbour is of the same sort, or `-> fs_reclaim`, `-> vma_lock (mark) -> i_mmap_rwsem (write)`. The protocols differ
-//! in the mark: never, before i_mmap, or (for six days) under it.
+//! Lock order: `mmap_lock (write)`, and then `vma_expand` if a neighbour is of the same sort, or `-> fs_reclaim`,
+//! then what the file system's own `mmap` takes (hugetlbfs: `-> i_rwsem`), and `-> vma_lock (mark) -> i_mmap_rwsem (write)`.
+//! The protocols differ in the mark: never, before i_mmap, or (for six days) under it.
 
 use std::{
     ops::Range,
@@ -102,11 +103,11 @@ fn mmap_region(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, request: Request) 
     }
     m.might_reclaim(); // vm_area_alloc()
     let vma = Vma::new(m.new_id(), mm, range.clone(), pgoff, request.flags, file);
+    if vma.is_hugetlb() && !hugetlb::mmap::hugetlbfs_file_mmap(m, mm, &vma) {
+        return false;
+    }
     if mm.protocol.mmap_mark == MmapMark::BeforeImap {
         vma.vma_start_write(mm);
-    }
-    if vma.is_hugetlb() && !hugetlb::mmap::hugetlbfs_file_mmap(m, &vma) {
-        return false;
     }
     vma_link(mm, &vma);
     true
@@ -118,6 +119,9 @@ fn vma_link(mm: &Arc<Mm>, vma: &Arc<Vma>) {
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
     if mm.protocol.mmap_mark == MmapMark::UnderImap {
         vma.vma_start_write(mm);
+    }
+    if mm.protocol.mmap_mark != MmapMark::Never {
+        vma.check_write_locked("is published");
     }
     mm.insert(vma);
     file.mapping.i_mmap.lock().insert(vma);

@@ -4,7 +4,7 @@
 //!   `fork`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `rw`, `truncate`, `unlink`, `dirty`, `writeback`: files.
+//! * `filemap`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
 //! * `neighbours`: parts of the kernel that memory management meets.
 //! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
@@ -34,6 +34,7 @@ pub(crate) mod collapse_pte_mapped;
 pub(crate) mod dax;
 pub(crate) mod dirty;
 pub(crate) mod exit;
+pub(crate) mod fallocate;
 pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;

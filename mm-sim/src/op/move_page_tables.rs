@@ -1,10 +1,12 @@
 //! `move_page_tables`: takes the entries of a range to another place, tables as a whole where it can.
 //!
-//! Lock order, under the mmap lock in write mode: `-> fs_reclaim` for the tables of the new place; then per 2 MiB
-//! `-> i_mmap_rwsem (write) -> anon_vma->rwsem (write) -> pmd_lock -> pmd_lock (nested)` to move a table or a huge page, or
-//! `-> pte_lock -> pte_lock (nested)` to move single entries. Reverse-map walks visit the old VMA before the new one, so
-//! single entries need no rmap lock; a table does, because who walks it takes no pmd lock. The TLBs are flushed while the
-//! locks are held: the moment they are dropped, somebody else may unmap a page at its new place and free it.
+//! Lock order, under the mmap lock in write mode: `-> mmu_notifier_invalidate_range_start`, `-> fs_reclaim` for the tables of
+//! the new place; then per 2 MiB `-> i_mmap_rwsem (write) -> anon_vma->rwsem (write) -> pmd_lock -> pmd_lock (nested)` to move a
+//! table or a huge page, or `-> pte_lock -> pte_lock (nested)` to move single entries. A table needs the rmap locks, because
+//! who walks it takes no pmd lock. Single entries need them (`-> i_mmap_rwsem (write) -> anon_vma->rwsem (write) -> pte_lock ->
+//! pte_lock (nested)`) if walks of the reverse map visit the new VMA before the old one, for then a walk could be past the
+//! one when the entry leaves the other. The TLBs are flushed while the locks are held: the moment they are dropped, somebody
+//! else may unmap a page at its new place and free it.
 
 use std::{ops::Range, sync::Arc};
 
@@ -12,18 +14,22 @@ use super::{huge_pmd, hugetlb, mmu_notifier};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Absent, Entry, FolioKind, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma},
+    mem::{
+        Absent, Entry, FolioKind, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma, is_visited_before,
+    },
     sched,
     sync::WriteGuard,
 };
 
-/// Moves the entries of a range of one VMA to `new`, in another one. Both are write-locked.
+/// Moves the entries of a range of one VMA to `new`, in another one. Both are write-locked. `need_rmap_locks`: the other one is
+/// visited first.
 #[inline(never)]
 pub(crate) fn move_page_tables(
     m: &Machine,
     mm: &Mm,
     from: (&Arc<Vma>, Range<u64>),
     to: (&Arc<Vma>, u64),
+    need_rmap_locks: bool,
 ) -> Result<(), OutOfMemory> {
     let _scope = sched::scope("move_page_tables");
     let (old, new) = (from.1, to.1);
@@ -34,9 +40,10 @@ pub(crate) fn move_page_tables(
     let pages = old.start / PAGE_SIZE..old.end / PAGE_SIZE;
     let mut addr = old.start;
     while addr < old.end {
-        let next = (addr / PMD_SIZE + 1).saturating_mul(PMD_SIZE).min(old.end);
+        let there = new + (addr - old.start);
+        let next = addr + extent_of(addr).min(extent_of(there)).min(old.end - addr);
         if let Some(pmd) = mm.slot(m, addr, Level::Pmd).filter(|pmd| !pmd.load().is_none()) {
-            move_pmd(m, mm, (from.0, &pmd, addr..next), (to.0, new + (addr - old.start)))?;
+            move_pmd(m, mm, (from.0, &pmd, addr..next), (to.0, there), need_rmap_locks)?;
         }
         addr = next;
     }
@@ -44,11 +51,17 @@ pub(crate) fn move_page_tables(
     Ok(())
 }
 
+/// Returns how far it is from an address to the end of its table.
+const fn extent_of(addr: u64) -> u64 {
+    PMD_SIZE - addr % PMD_SIZE
+}
+
 fn move_pmd(
     m: &Machine,
     mm: &Mm,
     (vma, pmd, old): (&Arc<Vma>, &Slot, Range<u64>),
     (new_vma, new): (&Arc<Vma>, u64),
+    need_rmap_locks: bool,
 ) -> Result<(), OutOfMemory> {
     let early = m.protocol.has(Bug::TableAllocatedUnderRmapLocks).then(|| take_rmap_locks(vma));
     let new_pmd = mm.pmd_alloc(m, new)?;
@@ -76,7 +89,10 @@ fn move_pmd(
     }
     mm.pte_alloc(m, &new_pmd)?;
     drop(early);
+    let rmap = need_rmap_locks.then(|| take_rmap_locks(vma));
+    check_not_missed(vma, new_vma);
     move_ptes(m, mm, (vma, pmd, old), (new_vma, &new_pmd, new));
+    drop(rmap);
     Ok(())
 }
 
@@ -89,9 +105,21 @@ fn take_rmap_locks(vma: &Vma) -> (Option<WriteGuard>, Option<WriteGuard>) {
 
 /// Checks that no reverse-map walk is in the table that is about to move, where it would not see that.
 fn check_rmap_locks(vma: &Vma) {
+    sched::must_hold(has_rmap_locks(vma), || format!("a page table of vma {} moves without the rmap locks", vma.id));
+}
+
+/// Checks that no reverse-map walk has been past the new place of the entries that are about to leave the old one.
+fn check_not_missed(vma: &Vma, new_vma: &Vma) {
+    let is_in_order = !is_visited_before(new_vma, vma);
+    sched::must_hold(is_in_order || has_rmap_locks(vma), || {
+        format!("pages of vma {} move to vma {}, which walks visit first, without the rmap locks", vma.id, new_vma.id)
+    });
+}
+
+fn has_rmap_locks(vma: &Vma) -> bool {
     let by_file = vma.file.as_ref().is_none_or(|file| file.mapping.i_mmap_rwsem.is_mine_to_write());
     let by_anon = vma.anon_vma.lock().as_ref().is_none_or(|anon_vma| anon_vma.rwsem().is_mine_to_write());
-    sched::must_hold(by_file && by_anon, || format!("a page table of vma {} moves without the rmap locks", vma.id));
+    by_file && by_anon
 }
 
 /// Moves a table or a huge page. Returns whether the old place is empty now.

@@ -28,6 +28,7 @@ pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, fr
     let _scope = sched::scope("write");
     let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
+    m.sb.check_writing(file.id, "is written");
     dirty::mark_inode_dirty(m, &file.mapping); // file_update_time()
     while index < file.size() {
         if !m.protocol.has(Bug::WriteFaultsUnderFolioLock) {

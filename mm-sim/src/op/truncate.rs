@@ -23,6 +23,7 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     let _scope = sched::scope("truncate");
     let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
+    m.sb.check_writing(file.id, "gets a new size");
     m.stats.truncations.add(1);
     if file.hugetlb.is_some() {
         return hugetlb::file::hugetlb_vmtruncate(m, file, pages);

@@ -287,6 +287,12 @@ impl Protocol {
         self.vma_lock && matches!(self.stack_growth, StackGrowth::MmapReadLock)
     }
 
+    /// Returns whether a fork tears what another thread writes meanwhile under a VMA lock, as up to 6.4.2 (V3 of the
+    /// catalogue).
+    pub const fn tears_forks(&self) -> bool {
+        self.vma_lock && !self.fork_mark
+    }
+
     /// Returns whether something waits for a VMA lock under i_mmap.
     pub const fn waits_under_imap(&self) -> bool {
         matches!(self.retract, Retract::BlockingVmaLock) || matches!(self.mmap_mark, MmapMark::UnderImap)

@@ -21,6 +21,8 @@ pub enum Expect {
     CyclesThrough(&'static str, &'static str),
     /// A circular dependency through exactly these classes, and the deadlock itself.
     Deadlock(&'static [&'static str]),
+    /// Nothing, or what [`CyclesThrough`](Self::CyclesThrough) says: only some schedules show it.
+    SilentOrCyclesThrough(&'static str, &'static str),
     /// The thread takes a lock of this class that it has already, and maybe the deadlock itself.
     Recursion(&'static str),
     /// The deadlock itself, through waits for exactly these, of which lockdep sees too little to tell anything.
@@ -58,6 +60,10 @@ impl Expect {
                 let all_are = reports.iter().all(|report| through(all, report));
                 findings.is_empty() && all_are && reports.iter().any(|report| through(one, report))
             }
+            Self::SilentOrCyclesThrough(all, one) => {
+                let either = [Self::Silent, Self::CyclesThrough(all, one)];
+                either.into_iter().any(|expect| expect.is_met(reports, findings, deadlock))
+            }
             Self::Recursion(class) => {
                 let is_it = |report: &Report| report.code == Code::Recursion && report.wanted.class == class;
                 findings.is_empty() && !reports.is_empty() && reports.iter().all(is_it)
@@ -83,6 +89,9 @@ impl fmt::Display for Expect {
             Self::Deadlock(classes) => write!(f, "circular-dependency {{{}}} and deadlock", classes.join(", ")),
             Self::Hang(waits) => write!(f, "deadlock through {}", waits.join(" and ")),
             Self::CyclesThrough(all, one) => write!(f, "circular dependencies through {all}, one through {one} too"),
+            Self::SilentOrCyclesThrough(all, one) => {
+                write!(f, "{}, or {}", Self::Silent, Self::CyclesThrough(all, one))
+            }
             Self::Recursion(class) => write!(f, "recursion of {class}"),
             Self::Broken(invariant) => write!(f, "broken: {}", invariant.as_str()),
         }

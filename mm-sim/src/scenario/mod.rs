@@ -2,27 +2,23 @@
 //!
 //! * `mail`: the story of January 2023: khugepaged frees page tables while pages fault in and memory is reclaimed.
 //! * `soak`: random operations of several processes, checked against the memory model.
-//! * `hugetlb`: a tour of hugetlbfs, and random operations on it.
-//! * `swap`: a tour of swap, writeback and files; `shmem`: one of shared memory.
+//! * `tour`: every operation in a fixed order, part by part.
 //! * `directed`: small ones, each for one race.
-//! * `tour_rmap`: guests, pins and the others who use the reverse map, one after the other.
-//! * `tour_others`: the kernel and other processes reach into the memory of a process.
 //! * `expect`: the expected verdict as a value.
 
 mod directed;
 mod expect;
-mod hugetlb;
 mod mail;
-mod shmem;
 mod soak;
-mod swap;
-mod tour_address_space;
-mod tour_others;
-mod tour_rmap;
+mod tour;
 
 pub use expect::Expect;
 
+use std::ops::Range;
+
 use crate::{
+    PAGE_SIZE,
+    op::Signal,
     protocol::Protocol,
     sched::Body,
     world::{Process, World},
@@ -64,6 +60,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Starts a process with nothing mapped, which is ended when the actors are done. `None` without memory for it.
+    pub(crate) fn spawn(&mut self, world: &World) -> Option<Process> {
+        let process = world.spawn()?;
+        self.processes.push(process.clone());
+        Some(process)
+    }
+
     /// Adds an actor.
     pub(crate) fn actor(&mut self, name: &str, body: impl FnOnce() + Send + 'static) {
         self.actors.push((name.to_owned(), Box::new(body)));
@@ -77,18 +80,18 @@ pub const ALL: &[Scenario] = &[
     mail::PRIMED,
     mail::FILE_FAULTS,
     mail::DEADLOCK,
-    soak::SOAK,
-    tour_rmap::GUEST,
-    tour_rmap::USERFAULT,
-    tour_rmap::MOVERS,
-    swap::TOUR,
-    shmem::TOUR,
-    tour_rmap::MEMORY,
-    tour_address_space::CHANGES,
-    tour_address_space::HUGE,
-    tour_others::OTHERS,
-    hugetlb::TOUR,
-    hugetlb::SOAK,
+    soak::PAGES,
+    tour::GUEST,
+    tour::USERFAULT,
+    tour::MOVERS,
+    tour::SWAP,
+    tour::SHMEM,
+    tour::MEMORY,
+    tour::CHANGES,
+    tour::HUGE,
+    tour::OTHERS,
+    tour::HUGETLB,
+    soak::HUGETLB,
 ];
 
 /// Small scenarios, to be explored schedule by schedule.
@@ -98,4 +101,12 @@ pub const DIRECTED: &[Scenario] =
 /// Returns the scenario of this id.
 pub fn named(id: &str) -> Option<&'static Scenario> {
     ALL.iter().chain(DIRECTED).find(|scenario| scenario.id == id)
+}
+
+/// A right signal is as good as a right value; a wrong one is a finding already.
+fn checked<T>(_result: Result<T, Signal>) {}
+
+/// The addresses of some pages of a mapping.
+const fn pages(addr: u64, first: u64, count: u64) -> Range<u64> {
+    addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE
 }

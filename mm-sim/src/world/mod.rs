@@ -12,7 +12,11 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use crate::{machine::Machine, op, protocol::Protocol};
+use crate::{
+    machine::Machine,
+    op::{self, fallocate::Fallocate},
+    protocol::Protocol,
+};
 
 pub use file::{Directory, File, Huge, PlainDirectory};
 pub use guest::Guest;
@@ -84,12 +88,12 @@ impl World {
 
     /// Punches a hole into a file, which is zeros from then on; one of hugetlbfs loses only whole huge pages.
     pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
-        op::hole::punch_hole(&self.machine, &file.0, pages);
+        op::fallocate::vfs_fallocate(&self.machine, &file.0, Fallocate::PunchHole, pages);
     }
 
     /// Gives the huge pages of a range of a file of hugetlbfs memory now. Returns whether there was enough.
     pub fn allocate(&self, file: &File, pages: Range<u64>) -> bool {
-        op::hugetlb::file::hugetlbfs_fallocate(&self.machine, &file.0, pages)
+        op::fallocate::vfs_fallocate(&self.machine, &file.0, Fallocate::Allocate, pages)
     }
 
     /// Moves a huge page of a file of hugetlbfs to another place of memory. Returns whether it could.

@@ -8,7 +8,7 @@ use crate::{
     machine::Machine,
     mem::{Mm, PAGE_SIZE, Userfaultfd, VmFlags},
     model::Access,
-    op::{self, Advice, Signal, mmap::Request},
+    op::{self, Advice, Signal, mmap::Request, mremap::Leave},
 };
 
 /// A process: user code and the system calls it makes. Clones are threads of one process.
@@ -143,13 +143,19 @@ impl Process {
 
     /// Moves a range to a free place. Returns the new address, or `None` if the range is not within one mapping.
     pub fn remap(&self, range: Range<u64>) -> Option<u64> {
-        op::mremap::mremap(&self.machine, &self.mm, range, op::mremap::Leave::Nothing)
+        op::mremap::mremap(&self.machine, &self.mm, range, None, Leave::Nothing)
+    }
+
+    /// Moves a range to `to`, where nothing else is mapped afterwards. Returns `to`, or `None` if the range is not within one
+    /// mapping, overlaps the new place, or is one of hugetlbfs.
+    pub fn remap_to(&self, range: Range<u64>, to: u64) -> Option<u64> {
+        op::mremap::mremap(&self.machine, &self.mm, range, Some(to), Leave::Nothing)
     }
 
     /// Moves the pages of an anonymous mapping to a free place; the mapping itself stays, empty. Returns the new address,
     /// or `None` if the range is not exactly one such mapping.
     pub fn remap_leaving_empty(&self, range: Range<u64>) -> Option<u64> {
-        op::mremap::mremap(&self.machine, &self.mm, range, op::mremap::Leave::Empty)
+        op::mremap::mremap(&self.machine, &self.mm, range, None, Leave::Empty)
     }
 
     /// Reads the word at an address.

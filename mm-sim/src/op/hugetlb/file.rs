@@ -1,6 +1,6 @@
 //! What is done to a file of hugetlbfs: truncation, holes, allocation.
 //!
-//! Lock order: `i_rwsem (write) -> i_mmap_rwsem (write) -> hugetlb vma_lock (write, trylock) -> pmd_lock` to unmap the range
+//! Lock order: `sb_writers -> i_rwsem (write) -> i_mmap_rwsem (write) -> hugetlb vma_lock (write, trylock) -> pmd_lock` to unmap the range
 //! where that is to be had; then per huge page `-> hugetlb_fault_mutex`, and under it, if it is still mapped,
 //! `-> i_mmap_rwsem (write)` with the trylock, or `-> hugetlb vma_lock (write) -> i_mmap_rwsem (write)` in the right order,
 //! and `-> folio_lock(hugetlb) -> i_pages`, `-> resv_map->lock`, `-> hugetlb_lock`.
@@ -43,6 +43,7 @@ pub(crate) fn hugetlbfs_punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<
     let _i_rwsem = file.i_rwsem.write();
     let pages = pages.start.next_multiple_of(HUGE_PAGES)..pages.end / HUGE_PAGES * HUGE_PAGES;
     if pages.start < pages.end {
+        m.sb.check_writing(file.id, "gets a hole");
         m.model.blur_file(file.id, pages.clone());
         unmap_file_range(m, file, &pages);
         remove_inode_hugepages(m, file, pages.clone(), false);
@@ -65,6 +66,7 @@ pub(crate) fn hugetlbfs_fallocate(m: &Machine, file: &Arc<Inode>, pages: Range<u
 
 fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
     reserve::check_file_locked(file, "is given pages");
+    m.sb.check_writing(file.id, "is given pages");
     let fault_mutex = m.hugetlb_fault_mutexes.lock(file.id, index);
     if file.mapping.peek(index * HUGE_PAGES).is_some() {
         return true;

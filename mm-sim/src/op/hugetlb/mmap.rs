@@ -1,7 +1,7 @@
 //! What a VMA of hugetlbfs is given when it is made, copied or cut, and what is taken from it at its end.
 //!
-//! Lock order: `mmap_lock (write) -> i_rwsem (write)` of the file, which has a class of its own because every other file
-//! has it the other way around; under it the reservation.
+//! Lock order: `mmap_lock (write) -> vma_lock (mark)` for the flags, then `-> i_rwsem (write)` of the file, which has a class
+//! of its own because every other file has it the other way around; under it the reservation.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -20,9 +20,11 @@ use crate::{
 
 /// Makes a new VMA one of hugetlbfs. Returns whether the pages could be promised. The caller has the mmap lock.
 #[inline(never)]
-pub(crate) fn hugetlbfs_file_mmap(m: &Machine, vma: &Arc<Vma>) -> bool {
+pub(crate) fn hugetlbfs_file_mmap(m: &Machine, mm: &Mm, vma: &Arc<Vma>) -> bool {
     let _scope = sched::scope("hugetlbfs_file_mmap");
     let Some(file) = &vma.file else { return false };
+    vma.vma_start_write(mm); // vm_flags_set(VM_HUGETLB)
+    vma.check_write_locked("becomes one of hugetlbfs");
     let _i_rwsem = file.i_rwsem.write();
     let done = hugetlb_reserve_pages(m, file, vma);
     let end = vma.pgoffs().end;

@@ -2,10 +2,14 @@
 //!
 //! Lock order: `mmap_lock (write) -> vma_modify`, `-> ksm_mmlist_lock` to enter a process; to break what is shared, a page
 //! fault for each page, under the mmap lock and the mark of the VMA: `-> fs_reclaim`, `-> pte_lock`. For all processes:
-//! `ksm_thread_mutex -> ksm_mmlist_lock`, `-> mmap_lock (read) -> ...`. A process that ends leaves the list, and waits with
+//! `ksm_thread_mutex -> ksm_mmlist_lock`, `-> mmap_lock (read) -> ...`. A child of a fork enters under
+//! the mmap locks of both, before it has any mapping. A process that ends leaves the list, and waits with
 //! `mmap_lock (write)` for a scan of it.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use crate::{
     machine::Machine,
@@ -31,19 +35,25 @@ pub(crate) fn ksm_madvise(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>, mergeab
     }
 }
 
-/// Puts a process on the list of those that are scanned.
+/// Puts a process on the list of those that are scanned. Its mmap lock keeps the scan away until the caller is done with it.
 fn ksm_enter(m: &Machine, mm: &Arc<Mm>) {
-    m.might_reclaim(); // mm_slot_alloc()
-    let _mmlist = m.ksm.mmlist_lock.lock();
-    let mut mms = m.ksm.mms();
-    if !mms.iter().any(|other| Arc::ptr_eq(other, mm)) {
-        mms.push(mm.clone());
+    if mm.is_mergeable.load(Relaxed) {
+        return;
     }
+    m.might_reclaim(); // mm_slot_alloc()
+    let holds = mm.mmap_lock.is_mine_to_write();
+    sched::must_hold(holds, || format!("process {} is scanned before its mappings are complete", mm.id));
+    {
+        let _mmlist = m.ksm.mmlist_lock.lock();
+        m.ksm.mms().push(mm.clone());
+    }
+    mm.is_mergeable.store(true, Relaxed);
 }
 
-/// A child of a fork is scanned if the parent is.
-pub(crate) fn ksm_fork(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>) {
-    if is_entered(m, parent) {
+/// A child of a fork is scanned if the parent is. The caller has the mmap locks of both.
+#[inline(never)]
+pub(crate) fn ksm_fork(m: &Machine, parent: &Mm, child: &Arc<Mm>) {
+    if parent.is_mergeable.load(Relaxed) {
         ksm_enter(m, child);
     }
 }
@@ -51,20 +61,16 @@ pub(crate) fn ksm_fork(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>) {
 /// A process ends: it is not scanned any more, and who was scanning it has finished.
 #[inline(never)]
 pub(crate) fn ksm_exit(m: &Machine, mm: &Arc<Mm>) {
-    if !is_entered(m, mm) {
+    if !mm.is_mergeable.load(Relaxed) {
         return;
     }
     {
         let _mmlist = m.ksm.mmlist_lock.lock();
         m.ksm.mms().retain(|other| !Arc::ptr_eq(other, mm));
     }
+    mm.is_mergeable.store(false, Relaxed);
     drop(mm.mmap_write_lock());
     m.ksm.check_not_scanned(mm);
-}
-
-fn is_entered(m: &Machine, mm: &Arc<Mm>) -> bool {
-    let _mmlist = m.ksm.mmlist_lock.lock();
-    m.ksm.mms().iter().any(|other| Arc::ptr_eq(other, mm))
 }
 
 /// Gives every place of a range that shares a page a copy of its own. The caller has the mmap lock in write mode.

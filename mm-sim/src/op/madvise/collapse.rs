@@ -8,13 +8,13 @@ use super::walk_vmas;
 use crate::{
     machine::Machine,
     mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
-    op::{collapse::collapse_file, thp},
+    op::{collapse::collapse_file, collapse_pte_mapped::collapse_pte_mapped_thp, thp},
 };
 
 /// What is to become a huge page.
 enum Candidate {
     Anon(u64),
-    File(Arc<Inode>, u64),
+    File(Arc<Inode>, u64, u64),
 }
 
 /// Collapses what can be collapsed.
@@ -28,7 +28,7 @@ pub(super) fn collapse(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
                 match &vma.file {
                     _ if addr + PMD_SIZE > part.end || vma.is_hugetlb() => {}
                     None => found.push(Candidate::Anon(addr)),
-                    Some(file) => found.push(Candidate::File(file.clone(), vma.pgoff_of(addr))),
+                    Some(file) => found.push(Candidate::File(file.clone(), vma.pgoff_of(addr), addr)),
                 }
             }
         })
@@ -37,8 +37,13 @@ pub(super) fn collapse(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
         // What cannot be had is not had.
         let _made = match candidate {
             Candidate::Anon(addr) => thp::collapse::collapse_huge_page(m, mm, addr),
-            Candidate::File(file, index) => index.is_multiple_of(HUGE_PAGES) && collapse_file(m, &file, index),
+            Candidate::File(file, index, addr) => collapse_mapped(m, mm, (&file, index), addr),
         };
     }
     whole
+}
+
+/// Collapses a range of a file. If there is a huge folio already, the table of the process goes that maps it page by page.
+fn collapse_mapped(m: &Machine, mm: &Arc<Mm>, (file, index): (&Arc<Inode>, u64), addr: u64) -> bool {
+    index.is_multiple_of(HUGE_PAGES) && (collapse_file(m, file, index) || collapse_pte_mapped_thp(m, mm, addr))
 }

@@ -1,7 +1,7 @@
 //! `MADV_REMOVE`: a range of a shared mapping, and that part of the file, are zeros from now on.
 //!
 //! Lock order: `mmap_lock (read)` to see which file it is; dropped before the file system punches the hole, which takes
-//! `i_rwsem`: `write` takes the two in the other order (90ed52ebe481).
+//! `sb_writers -> i_rwsem`: `write` takes them before the mmap lock (90ed52ebe481).
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     Bug,
     machine::Machine,
     mem::{Mm, PAGE_SIZE},
-    op::hole,
+    op::fallocate::{self, Fallocate},
 };
 
 /// Punches the hole.
@@ -27,7 +27,7 @@ pub(super) fn remove(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     });
     let _kept = m.protocol.has(Bug::HolePunchedUnderMmapLock).then_some(mmap);
     for (file, pages) in files {
-        hole::punch_hole(m, &file, pages);
+        fallocate::vfs_fallocate(m, &file, Fallocate::PunchHole, pages);
     }
     whole
 }

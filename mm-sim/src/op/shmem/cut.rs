@@ -21,7 +21,6 @@ use crate::{
 #[inline(never)]
 pub(crate) fn shmem_punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     let _scope = sched::scope("shmem_fallocate");
-    let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
     let pages = pages.start..pages.end.min(file.size());
     if pages.is_empty() {
@@ -29,6 +28,7 @@ pub(crate) fn shmem_punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>
     }
     let holds = file.i_rwsem.is_mine_to_write();
     sched::must_hold(holds, || format!("file {} gets a hole without its lock", file.id));
+    m.sb.check_writing(file.id, "gets a hole");
     m.model.begin_hole(file.id, pages.clone());
     truncate::unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
     shmem_undo_range(m, file, pages);

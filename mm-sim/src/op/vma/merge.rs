@@ -55,6 +55,35 @@ pub(crate) fn vma_expand(
     Some(after)
 }
 
+/// Lets the VMA in front of `range` cover it too, for pages that are about to be moved there from a VMA of the same sort.
+/// Returns it. Nothing is mapped in the range.
+///
+/// Both must be linked into the same anon_vma. Untouched anonymous memory is of no offset yet, and is not joined.
+#[inline(never)]
+pub(crate) fn vma_expand_for_move(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    vma: &Arc<Vma>,
+    range: &Range<u64>,
+    pgoff: u64,
+) -> Option<Arc<Vma>> {
+    let before = range.start.checked_sub(1).and_then(|addr| mm.find(addr))?;
+    let is_touched = vma.file.is_some() || vma.anon_vma.lock().is_some();
+    let fits = before.id != vma.id
+        && !vma.is_hugetlb()
+        && before.range().end == range.start
+        && before.pgoffs().end == pgoff
+        && before.flags() == vma.flags()
+        && same_file(before.file.as_ref(), vma.file.as_ref())
+        && [&before, vma].into_iter().all(|vma| vma.policy().is_none() && vma.uffd().is_none())
+        && (vma.anon_vma.lock().is_none() || before.anon_vma.lock().is_some())
+        && have_mergeable_anon_vmas(&before, vma);
+    (is_touched && fits).then(|| {
+        set_borders(mm, &before, before.range().start..range.end, before.pgoffs().start);
+        vma_merge(m, mm, &before)
+    })
+}
+
 /// Moves the borders of one VMA, into free addresses or out of its own.
 #[inline(never)]
 pub(crate) fn set_borders(mm: &Arc<Mm>, vma: &Arc<Vma>, range: Range<u64>, pgoff: u64) {

@@ -2,16 +2,15 @@
 //!
 //! Silent under every protocol but the one whose mmap waits for the VMA lock under i_mmap. Each operation comes several times while the processes use, map, fork and unmap.
 
-use super::{Expect, Plan, Scenario};
+use super::{Expect, Plan, Scenario, checked};
 use crate::{
     Access, Advice, PAGE_SIZE,
-    op::Signal,
     protocol::{MmapMark, Protocol},
     world::{File, Process, World},
 };
 
 /// Breakpoints, advice of others, aging, and mappings that are filled at once.
-pub(super) const OTHERS: Scenario = Scenario {
+pub(in crate::scenario) const OTHERS: Scenario = Scenario {
     id: "tour-others",
     title: "breakpoints, advice of other processes and walks of reclaim meet processes that fork, map and unmap",
     story: "Several processes run the code of one file. A debugger puts breakpoints into it, in all of them at once, while they\n\
@@ -32,16 +31,12 @@ const ROUNDS: u64 = 5;
 /// Pages of a mapping.
 const PAGES: u64 = 6;
 
-/// A right signal is as good as a right value.
-fn checked<T>(_result: Result<T, Signal>) {}
-
 fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
     let code = world.create(PAGES);
     let mut heaps: Vec<(Process, u64)> = Vec::new();
     for number in 0..4 {
-        let Some(process) = world.spawn() else { return plan };
-        plan.processes.push(process.clone());
+        let Some(process) = plan.spawn(world) else { return plan };
         let text = map_code(&process, &code);
         let heap = process.map_anon(PAGES);
         checked(process.store(heap, number));
@@ -113,8 +108,7 @@ fn advise(heaps: &[(Process, u64)], plan: &mut Plan) {
 
 /// Maps memory with all its pages, and code that may get a breakpoint, and unmaps both.
 fn map_and_unmap(world: &World, code: File, plan: &mut Plan) {
-    let Some(process) = world.spawn() else { return };
-    plan.processes.push(process.clone());
+    let Some(process) = plan.spawn(world) else { return };
     plan.actor("mmap", move || {
         for round in 0..3 * ROUNDS {
             let heap = process.map_anon_populated(PAGES);

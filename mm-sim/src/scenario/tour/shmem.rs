@@ -1,9 +1,9 @@
 //! A tour of shared memory: files whose pages are swapped out, with everything that may happen to them meanwhile.
 
-use super::{Expect, Plan, Scenario};
+use super::{Expect, Plan, Scenario, checked};
 use crate::{
     PAGE_SIZE,
-    op::{Advice, Signal},
+    op::Advice,
     protocol::{MmapMark, Protocol},
     world::{File, Process, World},
 };
@@ -12,7 +12,7 @@ use crate::{
 const FILE: u64 = 20;
 
 /// Shared memory.
-pub(super) const TOUR: Scenario = Scenario {
+pub(in crate::scenario) const TOUR: Scenario = Scenario {
     id: "tour-shmem",
     title: "shared memory goes to the swap device and comes back, and is cut meanwhile",
     story: "Processes map, read and write files of shared memory, which kswapd swaps out under them. Pages are cut off,\n\
@@ -152,6 +152,3 @@ fn swap_out(kernel: &World) {
         kernel.reclaim(64);
     }
 }
-
-/// A right signal is as good as a right value; a wrong one is a finding already.
-fn checked<T>(_result: Result<T, Signal>) {}

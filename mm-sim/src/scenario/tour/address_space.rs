@@ -1,16 +1,15 @@
 //! A tour of what system calls do to an address space: every operation a few times, while others are in the way.
 
-use super::{Expect, Plan, Scenario};
+use super::{Expect, Plan, Scenario, checked, pages};
 use crate::{
     Access, Advice, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
-    op::Signal,
     protocol::Protocol,
     world::{File, Process, World},
 };
 
 /// Mappings that are cut, joined and protected; stacks, heaps, advice, locked memory.
-pub(super) const CHANGES: Scenario = Scenario {
+pub(in crate::scenario) const CHANGES: Scenario = Scenario {
     id: "tour-address-space",
     title: "system calls cut, join, protect, lock and grow the mappings of a process while its threads use them",
     story: "Threads of one process change its mappings in every way there is; others of its threads touch them. A second process\n\
@@ -23,7 +22,7 @@ pub(super) const CHANGES: Scenario = Scenario {
 };
 
 /// Huge pages of anonymous memory.
-pub(super) const HUGE: Scenario = Scenario {
+pub(in crate::scenario) const HUGE: Scenario = Scenario {
     id: "tour-huge-pages",
     title: "anonymous memory gets huge pages, loses them and gets them back",
     story: "A process asks for huge pages, forks, writes on both sides, moves, cuts and throws away parts. khugepaged makes huge\n\
@@ -46,25 +45,11 @@ fn expect(protocol: &Protocol) -> Expect {
     }
 }
 
-/// A right signal is as good as a right value.
-fn checked<T>(_result: Result<T, Signal>) {}
-
-/// The addresses of some pages of a mapping.
-const fn pages(addr: u64, first: u64, count: u64) -> std::ops::Range<u64> {
-    addr + first * PAGE_SIZE..addr + (first + count) * PAGE_SIZE
-}
-
-fn spawn(world: &World, plan: &mut Plan) -> Option<Process> {
-    let process = world.spawn()?;
-    plan.processes.push(process.clone());
-    Some(process)
-}
-
 fn build_changes(world: &World) -> Plan {
     let mut plan = Plan::default();
     let (library, data) = (world.create(HUGE_PAGES), world.create(4 * PAGES));
     world.measure(&data);
-    let (Some(process), Some(writer)) = (spawn(world, &mut plan), spawn(world, &mut plan)) else { return plan };
+    let (Some(process), Some(writer)) = (plan.spawn(world), plan.spawn(world)) else { return plan };
     let code = writer.map_file(&library, 0, HUGE_PAGES, true);
     checked(writer.touch(code, 32));
     let places =
@@ -125,9 +110,17 @@ fn lock(process: &Process, places: [u64; 3], round: u64) {
     }
 }
 
-fn remap(process: &Process, [_, shared, _]: [u64; 3], round: u64) {
+fn remap(process: &Process, [own, shared, private]: [u64; 3], round: u64) {
     process.remap_file_pages(pages(shared, 4, 2), round);
     checked(process.load(shared + 4 * PAGE_SIZE));
+    // Away and back: what has stayed is joined again. And over something else.
+    for addr in [own, shared, private] {
+        if let Some(away) = process.remap(pages(addr, 5, 3)) {
+            checked(process.load(away + PAGE_SIZE));
+            let _back = process.remap_to(pages(away, 0, 3), addr + 5 * PAGE_SIZE);
+        }
+    }
+    let _over = process.remap_to(pages(own, 2, 1), own + 7 * PAGE_SIZE);
     // A neighbour of the same sort is joined, and cut off again.
     let base = process.map_anon(2);
     process.map_anon_at(base + 2 * PAGE_SIZE, 2);
@@ -217,11 +210,11 @@ fn build_huge(world: &World) -> Plan {
     let mut plan = Plan::default();
     world.use_huge_pages_always();
     let library = world.create(HUGE_PAGES);
-    let Some(sleeper) = spawn(world, &mut plan) else { return plan };
+    let Some(sleeper) = plan.spawn(world) else { return plan };
     let code = sleeper.map_file(&library, 0, HUGE_PAGES, true);
     checked(sleeper.touch(code, 32));
     for number in 0..2 {
-        let Some(process) = spawn(world, &mut plan) else { return plan };
+        let Some(process) = plan.spawn(world) else { return plan };
         let heap = process.map_anon(3 * HUGE_PAGES);
         // Small pages first: something for khugepaged.
         process.advise(heap..heap + 3 * PMD_SIZE, Advice::NoHugePage);
@@ -240,7 +233,7 @@ fn build_huge(world: &World) -> Plan {
         });
     }
     // One that has not asked: its page faults put it on khugepaged's list.
-    let Some(process) = spawn(world, &mut plan) else { return plan };
+    let Some(process) = plan.spawn(world) else { return plan };
     let heap = process.map_anon(HUGE_PAGES);
     plan.actor("always", move || {
         for round in 0..ROUNDS {

@@ -1,0 +1,30 @@
+//! Tours: every operation of a part of memory management a few times, in a fixed order, while others are in the way.
+//!
+//! They feed the comparison with a running kernel and the mutation campaign.
+//!
+//! * `address_space`: what system calls do to mappings, and huge pages of anonymous memory.
+//! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks.
+//! * `swap`, `shmem`, `hugetlb`: memory and files that are not like others.
+//! * `others`: the kernel and other processes reach into the memory of a process.
+
+mod address_space;
+mod guest;
+mod hugetlb;
+mod memory;
+mod movers;
+mod others;
+mod shmem;
+mod swap;
+mod userfault;
+
+use super::{Expect, Plan, Scenario, checked, pages};
+
+pub(super) use address_space::{CHANGES, HUGE};
+pub(super) use guest::GUEST;
+pub(super) use hugetlb::TOUR as HUGETLB;
+pub(super) use memory::MEMORY;
+pub(super) use movers::MOVERS;
+pub(super) use others::OTHERS;
+pub(super) use shmem::TOUR as SHMEM;
+pub(super) use swap::TOUR as SWAP;
+pub(super) use userfault::USERFAULT;
