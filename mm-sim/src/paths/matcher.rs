@@ -15,7 +15,11 @@
 //! operation). Most locks are held once at a time; of those that are held by the hundred, such as the folios of a huge page,
 //! a path has one as a rule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use super::{
     documented::{Does, Step},
@@ -99,9 +103,10 @@ struct Holds {
 struct Failed(BTreeMap<usize, usize>);
 
 impl Failed {
-    /// Returns whether a failure was no later and had no less time.
-    fn has(&self, after: usize, end: usize) -> bool {
-        self.0.range(..=after).next_back().is_some_and(|(_, &had)| end <= had)
+    /// Returns from where on it is known to fail after a time, if it is known.
+    fn known(&self, after: usize, end: usize) -> Option<usize> {
+        let before = self.0.range(..=after).next_back();
+        before.into_iter().chain(self.0.range(after..)).find(|&(_, &had)| end <= had).map(|(&from, _)| from)
     }
 
     /// Adds a failure that it has not, and drops those that say less.
@@ -137,13 +142,14 @@ impl Search<'_> {
         let (lasting, passing): (Vec<Holds>, Vec<Holds>) = held.iter().partition(|held| self.lasting[held.step]);
         let key = (step, passing.iter().map(|held| held.hold).collect());
         let end = self.end(&lasting);
-        if self.failed.get(&key).is_some_and(|failed| failed.has(after, end)) {
+        let known = self.failed.get(&key).and_then(|failed| failed.known(after, end)).unwrap_or(usize::MAX);
+        if known <= after {
             return false;
         }
         let follows = match wanted.does {
             Does::Release => self.release(wanted, after, held),
             Does::Downgrade => self.downgrade(wanted, after, held),
-            Does::Read | Does::Write | Does::Map => self.take(step, after, held),
+            Does::Read | Does::Write | Does::Map => self.take(step, after..known, held),
         };
         if !follows {
             self.failed.entry(key).or_default().add(after, end);
@@ -185,25 +191,29 @@ impl Search<'_> {
         }
     }
 
-    fn take(&mut self, step: usize, after: usize, held: &mut Vec<Holds>) -> bool {
+    /// Takes what the step takes within some time, which ends where it is known to fail.
+    fn take(&mut self, step: usize, time: Range<usize>, held: &mut Vec<Holds>) -> bool {
         let (recording, until) = (self.recording, self.end(held));
-        let mut next = self.candidates[step].partition_point(|&number| recording.holds[number].at < after);
-        while let Some(&hold) = self.candidates[step].get(next)
-            && recording.holds[hold].at <= until
-        {
-            let at = recording.holds[hold].at;
+        let at = |hold: usize| recording.holds[hold].at;
+        let from = self.candidates[step].partition_point(|&hold| at(hold) < time.start);
+        let to = self.candidates[step].partition_point(|&hold| at(hold) <= until && at(hold) < time.end);
+        let mut within = self.candidates[step].get(from..to).unwrap_or_default().to_vec();
+        // From the last one on, so that what is tried next ends where it is known to fail; and of the lasting ones from the
+        // longest on, because whoever fails with that leaves nothing for the others to try.
+        let is_lasting = self.lasting[step];
+        within.sort_by_key(|&hold| Reverse((is_lasting.then_some(recording.holds[hold].released), hold)));
+        for hold in within {
             let keeps = !self.path[step].mark;
             if keeps {
                 held.push(Holds { step, hold });
             }
-            let follows = self.go_on(at, at + 1, held);
+            let follows = self.go_on(at(hold), at(hold) + 1, held);
             if keeps {
                 held.pop();
             }
             if follows {
                 return true;
             }
-            next += 1;
         }
         false
     }

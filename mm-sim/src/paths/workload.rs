@@ -1,12 +1,11 @@
 //! The runs whose actors are watched, and the operations in what they did.
 //!
-//! Tours and small scenarios, which do on purpose what the paths need, and the sound halves of the catalogue; no random
-//! operations: a path that only those take is one that a tour lacks.
+//! Tours, which do on purpose what the paths need, and the sound halves of the catalogue; no random operations: a path that
+//! only those take is one that a tour lacks.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
-    ops::RangeInclusive,
     sync::Arc,
 };
 
@@ -26,10 +25,8 @@ use crate::{
     sync::{LockId, Mutation, Observer, Step, Trace},
 };
 
-/// The seeds of each scenario: one, for tours go by a plan, not by luck.
-const SEEDS: RangeInclusive<u64> = 1..=1;
-/// The seeds of each directed scenario: small, and each for one race.
-const DIRECTED_SEEDS: RangeInclusive<u64> = 1..=8;
+/// The seed of each run: tours go by a plan, not by luck.
+const SEED: u64 = 1;
 /// The scenarios that are left out: random operations.
 const RANDOM: &[&str] = &["soak", "soak-hugetlb", "mail", "mail-no-reclaim", "mail-file-faults", "mail-deadlock"];
 
@@ -70,7 +67,7 @@ pub(super) fn look(query: &Query<'_>, runs: Runs<'_>, searches: Vec<&mut Search<
         Runs::Nothing => {}
         Runs::Protocol(name) => {
             if let Some(protocol) = query.protocol.or_else(|| tables::protocol(name)) {
-                let _enough = turns(protocol).any(|(setup, seed)| watch.play(&setup, protocol, seed));
+                let _enough = setups(protocol).any(|setup| watch.play(&setup, protocol, SEED));
             }
         }
         Runs::Pair(id) => {
@@ -91,19 +88,12 @@ fn mutation(query: &Query<'_>) -> Arc<Mutation> {
 }
 
 /// Returns the runs of a protocol.
-fn turns(protocol: Protocol) -> impl Iterator<Item = (Setup, u64)> {
+fn setups(protocol: Protocol) -> impl Iterator<Item = Setup> {
     let is_silent = |scenario: &&Scenario| (scenario.expect)(&Protocol::V6_12) == Expect::Silent;
-    let with = |seeds: RangeInclusive<u64>| {
-        move |scenario: &Scenario| {
-            let setup = Setup { id: scenario.id, memory: scenario.memory, build: scenario.build };
-            seeds.clone().map(move |seed| (setup, seed))
-        }
-    };
     let tours = scenario::ALL.iter().filter(is_silent).filter(|scenario| !RANDOM.contains(&scenario.id));
-    let small = scenario::DIRECTED.iter().filter(is_silent);
+    let tours = tours.map(|scenario| Setup { id: scenario.id, memory: scenario.memory, build: scenario.build });
     let pairs = catalogue::all().filter(move |pair| pair.fixed.name == protocol.name);
-    let pairs = pairs.map(|pair| (pair_setup(pair), 1));
-    tours.flat_map(with(SEEDS)).chain(small.flat_map(with(DIRECTED_SEEDS))).chain(pairs)
+    tours.chain(pairs.map(pair_setup))
 }
 
 const fn pair_setup(pair: &Pair) -> Setup {
