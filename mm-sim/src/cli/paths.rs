@@ -13,10 +13,14 @@ use mm_sim::{
 
 use super::{FINDINGS, paint, rules::Rules};
 
+/// Seeds that are run after the first while something is missing.
+const SEEDS: u64 = 3;
+
 /// What to look for.
 pub(crate) struct What {
     pub(crate) path: Option<String>,
     pub(crate) rules: Rules,
+    pub(crate) strict: bool,
     pub(crate) table: Option<PathBuf>,
     pub(crate) places: Option<PathBuf>,
 }
@@ -26,7 +30,7 @@ pub(crate) fn check(what: &What, json: bool) -> Result<ExitCode, String> {
     let tables =
         Tables::read_or_builtin(borrow(table.as_ref()), borrow(places.as_ref())).map_err(|error| error.to_string())?;
     let protocol = if what.rules.are_default() { None } else { Some(what.rules.protocol(Protocol::V6_12)?) };
-    let query = Query { protocol, path: what.path.as_deref(), mutant: None };
+    let query = Query { protocol, path: what.path.as_deref(), mutant: None, more_seeds: SEEDS, is_strict: what.strict };
     let table = paths::check(&tables, &query);
     if table.rows.is_empty() {
         return Err("no such path, or not under this protocol".to_owned());

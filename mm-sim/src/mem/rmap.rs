@@ -5,6 +5,7 @@ use std::{ops::Range, sync::Arc};
 use super::{Folio, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
+    sched,
     sync::{ReadGuard, RwSem},
 };
 
@@ -34,6 +35,26 @@ pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vm
         visit(&vma, vma.addrs_of(&(index..index + folio.pages())));
     }
     Some(())
+}
+
+/// As [`rmap_walk`], for who has the lock already, in either mode: that of the file, or of the `anon_vma`.
+pub(crate) fn rmap_walk_locked(folio: &Folio, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) {
+    let (holds, index, vmas) = match folio.place() {
+        Some(Place::File(mapping, index)) => {
+            let vmas = mapping.i_mmap.lock().overlapping(index..index + folio.pages());
+            (mapping.i_mmap_rwsem.is_mine(), index, vmas)
+        }
+        Some(Place::Anon(anon_vma, index)) => {
+            let vmas = anon_vma.vmas.lock().overlapping(index..index + folio.pages());
+            (anon_vma.rwsem().is_mine(), index, vmas)
+        }
+        // Pages that KSM shares have a lock each that maps them.
+        Some(Place::Ksm(_)) | None => return,
+    };
+    sched::must_hold(holds, || format!("who maps folio {} is looked for without the lock", folio.pfn));
+    for vma in vmas {
+        visit(&vma, vma.addrs_of(&(index..index + folio.pages())));
+    }
 }
 
 /// Returns whether a VMA that may map the folio is locked in memory. Waits for the lock.

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_page_is_in_one_place_and_goes_where_it_is_expected_to_come_from() {
         let file = AddressSpace::shmem(1);
-        let folio = Arc::new(Folio::new(7, FolioKind::Shmem, 1));
+        let folio = Arc::new(Folio::new(7, FolioKind::Shmem, 1, 0));
         let _locked = folio.lock.try_lock();
         assert!(file.is_hole(3));
         assert!(!file.shmem_add(3, &folio, Some(5)), "it is not on the device");

@@ -47,6 +47,10 @@ pub struct Query<'a> {
     pub path: Option<&'a str>,
     /// A deliberate bug in all runs.
     pub mutant: Option<&'a Mutant>,
+    /// How many more seeds are run while something is missing that is no exception: which operation meets what is partly luck.
+    pub more_seeds: u64,
+    /// Whether exceptions are missing like everything else that no operation follows.
+    pub is_strict: bool,
 }
 
 impl Query<'_> {
@@ -88,7 +92,7 @@ pub fn check(tables: &Tables, query: &Query<'_>) -> Table {
     if query.is_whole() {
         stale.extend(tables.stale(&searches, &met));
     }
-    Table { rows: searches.into_iter().map(Search::finish).collect(), stale }
+    Table { rows: searches.into_iter().map(|search| search.finish(query.is_strict)).collect(), stale }
 }
 
 /// Rows that need the same runs, numbered by their order in the file.

@@ -130,12 +130,12 @@ impl<'a> Search<'a> {
     }
 
     /// Returns what came of it.
-    pub(super) fn finish(self) -> Row {
+    pub(super) fn finish(self, is_strict: bool) -> Row {
         let is_found = self.is_found();
         let verdict = match (self.furthest, self.exception) {
             (Some(furthest), _) if is_found => Verdict::Covered { seen: furthest.seen },
-            (_, Some((_, why))) => Verdict::Excepted { why: why.to_owned() },
-            (furthest, None) => {
+            (_, Some((_, why))) if !is_strict => Verdict::Excepted { why: why.to_owned() },
+            (furthest, _) => {
                 let followed = furthest.as_ref().map_or(0, |furthest| furthest.followed.steps());
                 let step = self.wanted.steps.get(followed).map_or_else(String::new, |step| step.text.clone());
                 let nearest = furthest.map(|far| Nearest::new(far.seen, &far.steps, &far.followed, self.places));

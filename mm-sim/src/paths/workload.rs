@@ -25,8 +25,6 @@ use crate::{
     sync::{LockId, Mutation, Observer, Step, Trace},
 };
 
-/// The seed of each run: tours go by a plan, not by luck.
-const SEED: u64 = 1;
 /// The scenarios that are left out: random operations.
 const RANDOM: &[&str] = &["soak", "soak-hugetlb", "mail", "mail-no-reclaim", "mail-file-faults", "mail-deadlock"];
 
@@ -67,7 +65,9 @@ pub(super) fn look(query: &Query<'_>, runs: Runs<'_>, searches: Vec<&mut Search<
         Runs::Nothing => {}
         Runs::Protocol(name) => {
             if let Some(protocol) = query.protocol.or_else(|| tables::protocol(name)) {
-                let _enough = setups(protocol).any(|setup| watch.play(&setup, protocol, SEED));
+                let _enough = (1..=1 + query.more_seeds).any(|seed| {
+                    setups(protocol).any(|setup| watch.play(&setup, protocol, seed)) || !watch.lacks(query.is_strict)
+                });
             }
         }
         Runs::Pair(id) => {
@@ -111,6 +111,11 @@ struct Watch<'w, 'a> {
 }
 
 impl Watch<'_, '_> {
+    /// Returns whether something has not been found, and is no exception or may be none.
+    fn lacks(&self, is_strict: bool) -> bool {
+        self.searches.iter().any(|search| !search.is_found() && (is_strict || search.exception().is_none()))
+    }
+
     /// Does a run and looks at its operations. Returns whether nothing is left to look for.
     fn play(&mut self, setup: &Setup, protocol: Protocol, seed: u64) -> bool {
         let observer = Arc::new(Observer::Trace(Trace::default()));
