@@ -37,9 +37,9 @@ fn a_path_in_another_order_is_missing() {
 #[test]
 fn a_mutant_of_an_operation_is_missing_too() {
     let mutants = mutate::mutants(Protocol::V6_12, Effort::Quick).unwrap();
-    let name = "swap mapping.invalidate_lock in op/truncate.rs truncate";
+    let name = "swap mm->mmap_lock in op/mmap.rs mmap";
     let swapped = mutants.iter().find(|mutant| mutant.to_string() == name);
-    let query = Query { protocol: Some(Protocol::V6_12), path: Some("truncate"), ..Query::default() };
+    let query = Query { protocol: Some(Protocol::V6_12), path: Some("mmap_file"), ..Query::default() };
     let table = paths::check(&Tables::builtin(), &Query { mutant: Some(swapped.unwrap()), ..query });
     assert!(matches!(table.rows[0].verdict, Verdict::Missing { .. }), "{table}");
 }
