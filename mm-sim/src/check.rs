@@ -33,6 +33,15 @@ pub(crate) fn at_rest(m: &Machine) {
     for (folio, entries) in mapped.values() {
         check_folio(m, folio, *entries);
     }
+    check_nodes(m);
+}
+
+/// Counts the pages of the memory nodes.
+fn check_nodes(m: &Machine) {
+    let (counted, pages) = (m.memory.node_pages(), m.memory.count_node_pages());
+    if counted != pages {
+        sched::finding(Invariant::WrongNode, format!("the nodes count {counted:?} pages, but have {pages:?}"));
+    }
 }
 
 /// Counts the tables and pages of a process, and which folios they map.
@@ -222,6 +231,7 @@ pub(crate) fn at_end(m: &Machine) {
     if !m.khugepaged.is_empty() {
         sched::finding(Invariant::Leak, "a process that has ended is on khugepaged's list".to_owned());
     }
+    check_nodes(m);
     let used = m.memory.used_pages();
     if used != 0 {
         sched::finding(Invariant::Leak, format!("{used} pages are in use although every process has ended"));

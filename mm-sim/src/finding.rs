@@ -29,6 +29,8 @@ pub enum Invariant {
     UsedUnlocked,
     /// A memory policy is never used after it was replaced and freed.
     PolicyUsedAfterFree,
+    /// A new page comes from the memory node that the policy of its mapping says, and the pages of the nodes add up.
+    WrongNode,
     /// A folio is never used after its last reference is gone.
     FolioUsedAfterFree,
     /// A page is freed only when no processor's TLB leads to it.
@@ -84,6 +86,7 @@ impl Invariant {
             Self::AnonVmaUnprotected => "anon-vma-unprotected",
             Self::UsedUnlocked => "used-unlocked",
             Self::PolicyUsedAfterFree => "policy-used-after-free",
+            Self::WrongNode => "wrong-node",
             Self::FolioUsedAfterFree => "folio-used-after-free",
             Self::StaleTlb => "stale-tlb",
             Self::WrongRead => "wrong-read",

@@ -23,7 +23,7 @@ use crate::{
     finding::Invariant,
     mem::{
         FaultMutexes, Folio, FolioKind, HugetlbPool, Inode, Ksm, Level, Lru, Memory, Mm, OutOfMemory, PageTable,
-        SplitQueue, SuperBlock, Swap, Tlb, Vma, Wb,
+        SplitQueue, SuperBlock, Swap, Tlb, Vma, Wb, local_node,
     },
     model::Model,
     op::{mmu_notifier, neighbours::Neighbours, reclaim, thp::khugepaged::Khugepaged},
@@ -113,18 +113,25 @@ impl Machine {
         self.next_id.fetch_add(1, Relaxed)
     }
 
-    /// Allocates a folio of zeros with one reference.
+    /// Allocates a folio of zeros with one reference, on the nearest node.
     #[inline(never)]
     #[track_caller]
     pub(crate) fn alloc_folio(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
-        self.alloc_pages(pages)?;
-        Ok(self.memory.make_folio(kind, pages))
+        self.alloc_folio_on(local_node(), kind, pages)
     }
 
-    /// Allocates a folio if that needs no reclaim.
+    /// Allocates a folio of zeros with one reference, on a node.
     #[inline(never)]
-    pub(crate) fn alloc_folio_nowait(&self, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
-        if self.memory.take(pages) { Ok(self.memory.make_folio(kind, pages)) } else { Err(OutOfMemory) }
+    #[track_caller]
+    pub(crate) fn alloc_folio_on(&self, node: u8, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        self.alloc_pages(pages)?;
+        Ok(self.memory.make_folio(kind, pages, node))
+    }
+
+    /// Allocates a folio on a node, if that needs no reclaim.
+    #[inline(never)]
+    pub(crate) fn alloc_folio_nowait(&self, node: u8, kind: FolioKind, pages: u64) -> Result<Arc<Folio>, OutOfMemory> {
+        if self.memory.take(pages) { Ok(self.memory.make_folio(kind, pages, node)) } else { Err(OutOfMemory) }
     }
 
     /// Allocates an empty page table.

@@ -16,7 +16,7 @@ use crate::{
     finding::Finding,
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
-    sched::{Baton, Body, Choice, Context, Deadlock, Order, Rng, Schedule, Stop},
+    sched::{Baton, Body, Choice, Context, Deadlock, Guide, Order, Rng, Stop},
     sync::{Mutation, watch_irqs},
     tidy::tidy,
     what_if::WhatIf,
@@ -94,8 +94,8 @@ pub(crate) fn play(setup: &Setup, protocol: Protocol, expect: Expect, seed: u64)
 #[derive(Clone, Default)]
 pub(crate) struct Direction {
     pub(crate) seed: u64,
-    /// The schedule of the actors; drawn from the seed if there is none.
-    pub(crate) schedule: Option<Schedule>,
+    /// Who says when the actors take turns; drawn from the seed if there is nobody.
+    pub(crate) guide: Option<Guide>,
     /// What is wrong on purpose.
     pub(crate) mutation: Arc<Mutation>,
     /// Where lockdep learns, if not anew: several runs of one kernel.
@@ -104,7 +104,7 @@ pub(crate) struct Direction {
     pub(crate) stops_at_first: bool,
 }
 
-/// As [`play`], and returns where somebody else could have run, if there is a schedule.
+/// As [`play`], and returns where somebody else could have run, if there is a guide.
 pub(crate) fn play_as(
     setup: &Setup,
     protocol: Protocol,
@@ -143,8 +143,7 @@ struct Stage {
     world: World,
     context: Context,
     seed: u64,
-    /// The schedule of the actors, where it is not drawn.
-    schedule: Option<Schedule>,
+    guide: Option<Guide>,
 }
 
 struct Progress {
@@ -157,8 +156,8 @@ impl Progress {
     fn phase(&mut self, stage: &Stage, number: u64, actors: Vec<(String, Body)>) {
         if self.stop.is_none() && !actors.is_empty() {
             let seed = stage.seed.wrapping_mul(3).wrapping_add(number);
-            let given = stage.schedule.clone().filter(|_| number == 1);
-            let order = given.map_or_else(|| Order::Drawn(Rng::new(seed)), Order::given);
+            let guide = stage.guide.clone().filter(|_| number == 1);
+            let order = guide.map_or_else(|| Order::Drawn(Rng::new(seed)), Order::guided);
             let ran = Baton::run(order, STEP_LIMIT, &stage.context, actors);
             self.steps += ran.steps;
             self.stop = ran.stop;
@@ -172,11 +171,11 @@ impl Progress {
 
 impl Stage {
     fn new(setup: &Setup, protocol: Protocol, direction: Direction) -> Self {
-        let Direction { seed, schedule, mutation, session, stops_at_first } = direction;
+        let Direction { seed, guide, mutation, session, stops_at_first } = direction;
         let world = World::new(protocol, setup.memory, seed);
         let new = Context::new();
         let session = session.unwrap_or_else(|| new.session.clone());
-        Self { world, context: Context { mutation, session, stops_at_first, ..new }, seed, schedule }
+        Self { world, context: Context { mutation, session, stops_at_first, ..new }, seed, guide }
     }
 
     fn outcome(self, id: &'static str, expect: Expect, run: Progress) -> Outcome {

@@ -118,6 +118,8 @@ stats! {
     migrated,
     /// Those of them that moved in a page fault.
     numa_migrated,
+    /// Folios that mbind has moved to the node it says.
+    rebound,
     /// Pages moved by userfaultfd.
     pages_moved,
     /// Mappings moved by mremap.
@@ -134,6 +136,8 @@ stats! {
     huge_pages_migrated,
     /// Forks.
     forks,
+    /// Programs that processes became.
+    execs,
     /// Truncations.
     truncations,
 }

@@ -23,6 +23,23 @@ fn the_deadlock_of_the_mail_is_found_and_replayed() {
     assert!(!cured.has_findings(), "{}", cured.verdict);
 }
 
+/// Drawn schedules find it too, and what is left of them are the departures that it takes.
+#[test]
+fn drawn_schedules_find_the_deadlock_and_shrink_to_what_it_takes() {
+    let scenario = scenario::named("small-collapse").unwrap();
+    for seed in 1..=3 {
+        let exploration = explore::draw(scenario, Protocol::JAN_2023_FILE, 2, seed, 200);
+        let (schedule, found) = exploration.found.unwrap_or_else(|| panic!("seed {seed} finds nothing"));
+        assert!(found.deadlock.is_some(), "{}", found.verdict);
+        let departures = schedule.to_string();
+        assert!(!departures.contains(','), "one departure is enough, {departures} are many");
+        let again = explore::replay(scenario, Protocol::JAN_2023_FILE, departures.parse().unwrap());
+        assert_eq!(again.deadlock, found.deadlock, "the same to the step");
+    }
+    let cured = explore::draw(scenario, Protocol::V6_6, 2, 1, 100);
+    assert!(cured.found.is_none() && cured.runs == 100, "{cured}");
+}
+
 #[test]
 fn without_a_bug_no_schedule_goes_wrong() {
     for (id, preemptions) in [("small-fork", 2), ("small-cow", 1), ("small-walk", 1), ("small-truncate", 1)] {

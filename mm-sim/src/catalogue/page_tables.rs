@@ -91,6 +91,22 @@ pub(super) const PAIRS: &[Pair] = &[
         seeds: 60,
         build: |world| move_and_truncate(world, 4, 8),
     },
+    Pair {
+        id: "M9",
+        title: "migration takes a page out of a stack that execve moves meanwhile",
+        story: "execve makes the stack of the new program before it knows where that belongs, and moves it. Meanwhile the\n\
+                reverse map leads to where the pages will be. A page that is being migrated is not found again when it has\n\
+                moved: its entry waits for ever.",
+        kernels: "up to 2.6.34",
+        source: "Mel Gorman and Andrea Arcangeli, 2010",
+        fix: "a8bef8ff6ea1: migration leaves temporary stacks alone",
+        memory: 800,
+        buggy: Protocol::V6_1.with(Bug::TemporaryStackMigrated),
+        fixed: Protocol::V6_1,
+        verdict: Expect::Broken(Invariant::RmapMismatch),
+        seeds: 20,
+        build: exec_and_compact,
+    },
 ];
 
 fn collapse_and_reclaim(world: &World) -> Plan {
@@ -178,6 +194,30 @@ fn move_and_truncate(world: &World, lead: u64, pages: u64) -> Plan {
             kernel.truncate(&file, pages + PMD_SIZE / PAGE_SIZE);
             // Time to fault pages in, and to be about to move them.
             kernel.compute(30);
+        }
+    });
+    plan
+}
+
+/// A process starts programs, and memory is compacted all the while.
+fn exec_and_compact(world: &World) -> Plan {
+    const ARGUMENTS: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
+    let mut plan = Plan::default();
+    let shell = stage::process(world, &mut plan);
+    let done = Arc::new(AtomicU64::new(0));
+    let ended = done.clone();
+    plan.actor("exec", move || {
+        for shift in 1..12 {
+            let Some((program, stack)) = shell.fork().and_then(|child| child.exec(&ARGUMENTS, shift)) else { continue };
+            (0..8).for_each(|page| stage::ignore(program.load(stack + page * PAGE_SIZE)));
+            program.exit();
+        }
+        ended.store(1, Relaxed);
+    });
+    let kernel = world.clone();
+    plan.actor("kcompactd", move || {
+        while done.load(Relaxed) == 0 {
+            kernel.compact();
         }
     });
     plan

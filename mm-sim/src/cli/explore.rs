@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use mm_sim::{Protocol, Schedule, explore, scenario};
 
 use super::{
@@ -15,9 +16,20 @@ use super::{
 pub(crate) struct What {
     pub(crate) scenario: String,
     pub(crate) rules: Rules,
+    pub(crate) scheduler: Scheduler,
     pub(crate) preemptions: u32,
     pub(crate) runs: u64,
+    pub(crate) seed: u64,
     pub(crate) schedule: Option<String>,
+}
+
+/// Where schedules come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scheduler {
+    /// All with few preemptions
+    Bounded,
+    /// Drawn by probabilistic concurrency testing, with as many changes of priorities
+    Pct,
 }
 
 pub(crate) fn explore(what: &What) -> Result<ExitCode, String> {
@@ -30,7 +42,10 @@ pub(crate) fn explore(what: &What) -> Result<ExitCode, String> {
         paint::print(&tell(scenario, &protocol, &outcome), !outcome.has_findings());
         return Ok(code(outcome.has_findings()));
     }
-    let exploration = explore::explore(scenario, protocol, what.preemptions, what.runs);
+    let exploration = match what.scheduler {
+        Scheduler::Bounded => explore::explore(scenario, protocol, what.preemptions, what.runs),
+        Scheduler::Pct => explore::draw(scenario, protocol, what.preemptions + 1, what.seed, what.runs),
+    };
     paint::print(&exploration.to_string(), exploration.found.is_none());
     if let Some((schedule, outcome)) = &exploration.found {
         anstream::println!(

@@ -75,20 +75,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Runs a small scenario by every schedule with few preemptions, until something really goes wrong.
+    /// Runs a small scenario by many schedules, until something really goes wrong.
     Explore {
         /// Its id.
         scenario: String,
         #[command(flatten)]
         rules: Rules,
+        /// Which schedules.
+        #[arg(long, value_enum, default_value_t = explore::Scheduler::Bounded)]
+        scheduler: explore::Scheduler,
         /// How often a schedule may take an actor off that could go on.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=8))]
         preemptions: u32,
         /// How many schedules at most.
         #[arg(long, default_value_t = 20_000)]
         runs: u64,
+        /// The seed of drawn schedules.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
         /// Replay this one instead.
-        #[arg(long, conflicts_with_all = ["preemptions", "runs"])]
+        #[arg(long, conflicts_with_all = ["scheduler", "preemptions", "runs", "seed"])]
         schedule: Option<String>,
     },
     /// Tries deliberate bugs: acquisitions left out, swapped or made to wait, and looks not taken.
@@ -155,8 +161,8 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, rules, json }) => fidelity::compare(&kernel, &rules, json),
-            Some(Command::Explore { scenario, rules, preemptions, runs, schedule }) => {
-                explore::explore(&explore::What { scenario, rules, preemptions, runs, schedule })
+            Some(Command::Explore { scenario, rules, scheduler, preemptions, runs, seed, schedule }) => {
+                explore::explore(&explore::What { scenario, rules, scheduler, preemptions, runs, seed, schedule })
             }
             Some(Command::Mutate { rules, quick, only, json }) => {
                 mutate::campaign(&rules, quick, only.as_deref(), json)

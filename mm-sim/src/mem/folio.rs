@@ -41,6 +41,8 @@ pub(crate) enum Place {
 pub(crate) struct Folio {
     pub(crate) pfn: u64,
     pub(crate) kind: FolioKind,
+    /// The memory node that it is on.
+    pub(crate) node: u8,
     pub(crate) lock: FolioLock,
     pub(crate) dirty: AtomicBool,
     pub(crate) uptodate: AtomicBool,
@@ -69,8 +71,8 @@ pub(crate) struct Folio {
 }
 
 impl Folio {
-    /// A folio of `pages` zero pages with one reference.
-    pub(crate) fn new(pfn: u64, kind: FolioKind, pages: u64) -> Self {
+    /// A folio of `pages` zero pages on a node, with one reference.
+    pub(crate) fn new(pfn: u64, kind: FolioKind, pages: u64, node: u8) -> Self {
         let class = match kind {
             FolioKind::Anon => &FOLIO_LOCK_ANON,
             FolioKind::File => &FOLIO_LOCK_FILE,
@@ -80,6 +82,7 @@ impl Folio {
         Self {
             pfn,
             kind,
+            node,
             lock: FolioLock::new(class, ("folio", pfn)),
             dirty: AtomicBool::new(false),
             uptodate: AtomicBool::new(false),

@@ -126,7 +126,8 @@ fn concerned(vma: &Vma, range: &Range<u64>) -> Range<u64> {
 fn take_absent(m: &Machine, mm: &Mm, slot: &Slot, entry: Entry) {
     slot.store(Entry::NONE);
     match entry.as_absent() {
-        Some(Absent::Migration(_)) => {
+        Some(Absent::Migration(pfn)) => {
+            let _moving = m.memory.moving_folio(pfn);
             mm.rss.fetch_sub((slot.table.level.entry_size() / PAGE_SIZE) as i64, Relaxed);
         }
         Some(Absent::Swap(swapped)) => {

@@ -13,7 +13,7 @@ use std::{
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::{Folio, FolioKind, HUGE_PAGES, Level, PageTable, zone::Zone};
+use super::{Folio, FolioKind, HUGE_PAGES, Level, NODES, PageTable, node::Nodes, zone::Zone};
 use crate::{finding::Invariant, sched};
 
 /// No page is free and nothing can be reclaimed.
@@ -26,6 +26,7 @@ pub(crate) struct Memory {
     zone: Zone,
     /// Pages that are never used again.
     broken: AtomicI64,
+    nodes: Nodes,
     next_pfn: AtomicU64,
     next_table: AtomicU64,
     folios: DashMap<u64, Arc<Folio>>,
@@ -40,10 +41,20 @@ const GRAVES: usize = 4096;
 impl Memory {
     /// Memory of `pages` pages.
     pub(crate) fn new(pages: u64) -> Self {
-        let (folios, tables, graves) = Default::default();
+        let (folios, tables, graves, nodes) = Default::default();
         let (next_pfn, next_table) = (AtomicU64::new(HUGE_PAGES), AtomicU64::new(1));
         let broken = AtomicI64::new(0);
-        Self { total: pages as i64, zone: Zone::new(pages), broken, next_pfn, next_table, folios, tables, graves }
+        Self {
+            total: pages as i64,
+            zone: Zone::new(pages),
+            broken,
+            nodes,
+            next_pfn,
+            next_table,
+            folios,
+            tables,
+            graves,
+        }
     }
 
     /// Returns how many pages are free.
@@ -67,12 +78,25 @@ impl Memory {
         self.zone.drain();
     }
 
-    /// Makes a folio of pages that were taken.
-    pub(crate) fn make_folio(&self, kind: FolioKind, pages: u64) -> Arc<Folio> {
+    /// Returns how many pages of folios each node has, as counted while they came and went.
+    pub(crate) fn node_pages(&self) -> [i64; NODES as usize] {
+        self.nodes.pages()
+    }
+
+    /// Returns the same, counted now.
+    pub(crate) fn count_node_pages(&self) -> [i64; NODES as usize] {
+        let mut pages = [0; NODES as usize];
+        self.folios.iter().for_each(|folio| pages[usize::from(folio.node)] += folio.pages() as i64);
+        pages
+    }
+
+    /// Makes a folio of pages that were taken, on a node.
+    pub(crate) fn make_folio(&self, kind: FolioKind, pages: u64, node: u8) -> Arc<Folio> {
         let aligned = |next: u64| next.next_multiple_of(pages);
         let next = self.next_pfn.fetch_update(Relaxed, Relaxed, |next| Some(aligned(next) + pages));
         let pfn = aligned(next.unwrap_or_else(|next| next));
-        let folio = Arc::new(Folio::new(pfn, kind, pages));
+        let folio = Arc::new(Folio::new(pfn, kind, pages, node));
+        self.nodes.add(node, pages as i64);
         self.folios.insert(pfn, folio.clone());
         folio
     }
@@ -97,6 +121,16 @@ impl Memory {
     pub(crate) fn peek_folio(&self, pfn: u64) -> Option<Arc<Folio>> {
         let at = |pfn: u64| self.folios.get(&pfn).map(|folio| folio.clone());
         at(pfn).or_else(|| at(pfn / HUGE_PAGES * HUGE_PAGES).filter(|folio| pfn < folio.pfn + folio.pages()))
+    }
+
+    /// Returns the folio of a page that is being moved, as an entry says: it is locked until all entries have been put back.
+    pub(crate) fn moving_folio(&self, pfn: u64) -> Option<Arc<Folio>> {
+        let found = self.peek_folio(pfn).filter(|folio| !folio.lock.is_free());
+        if found.is_none() {
+            let text = format!("page {pfn} has been moved, and an entry waits for it still");
+            sched::finding(Invariant::RmapMismatch, text);
+        }
+        found
     }
 
     /// Returns the table with this number. After it has been freed that is a finding, and `None`.
@@ -132,14 +166,18 @@ impl Memory {
         if folio.is_pinned() {
             sched::finding(Invariant::PinBroken, format!("folio {} is freed while it is pinned", folio.pfn));
         }
-        self.folios.remove(&folio.pfn).is_some()
+        let was_there = self.folios.remove(&folio.pfn).is_some();
+        if was_there {
+            self.nodes.add(folio.node, -(folio.pages() as i64));
+        }
+        was_there
     }
 
     /// Makes folios of the pages of one without references, in order, with a reference each. The old one is still known, for
     /// those who look up what an entry says.
     pub(crate) fn split_folio(&self, folio: &Folio) -> Vec<Arc<Folio>> {
         let part = |page: u64| {
-            let part = self.make_folio(folio.kind, 1);
+            let part = self.make_folio(folio.kind, 1, folio.node);
             part.write(part.pfn, folio.read(folio.pfn + page));
             part.dirty.store(folio.dirty.load(Relaxed), Relaxed);
             part.uptodate.store(folio.uptodate.load(Relaxed), Relaxed);
@@ -189,13 +227,15 @@ mod tests {
     #[test]
     fn a_page_of_a_huge_folio_finds_it_and_its_neighbours_do_not() {
         let memory = Memory::new(2000);
-        let small = memory.make_folio(FolioKind::Anon, 1);
-        let huge = memory.make_folio(FolioKind::File, HUGE_PAGES);
-        let next = memory.make_folio(FolioKind::Anon, 1);
+        let small = memory.make_folio(FolioKind::Anon, 1, 0);
+        let huge = memory.make_folio(FolioKind::File, HUGE_PAGES, 1);
+        let next = memory.make_folio(FolioKind::Anon, 1, 0);
         assert_eq!(huge.pfn % HUGE_PAGES, 0);
         for (pfn, folio) in [(small.pfn, &small), (huge.pfn + 511, &huge), (next.pfn, &next)] {
             assert_eq!(memory.folio(pfn).unwrap().pfn, folio.pfn);
         }
+        assert_eq!(memory.node_pages(), [2, 512]);
+        assert_eq!(memory.node_pages(), memory.count_node_pages());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The data structures of memory management, each with the locks that the kernel gives it.
 //!
 //! * [`Entry`], [`PageTable`]: page tables as the hardware sees them; `walk`: finding and making them.
-//! * [`Memory`]: physical memory: which frames and tables exist, how much is free (`zone`); [`Folio`]: the unit of data.
+//! * [`Memory`]: physical memory: which frames and tables exist, how much is free (`zone`), where it is (`node`); [`Folio`]:
+//!   the unit of data.
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Swap`]: the swap device and the swap cache.
@@ -28,6 +29,7 @@ mod lru;
 mod mapping;
 mod memory;
 mod mm;
+mod node;
 mod policy;
 pub(crate) mod rmap;
 mod sb;
@@ -56,6 +58,7 @@ pub(crate) use lru::Lru;
 pub(crate) use mapping::AddressSpace;
 pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::{Mm, MmapWrite};
+pub(crate) use node::{NODES, local as local_node};
 pub(crate) use policy::Policy;
 pub(crate) use sb::SuperBlock;
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_page_is_in_one_place_and_goes_where_it_is_expected_to_come_from() {
         let file = AddressSpace::shmem(1, false);
-        let folio = Arc::new(Folio::new(7, FolioKind::Shmem, 1));
+        let folio = Arc::new(Folio::new(7, FolioKind::Shmem, 1, 0));
         let _locked = folio.lock.try_lock();
         assert!(file.is_hole(3));
         assert!(!file.shmem_add(3, &folio, Some(5)), "it is not on the device");
@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn a_huge_folio_needs_all_of_its_pages_to_be_nowhere() {
         let file = AddressSpace::shmem(1, true);
-        let (huge, small) = (Folio::new(HUGE_PAGES, FolioKind::Shmem, HUGE_PAGES), Folio::new(7, FolioKind::Shmem, 1));
+        let (huge, small) =
+            (Folio::new(HUGE_PAGES, FolioKind::Shmem, HUGE_PAGES, 0), Folio::new(7, FolioKind::Shmem, 1, 0));
         let (huge, small) = (Arc::new(huge), Arc::new(small));
         let _locked = (huge.lock.try_lock(), small.lock.try_lock());
         assert!(file.shmem_add(HUGE_PAGES - 1, &small, None));

@@ -11,6 +11,8 @@ pub(crate) struct VmFlags {
     pub(crate) locked: bool,
     /// A stack: it grows down to the page that is touched below it.
     pub(crate) growsdown: bool,
+    /// A stack that is not where it belongs yet: migration leaves it alone.
+    pub(crate) temporary_stack: bool,
     /// Its pages are huge ones of hugetlbfs.
     pub(crate) hugetlb: bool,
     /// Nothing is promised to it: only hugetlbfs promises anything.
@@ -37,6 +39,7 @@ impl VmFlags {
         shared: false,
         locked: false,
         growsdown: false,
+        temporary_stack: false,
         hugetlb: false,
         noreserve: false,
         mergeable: false,

@@ -16,7 +16,7 @@ use std::{
 use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
-use super::{AnonVma, HugetlbVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
+use super::{AnonVma, Folio, HugetlbVma, Inode, Mm, PAGE_SIZE, Policy, Userfaultfd, VmFlags};
 use crate::{
     classes::{VM_LOCK, VM_SEQUENCE},
     finding::Invariant,
@@ -102,6 +102,16 @@ impl Vma {
         self.check_write_locked("gets another memory policy");
         if let Some(old) = std::mem::replace(&mut *self.policy.lock(), policy) {
             old.free();
+        }
+    }
+
+    /// Checks that a page that is new here comes from the node that the policy says: it cannot have been replaced since it
+    /// was asked.
+    pub(crate) fn check_node(&self, folio: &Folio) {
+        if let Some(policy) = self.policy().filter(|policy| policy.node != folio.node) {
+            let text =
+                format!("vma {} gets a page of node {}, but node {} is wanted", self.id, folio.node, policy.node);
+            sched::finding(Invariant::WrongNode, text);
         }
     }
 

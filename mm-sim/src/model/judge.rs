@@ -1,6 +1,6 @@
 //! Accesses against the model, each at the very step that performs it.
 
-use super::{Model, page::Source, state::Expected};
+use super::{Model, state::Expected};
 use crate::op::Signal;
 
 impl Model {
@@ -50,22 +50,24 @@ impl Model {
             return Ok(());
         }
         let mut state = self.0.lock();
-        let (expected, is_past_end) = (state.expected(mm, page), state.is_past_end(mm, page));
+        let expected = state.expected(mm, page);
         let Some(mapped) = state.mms.entry(mm).or_default().get_mut(&page) else {
             return Err(format!("page {page:#x} is written, but is not mapped"));
         };
         if mapped.settled && !mapped.may_allow(true) {
             return Err(format!("page {page:#x} is written, but is read-only"));
         }
-        mapped.vague &= is_past_end;
-        mapped.changes();
-        match mapped.source {
-            Source::File { file, index, private: None } => state.files.entry(file).or_default().write(index, word),
-            Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),
-        }
+        state.store(mm, page, word);
         match expected {
             Some(Expected::Bus) => Err(format!("page {page:#x} is written, but is beyond the end of its file")),
             _ => Ok(()),
+        }
+    }
+
+    /// Records a store that no rights of the process stop: by a device.
+    pub(crate) fn record_store(&self, mm: u64, page: u64, word: u64) {
+        if !self.is_off() {
+            self.0.lock().store(mm, page, word);
         }
     }
 

@@ -31,6 +31,18 @@ impl State {
         self.files.get(file).is_none_or(|file| *index >= file.cut.unwrap_or(file.size).min(file.size))
     }
 
+    /// A page holds `word` from now on, and so does the file of a shared mapping.
+    pub(super) fn store(&mut self, mm: u64, page: u64, word: u64) {
+        let is_past_end = self.is_past_end(mm, page);
+        let Some(mapped) = self.mms.entry(mm).or_default().get_mut(&page) else { return };
+        mapped.vague &= is_past_end;
+        mapped.changes();
+        match mapped.source {
+            Source::File { file, index, private: None } => self.files.entry(file).or_default().write(index, word),
+            Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),
+        }
+    }
+
     /// Returns what a load of a page must give, or `None` if nothing is mapped there.
     pub(super) fn expected(&self, mm: u64, page: u64) -> Option<Expected> {
         let page = self.mms.get(&mm)?.get(&page)?;

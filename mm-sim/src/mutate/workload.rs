@@ -46,7 +46,7 @@ impl Turn {
     /// Runs it, until the first thing that is found.
     pub(super) fn play(&self, protocol: Protocol, mutation: &Arc<Mutation>, session: Option<Session>) -> Outcome {
         let direction =
-            Direction { seed: self.seed, schedule: None, mutation: mutation.clone(), session, stops_at_first: true };
+            Direction { seed: self.seed, guide: None, mutation: mutation.clone(), session, stops_at_first: true };
         play_as(&self.setup, protocol, Expect::Silent, direction).0
     }
 }

@@ -31,21 +31,25 @@ pub(crate) fn do_swap_page(fault: &VmFault<'_>, entry: Entry) -> Outcome {
 /// Waits until a page has arrived where it is being moved to: whoever moves it has its folio locked.
 #[inline(never)]
 fn migration_entry_wait(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Outcome {
-    let Some(folio) = folio_of(fault, entry, pfn) else { return Outcome::Done };
-    // Without a reference of ours, which whoever moves it would take for that of a user.
-    drop(folio.lock.lock());
+    match folio_of(fault, entry, pfn) {
+        // Without a reference of ours, which whoever moves it would take for that of a user.
+        Some(Some(folio)) => drop(folio.lock.lock()),
+        // It would wait for ever: the kernel stops.
+        Some(None) => return Outcome::Fail(Signal::Kill),
+        None => {}
+    }
     Outcome::Done
 }
 
-/// Returns the folio that is being moved, if it still is.
-fn folio_of(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Option<Arc<Folio>> {
-    let get = || fault.m.memory.folio(pfn);
+/// Returns the folio that is being moved, if the entry says so still.
+fn folio_of(fault: &VmFault<'_>, entry: Entry, pfn: u64) -> Option<Option<Arc<Folio>>> {
+    let get = || fault.m.memory.moving_folio(pfn);
     if fault.pmd.load() == entry {
         let _pmd_lock = fault.pmd.table.lock.lock();
-        return (fault.pmd.load() == entry).then(get)?;
+        return (fault.pmd.load() == entry).then(get);
     }
     let map = fault.map_pte()?;
-    (map.slot(fault.addr).load() == entry).then(get)?
+    (map.slot(fault.addr).load() == entry).then(get)
 }
 
 /// Takes a mark away that nobody asks for any more.

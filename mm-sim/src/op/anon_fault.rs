@@ -11,7 +11,7 @@ use super::{
     userfaultfd,
 };
 use crate::{
-    mem::{Entry, Folio, FolioKind, Place, PteMap},
+    mem::{Entry, Folio, FolioKind, Place, PteMap, Vma, local_node},
     sched,
 };
 
@@ -41,18 +41,27 @@ fn try_anonymous_page(fault: &VmFault<'_>) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// Allocates a page of zeros for the fault.
+/// Allocates a page of zeros for the fault, on the node that the VMA's policy says.
 #[inline(never)]
 pub(crate) fn alloc_anon_folio(fault: &VmFault<'_>) -> Result<Arc<Folio>, Outcome> {
-    let policy = fault.vma.policy();
+    let node = policy_node(&fault.vma);
+    Ok(fault.m.alloc_folio_on(node, FolioKind::Anon, 1)?)
+}
+
+/// Returns the node that new pages of a VMA come from. The caller keeps the VMA in place, and so has the policy without a
+/// reference.
+#[inline(never)]
+pub(crate) fn policy_node(vma: &Vma) -> u8 {
+    let policy = vma.policy();
     sched::step();
     policy.iter().for_each(|policy| policy.check_alive());
-    Ok(fault.m.alloc_folio(FolioKind::Anon, 1)?)
+    policy.map_or_else(local_node, |policy| policy.node)
 }
 
 /// Maps a new anonymous folio where nothing is mapped. The caller has the pte lock.
 pub(crate) fn set_anon_pte(fault: &VmFault<'_>, map: &PteMap<'_>, folio: &Arc<Folio>) {
     fault.mm.check_install(&fault.vma);
+    fault.vma.check_node(folio);
     let anon_vma = fault.vma.anon_vma.lock().clone();
     folio.set_place(anon_vma.map(|anon_vma| Place::Anon(anon_vma, fault.pgoff())));
     folio.map();

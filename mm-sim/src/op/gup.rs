@@ -11,7 +11,7 @@ use super::{Signal, access, dirty, fault};
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, Slot, Vma},
+    mem::{Absent, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, Slot, Vma},
     sched,
 };
 
@@ -115,15 +115,31 @@ pub(crate) fn put_user_page(m: &Machine, page: UserPage) {
 pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, word: u64) {
     sched::step();
     let _access = m.tlb.access();
-    let slot = mm.hardware_slot(m, addr);
-    let is_mapped = slot.is_some_and(|slot| page_of(slot.load(), &slot, addr, false) == Some(page.pfn));
+    let slot = mm.hardware_slot(m, addr).filter(|_| !mm.is_killed.load(Relaxed));
+    let is_accessible = slot.as_ref().is_some_and(|slot| page_of(slot.load(), slot, addr, false) == Some(page.pfn));
     if page.folio.kind == FolioKind::Anon {
         page.folio.dirty.store(true, Relaxed);
     }
-    if is_mapped && !mm.is_killed.load(Relaxed) {
+    if is_accessible {
         access::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
-    } else if page.folio.kind == FolioKind::Anon {
-        // The process has given it up; nobody sees it.
-        page.folio.write(page.pfn, word);
+        return;
     }
+    if slot.is_some_and(|slot| leads_to(slot.load(), &slot, addr) == Some(page.pfn)) {
+        // The process sees it as soon as it may: after a NUMA hint, or when its rights change back.
+        m.model.record_store(mm.id, addr / PAGE_SIZE, word);
+    } else if page.folio.kind != FolioKind::Anon || page.folio.refs() > 1 {
+        // Others have it, or the process at another place, of which nothing is known here: nothing is written.
+        return;
+    }
+    // If the process has given it up, nobody sees it.
+    page.folio.write(page.pfn, word);
+}
+
+/// Returns the page that an entry leads to, whatever it allows, and even if somebody is about to move it.
+fn leads_to(entry: Entry, slot: &Slot, addr: u64) -> Option<u64> {
+    let moving = match entry.as_absent() {
+        Some(Absent::Migration(pfn)) => Some(pfn),
+        _ => None,
+    };
+    Some(entry.as_page().or(moving)? + addr % slot.table.level.entry_size() / PAGE_SIZE)
 }

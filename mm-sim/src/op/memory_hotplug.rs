@@ -18,7 +18,7 @@ pub(crate) fn offline_pages(m: &Machine, frames: &Range<u64>) -> u64 {
     let mut moved = 0;
     for folio in m.lru.isolate(usize::MAX) {
         if frames.contains(&folio.pfn) {
-            moved += migrate::migrate_pages(m, vec![folio], Mode::Sync);
+            moved += migrate::migrate_pages(m, vec![folio], None, Mode::Sync);
         } else {
             migrate::putback(m, &folio);
         }

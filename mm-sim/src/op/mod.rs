@@ -1,7 +1,7 @@
 //! The operations of memory management, one a file, each with its lock order on top.
 //!
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `brk`, `madvise`, `mlock`, `mbind`, `msync`, `remap_file_pages`,
-//!   `fork`, `exit`, `mincore`: a process's address space.
+//!   `fork`, `exec`, `exit`, `mincore`: a process's address space.
 //! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
@@ -33,6 +33,7 @@ pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;
 pub(crate) mod dax;
 pub(crate) mod dirty;
+pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fallocate;
 pub(crate) mod fault;

@@ -1,6 +1,7 @@
 //! `/proc/PID`: what others can see of a process's memory.
 //!
 //! * `smaps`: `mmap_lock (read) -> pte_lock`.
+//! * `numa_maps`: the same, and for a VMA of hugetlbfs `mmap_lock (read) -> hugetlb vma_lock (read) -> pmd_lock`.
 //! * `clear_refs`: `mmap_lock (write) -> mmu_notifier_invalidate_range_start`, `-> pte_lock`.
 //! * `maps`: `mmap_lock (read)`; where it reads VMA by VMA (6.17), `vma_lock (read, trylock under RCU)`, one at a time, and
 //!   where that fails `mmap_lock (read) -> vma_lock (read)`, with the mmap lock dropped again. It starts where it has stopped,
@@ -16,7 +17,7 @@ use crate::{
     Bug,
     finding::Invariant,
     machine::Machine,
-    mem::{Mm, PAGE_SIZE, Vma, VmaReadGuard},
+    mem::{Mm, NODES, PAGE_SIZE, Vma, VmaReadGuard},
     sched,
 };
 
@@ -34,6 +35,24 @@ pub(crate) fn smaps(m: &Machine, mm: &Arc<Mm>) -> u64 {
         });
     }
     resident
+}
+
+/// Returns how many pages of the process are resident on each node.
+#[inline(never)]
+pub(crate) fn numa_maps(m: &Machine, mm: &Arc<Mm>) -> [u64; NODES as usize] {
+    let _scope = sched::scope("numa_maps");
+    let _mmap = mm.mmap_lock.read();
+    let mut pages = [0; NODES as usize];
+    for vma in mm.all() {
+        // Whoever reads the page tables of hugetlbfs keeps shared ones in place.
+        let _unshared = vma.is_hugetlb().then(|| vma.hugetlb_vma_lock_read(&m.protocol));
+        mm.walk(m, &vma, vma.range(), &mut |slot, _, entry| {
+            if let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) {
+                pages[usize::from(folio.node)] += slot.table.level.entry_size() / PAGE_SIZE;
+            }
+        });
+    }
+    pages
 }
 
 /// Marks all pages as not used.

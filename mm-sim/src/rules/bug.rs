@@ -128,6 +128,8 @@ bugs! {
     ZswapAllocatesUnderMutex = "zswap allocates under acomp_ctx->mutex",
     /// A file system copies to user memory while it holds locks that a page fault may need.
     FsCopiesUnderLocks = "a file system copies to user memory under its locks",
+    /// Migration takes pages out of a stack that `execve` is about to move, where nobody will find them.
+    TemporaryStackMigrated = "migration takes pages of a stack that execve moves meanwhile",
     /// A batch of folios that are being moved waits for the lock of one with others locked.
     BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }

@@ -162,6 +162,8 @@ pub struct Protocol {
     pub vma_sequence: VmaSequence,
     /// Whether memory failure finds processes under RCU instead of `tasklist_lock` (6.7).
     pub memory_failure_rcu: bool,
+    /// Whether `mbind` moves pages when it has dropped the mmap lock (6.7).
+    pub mbind_migrates_unlocked: bool,
     /// Whether `/proc/PID/maps` is read under one VMA lock after the other (6.17).
     pub maps_under_vma_lock: bool,
     /// What a userfaultfd needs the mmap lock for.
@@ -192,6 +194,7 @@ impl Protocol {
         stack_growth: StackGrowth::MmapReadLock,
         vma_sequence: VmaSequence::None,
         memory_failure_rcu: false,
+        mbind_migrates_unlocked: false,
         maps_under_vma_lock: false,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
@@ -271,6 +274,7 @@ impl Protocol {
         title: "Linux 6.12: as 6.6, and file faults run under the VMA lock",
         file_faults: FileFaults::VmaLock,
         memory_failure_rcu: true,
+        mbind_migrates_unlocked: true,
         userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
         hugetlb_locking: HugetlbLocking::EveryVma,

@@ -186,6 +186,7 @@ switches! {
     swap_under_vma_lock = "whether a fault on what is swapped out runs under the VMA lock",
     stack_growth = "under which lock a stack grows when a page below it is touched",
     memory_failure_rcu = "whether memory failure goes through the processes under RCU, and not under tasklist_lock",
+    mbind_migrates_unlocked = "whether mbind moves pages when it has dropped the mmap lock",
     maps_under_vma_lock = "whether /proc/pid/maps is read under VMA locks",
     vma_sequence = "when a VMA that is cut makes its sequence count odd, if it has one",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Body, Choice, Deadlock, Order, Schedule, Stop, Waitable,
+    Body, Choice, Deadlock, Order, Rng, Stop, Waitable,
     actor::{self, ActorId, Context},
     backend::{Backend, Stopped},
     wait_for::{Wait, Waiting},
@@ -74,7 +74,7 @@ impl Baton {
         let threads: Vec<_> = actors.into_iter().enumerate().map(start).collect();
         threads.into_iter().for_each(|thread| thread.join().expect("an actor's main catches all panics"));
         let mut inner = baton.inner.lock();
-        let order = std::mem::replace(&mut inner.order, Order::given(Schedule::default()));
+        let order = std::mem::replace(&mut inner.order, Order::Drawn(Rng::new(0)));
         Run { steps: inner.steps, stop: inner.stop.take(), choices: order.into_choices() }
     }
 

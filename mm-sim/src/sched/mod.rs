@@ -3,7 +3,7 @@
 //! * `actor`: what the current thread is in the simulation (its number, the operations it is in, what it may do).
 //! * `backend`: what operations ask of a scheduler.
 //! * `baton`: the cooperative scheduler that passes the right to run from actor to actor: one runs at a time.
-//! * `order`: who is next there: drawn from a seed, or as a schedule says.
+//! * `order`: who is next there: drawn from a seed, or as a schedule or a scheduler of shuttle's says.
 //! * `threads`: all run, really at the same time, until a time is up; a watchdog looks for deadlocks.
 //! * `interrupt`: what devices have to tell, and whom they interrupt with it.
 //! * `wait_for`: who waits for whom, when nobody can run any more.
@@ -26,7 +26,7 @@ pub(crate) use backend::{Body, Stop, block, settles, sleep, step, wake};
 pub(crate) use baton::Baton;
 pub(crate) use interrupt::{drain, idle, idle_while, raise};
 pub use order::Schedule;
-pub(crate) use order::{Choice, Order};
+pub(crate) use order::{Choice, Guide, Order};
 pub(crate) use rng::Rng;
 pub(crate) use threads::Threads;
 pub use wait_for::{Deadlock, Wait};

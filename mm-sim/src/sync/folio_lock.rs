@@ -27,6 +27,11 @@ impl FolioLock {
         self.0.try_lock(Want::Write, 0).map(|hold| FolioGuard(self.0.clone(), hold))
     }
 
+    /// Returns whether nobody holds it.
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.is_free()
+    }
+
     /// Returns whether this actor holds it.
     pub(crate) fn is_mine(&self) -> bool {
         self.0.is_mine(Want::Write)

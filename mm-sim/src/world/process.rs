@@ -120,10 +120,26 @@ impl Process {
         op::mlock::munlock(&self.machine, &self.mm, &range)
     }
 
-    /// Sets the memory node that the pages of a range come from. Returns how many are there already; `None` if part of the
-    /// range is not mapped.
+    /// Sets the memory node, 0 or 1, that new pages of a range come from. Returns how many pages are on another one; `None`
+    /// if part of the range is not mapped.
     pub fn bind(&self, range: Range<u64>, node: u8) -> Option<u64> {
-        op::mbind::mbind(&self.machine, &self.mm, range, node)
+        op::mbind::mbind(&self.machine, &self.mm, &range, node, op::mbind::Misplaced::Stay)
+    }
+
+    /// As [`bind`](Self::bind), and moves the pages that only this process has. Returns how many pages and huge pages stay
+    /// elsewhere.
+    pub fn bind_and_move(&self, range: Range<u64>, node: u8) -> Option<u64> {
+        op::mbind::mbind(&self.machine, &self.mm, &range, node, op::mbind::Misplaced::Move)
+    }
+
+    /// Moves what only this process has on the node `from` to the node `to`. Returns how many folios have moved.
+    pub fn migrate(&self, from: u8, to: u8) -> u64 {
+        op::migrate::syscall::migrate_to_node(&self.machine, &self.mm, from, to)
+    }
+
+    /// Counts the resident pages of each memory node, as `/proc/PID/numa_maps` does.
+    pub fn pages_by_node(&self) -> [u64; 2] {
+        op::proc::numa_maps(&self.machine, &self.mm)
     }
 
     /// Writes to disk what shared mappings of a range have changed.
@@ -200,6 +216,14 @@ impl Process {
         Some(Self { machine: self.machine.clone(), mm })
     }
 
+    /// Becomes another program, whose stack begins with `arguments`, a page each. The stack is made elsewhere first, `shift`
+    /// pages above. Returns the new process with the address of its stack; `None` if there was no memory, and the process
+    /// ends. As with [`exit`](Self::exit), no other thread may be left.
+    pub fn exec(self, arguments: &[u64], shift: u64) -> Option<(Self, u64)> {
+        let (mm, stack) = op::exec::execve(&self.machine, &self.mm, arguments, shift)?;
+        Some((Self { machine: self.machine, mm }, stack))
+    }
+
     /// Makes a virtual machine whose memory is that of the process.
     pub fn create_guest(&self) -> Guest {
         let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
@@ -237,7 +261,7 @@ impl Process {
 
     /// Moves the pages of a range to other frames. Returns how many folios have moved.
     pub fn move_pages(&self, range: Range<u64>) -> u64 {
-        op::migrate::syscall::move_pages(&self.machine, &self.mm, range)
+        op::migrate::syscall::move_pages(&self.machine, &self.mm, &range)
     }
 
     /// The kernel wants to see who uses the pages of a range: each moves at the next use.

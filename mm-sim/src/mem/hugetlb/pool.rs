@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::{
     classes::HUGETLB_LOCK,
     finding::Invariant,
-    mem::{Folio, FolioKind, HUGE_PAGES, Memory},
+    mem::{Folio, FolioKind, HUGE_PAGES, Memory, local_node},
     sched,
     sync::SpinLock,
 };
@@ -72,7 +72,7 @@ impl HugetlbPool {
             there_is
         });
         taken.then(|| {
-            let folio = memory.make_folio(FolioKind::Hugetlb, HUGE_PAGES);
+            let folio = memory.make_folio(FolioKind::Hugetlb, HUGE_PAGES, local_node());
             folio.is_promised.store(promised, Relaxed);
             folio
         })

@@ -13,5 +13,5 @@ const BATCH: usize = 16;
 pub(crate) fn compact_zone(m: &Machine) -> u64 {
     let _scope = sched::scope("compact_zone");
     let folios = m.lru.isolate(BATCH);
-    super::migrate_pages(m, folios, Mode::Async)
+    super::migrate_pages(m, folios, None, Mode::Async)
 }

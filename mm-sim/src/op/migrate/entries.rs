@@ -7,19 +7,24 @@
 use std::sync::Arc;
 
 use crate::{
+    Bug,
     machine::Machine,
     mem::{Absent, Entry, Folio, FolioKind, PAGE_SIZE, rmap},
     op::{dirty, mmu_notifier},
     sched,
 };
 
-/// Replaces all entries that map a locked folio, unless somebody has pinned it.
+/// Replaces all entries that map a locked folio, unless somebody has pinned it. Those of a stack that is about to be moved
+/// stay: nobody would find them afterwards.
 #[inline(never)]
 pub(crate) fn try_to_migrate(m: &Machine, folio: &Arc<Folio>) {
     let _scope = sched::scope("try_to_migrate");
     folio.check_locked("moved");
     rmap::rmap_walk(folio, true, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
+        if vma.flags().temporary_stack && !m.protocol.has(Bug::TemporaryStackMigrated) {
+            return;
+        }
         let _told = mmu_notifier::invalidate_range_start(m, &mm, &range);
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             let Some(pfn) = entry.as_page().filter(|pfn| folio.has_page(*pfn)) else { return };

@@ -38,14 +38,14 @@ struct Unmapped {
     _locks: (FolioGuard, FolioGuard),
 }
 
-/// Moves folios that are off the LRU, each with a reference of the caller's, which it takes over. Returns how many have
-/// moved; the others are put back.
+/// Moves folios that are off the LRU, each with a reference of the caller's, which it takes over, to the node `to` or
+/// elsewhere on their own. Returns how many have moved; the others are put back.
 #[inline(never)]
-pub(crate) fn migrate_pages(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> u64 {
+pub(crate) fn migrate_pages(m: &Machine, folios: Vec<Arc<Folio>>, to: Option<u8>, mode: Mode) -> u64 {
     let _scope = sched::scope("migrate_pages");
-    let (mut moved, left) = migrate_batch(m, folios, mode);
+    let (mut moved, left) = migrate_batch(m, folios, to, mode);
     for folio in left {
-        if mode == Mode::Sync && migrate_waiting(m, &folio) {
+        if mode == Mode::Sync && migrate_waiting(m, &folio, to) {
             moved += 1;
         } else {
             putback(m, &folio);
@@ -57,12 +57,12 @@ pub(crate) fn migrate_pages(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) ->
 
 /// Moves what can be moved without waiting for folio locks. Returns how many, and those that are left.
 #[inline(never)]
-fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> (u64, Vec<Arc<Folio>>) {
+fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, to: Option<u8>, mode: Mode) -> (u64, Vec<Arc<Folio>>) {
     let (mut unmapped, mut left) = (Vec::new(), Vec::new());
     for src in folios {
         let waits = mode == Mode::Sync && m.protocol.has(Bug::BatchWaitsForFolio);
         let lock = || if waits { Some(src.lock.lock()) } else { src.lock.try_lock() };
-        let one = alloc_target(m, &src, mode).and_then(|dst| unmap(m, &src, dst, lock()));
+        let one = alloc_target(m, &src, to, mode).and_then(|dst| unmap(m, &src, dst, lock()));
         match one {
             Some(one) => unmapped.push(one),
             None => left.push(src),
@@ -80,8 +80,8 @@ fn migrate_batch(m: &Machine, folios: Vec<Arc<Folio>>, mode: Mode) -> (u64, Vec<
 
 /// Moves one folio, waiting for its lock: no other folio is locked.
 #[inline(never)]
-fn migrate_waiting(m: &Machine, src: &Arc<Folio>) -> bool {
-    let Some(dst) = alloc_target(m, src, Mode::Sync) else { return false };
+fn migrate_waiting(m: &Machine, src: &Arc<Folio>, to: Option<u8>) -> bool {
+    let Some(dst) = alloc_target(m, src, to, Mode::Sync) else { return false };
     let locked = src.lock.lock();
     unmap(m, src, dst, Some(locked)).is_some_and(|one| folio::move_one(m, one).is_ok())
 }
@@ -112,11 +112,22 @@ fn unmap(m: &Machine, src: &Arc<Folio>, dst: Arc<Folio>, locked: Option<FolioGua
     Some(Unmapped { src: src.clone(), dst, was_mapped, _locks: (locked, dst_locked) })
 }
 
-fn alloc_target(m: &Machine, src: &Folio, mode: Mode) -> Option<Arc<Folio>> {
+fn alloc_target(m: &Machine, src: &Folio, to: Option<u8>, mode: Mode) -> Option<Arc<Folio>> {
+    let node = to.unwrap_or(src.node);
     match mode {
-        Mode::Sync => m.alloc_folio(src.kind, src.pages()).ok(),
-        Mode::Async => m.alloc_folio_nowait(src.kind, src.pages()).ok(),
+        Mode::Sync => m.alloc_folio_on(node, src.kind, src.pages()).ok(),
+        Mode::Async => m.alloc_folio_nowait(node, src.kind, src.pages()).ok(),
     }
+}
+
+/// Takes a folio off the LRU for who has the pte lock of an entry that maps it, with a reference. Returns whether it was on.
+pub(crate) fn isolate(m: &Machine, folio: &Arc<Folio>) -> bool {
+    folio.get(1);
+    let is_ours = m.lru.remove(folio);
+    if !is_ours {
+        m.put_folio(folio, 1);
+    }
+    is_ours
 }
 
 /// Gives a folio back to the LRU.

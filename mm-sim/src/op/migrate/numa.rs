@@ -1,4 +1,4 @@
-//! NUMA hints: pages are made inaccessible for a while, to see who uses them, and move to him when he faults.
+//! NUMA hints: pages are made inaccessible for a while, to see who uses them, and move to his node when he faults.
 //!
 //! Lock order of the scan: `mmap_lock (read) -> mmu_notifier_invalidate_range_start`, `-> pte_lock`. Of the fault: `vma_lock
 //! (read)` or `mmap_lock (read) -> pte_lock -> lru_lock` to isolate, and with the pte lock dropped, but the lock of the fault
@@ -10,7 +10,7 @@ use std::{ops::Range, sync::Arc};
 use super::Mode;
 use crate::{
     machine::Machine,
-    mem::{Entry, Mm, PAGE_SIZE, PteMap},
+    mem::{Entry, Mm, PAGE_SIZE, PteMap, local_node},
     op::{
         fault::{Outcome, VmFault},
         mmu_notifier,
@@ -44,13 +44,11 @@ pub(crate) fn do_numa_page(fault: &VmFault<'_>, map: PteMap<'_>, entry: Entry) -
     let _scope = sched::scope("do_numa_page");
     let m = fault.m;
     let folio = entry.as_page().and_then(|pfn| m.memory.folio(pfn));
-    let isolated = folio.filter(|folio| !folio.is_huge() && m.lru.remove(folio));
-    if let Some(folio) = &isolated {
-        folio.get(1);
-    }
+    let to = fault.vma.policy().map_or_else(local_node, |policy| policy.node);
+    let isolated = folio.filter(|folio| !folio.is_huge() && folio.node != to && super::isolate(m, folio));
     drop(map);
     if let Some(folio) = isolated
-        && super::migrate_pages(m, vec![folio], Mode::Async) > 0
+        && super::migrate_pages(m, vec![folio], Some(to), Mode::Async) > 0
     {
         m.stats.numa_migrated.add(1);
         return Outcome::Done;

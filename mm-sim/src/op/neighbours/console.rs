@@ -7,7 +7,7 @@ use crate::{
     Bug,
     classes::{CONSOLE_OWNER, PORT_LOCK},
     machine::Machine,
-    mem::FolioKind,
+    mem::{FolioKind, local_node},
     sched,
     sync::SpinLock,
 };
@@ -41,7 +41,8 @@ pub(crate) fn tty_input(m: &Machine) {
     let _scope = sched::scope("tty_buffer_request_room");
     let _port = m.neighbours.console.port.lock_irq();
     // More than a processor keeps at hand.
-    let buffers: Vec<_> = (0..BUFFERS).filter_map(|_| m.alloc_folio_nowait(FolioKind::Anon, 1).ok()).collect();
+    let buffers: Vec<_> =
+        (0..BUFFERS).filter_map(|_| m.alloc_folio_nowait(local_node(), FolioKind::Anon, 1).ok()).collect();
     buffers.iter().for_each(|buffer| m.put_folio(buffer, 1));
 }
 

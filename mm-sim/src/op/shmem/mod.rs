@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     machine::Machine,
-    mem::{Folio, FolioKind, HUGE_PAGES, Inode, OutOfMemory},
+    mem::{Folio, FolioKind, HUGE_PAGES, Inode, OutOfMemory, local_node},
     sched,
 };
 
@@ -85,7 +85,7 @@ fn shmem_alloc_and_add_folio(m: &Machine, file: &Inode, index: u64) -> Result<Op
     memcg::mem_cgroup_charge(m)?;
     let base = index / HUGE_PAGES * HUGE_PAGES;
     if may_be_huge(file, base)
-        && let Ok(huge) = m.alloc_folio_nowait(FolioKind::Shmem, HUGE_PAGES)
+        && let Ok(huge) = m.alloc_folio_nowait(local_node(), FolioKind::Shmem, HUGE_PAGES)
         && let Some(cached) = add(m, file, huge, base, index)
     {
         if base + HUGE_PAGES > file.size() {

@@ -10,7 +10,7 @@ use super::{huge_range, khugepaged};
 use crate::{
     mem::{Entry, Folio, FolioKind, HUGE_PAGES, Level, PageTable, Place},
     op::{
-        anon_vma,
+        anon_fault, anon_vma,
         fault::{Outcome, VmFault},
         huge_pmd,
     },
@@ -26,7 +26,8 @@ pub(crate) fn do_huge_pmd_anonymous_page(fault: &VmFault<'_>) -> Option<Outcome>
         return Some(outcome);
     }
     khugepaged::enter(fault.m, fault.mm);
-    let folio = fault.m.alloc_folio(FolioKind::Anon, HUGE_PAGES).ok()?;
+    let node = anon_fault::policy_node(&fault.vma);
+    let folio = fault.m.alloc_folio_on(node, FolioKind::Anon, HUGE_PAGES).ok()?;
     let Ok(table) = fault.m.alloc_table(Level::Pte) else {
         fault.m.put_folio(&folio, 1);
         return None;
@@ -46,6 +47,7 @@ fn map_anon_folio_pmd(fault: &VmFault<'_>, start: u64, folio: &Arc<Folio>, table
         return;
     }
     fault.mm.check_install(&fault.vma);
+    fault.vma.check_node(folio);
     let anon_vma = fault.vma.anon_vma.lock().clone();
     folio.set_place(anon_vma.map(|anon_vma| Place::Anon(anon_vma, fault.vma.pgoff_of(start))));
     folio.map();

@@ -10,7 +10,7 @@ use super::lock::uffd_mfill_lock;
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, FolioKind, Mm, PAGE_SIZE, Place, Userfaultfd, Vma},
-    op::{Signal, access, hugetlb},
+    op::{Signal, access, anon_fault, hugetlb},
     sched,
 };
 
@@ -84,7 +84,9 @@ fn mfill_once(
             (None, Source::Zeros) => Ok(Filled::Again),
         };
     }
-    let Ok(folio) = m.alloc_folio(FolioKind::Anon, 1) else { return Ok(Filled::Again) };
+    let Ok(folio) = m.alloc_folio_on(anon_fault::policy_node(&locked.dst), FolioKind::Anon, 1) else {
+        return Ok(Filled::Again);
+    };
     let word = match (word, source) {
         (Some(word), _) => Some(word),
         (None, Source::User(from)) => access::load_without_fault(m, mm, from),
@@ -118,6 +120,7 @@ fn mfill_pte(m: &Machine, mm: &Arc<Mm>, ctx: &Userfaultfd, vma: &Arc<Vma>, addr:
         return Filled::Exists;
     }
     mm.check_install(vma);
+    vma.check_node(folio);
     ctx.check_fill(addr);
     folio.set_place(vma.anon_vma.lock().clone().map(|anon_vma| Place::Anon(anon_vma, vma.pgoff_of(addr))));
     folio.map();

@@ -218,7 +218,12 @@ impl Thread {
 
     fn bind(&mut self) {
         let Some(range) = self.user.part() else { return };
-        self.user.process.bind(range, self.user.rng.below(2) as u8);
+        let node = self.user.rng.below(2) as u8;
+        match self.user.rng.below(4) {
+            0 | 1 => drop(self.user.process.bind_and_move(range, node)),
+            2 => drop(self.user.process.migrate(1 - node, node)),
+            _ => drop(self.user.process.bind(range, node)),
+        }
     }
 
     fn sync(&mut self) {

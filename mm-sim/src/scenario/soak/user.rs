@@ -84,6 +84,17 @@ impl User {
         self.process.protect(range, access);
     }
 
+    /// A child becomes another program, looks at its arguments, and ends.
+    fn become_another(&mut self, child: Process, word: u64) {
+        let arguments: Vec<u64> = (0..=self.rng.below(7)).map(|number| word << 8 | number).collect();
+        let Some((program, stack)) = child.exec(&arguments, self.rng.below(600)) else { return };
+        for (&argument, page) in arguments.iter().zip(0..) {
+            assert!(program.load(stack + page * PAGE_SIZE).is_ok_and(|found| found == argument), "an argument is lost");
+            checked(program.store(stack + page * PAGE_SIZE, word));
+        }
+        program.exit();
+    }
+
     /// Makes a child; both write what the other one must not see.
     pub(super) fn fork(&mut self, word: u64) {
         let Some(child) = self.process.fork() else { return };
@@ -95,6 +106,9 @@ impl User {
             checked(self.process.load(yours));
             checked(child.load(mine));
         }
-        child.exit();
+        match word % 3 {
+            0 => self.become_another(child, word),
+            _ => child.exit(),
+        }
     }
 }

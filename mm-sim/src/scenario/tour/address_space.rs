@@ -105,6 +105,7 @@ fn lock(process: &Process, places: [u64; 3], round: u64) {
         checked(process.lock(pages(addr, 1, 5)));
         process.unlock(pages(addr, 2, 2));
         process.bind(pages(addr, 3, 4), (round % 2) as u8);
+        process.bind_and_move(pages(addr, 2, 4), (round % 2) as u8);
         process.sync(pages(addr, 0, PAGES));
         process.unlock(pages(addr, 0, PAGES));
     }

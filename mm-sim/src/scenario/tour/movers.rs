@@ -98,6 +98,10 @@ fn asker(world: &World, process: Process, number: u64, [heap, text, copy]: [u64;
             for place in [heap, text, copy] {
                 process.numa_hint(place..place + PAGES * PAGE_SIZE);
             }
+            process.bind_and_move(heap + 4 * PAGE_SIZE..heap + PAGES * PAGE_SIZE, (round % 2) as u8);
+            process.bind_and_move(text..text + 4 * PAGE_SIZE, (round % 2) as u8);
+            process.migrate(0, (round % 2) as u8);
+            process.pages_by_node();
             kernel.compute(200);
             let page = heap + (PAGES + round) * PAGE_SIZE;
             process.protect(page..page + PAGE_SIZE, Access::READ);
@@ -113,7 +117,12 @@ fn asker(world: &World, process: Process, number: u64, [heap, text, copy]: [u64;
                 checked(child.store(heap + round * PAGE_SIZE, 1));
                 checked(child.load(heap + PAGES * PAGE_SIZE));
                 child.move_pages(heap..heap + PAGES * PAGE_SIZE);
-                child.exit();
+                let arguments: Vec<u64> = (0..PAGES).map(|page| round << 8 | page).collect();
+                if let Some((program, stack)) = child.exec(&arguments, 1 + round * 300) {
+                    checked(program.touch(stack, PAGES));
+                    checked(program.store(stack, round));
+                    program.exit();
+                }
             }
             let more = process.map_anon(4);
             process.set_mergeable(more..more + 4 * PAGE_SIZE, true);

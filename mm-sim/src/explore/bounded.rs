@@ -1,0 +1,55 @@
+//! All schedules that depart from the plain one in a few places.
+//!
+//! Where a run could have gone on otherwise, the next schedules depart: first those with few preemptions, and of these
+//! first those that depart late. This is bounded model checking by preemptions (Musuvathi and Qadeer, 2007): most bugs need
+//! but one or two, and up to a bound *all* schedules are run, of which a drawn one never knows.
+
+use std::sync::Arc;
+
+use super::{Exploration, Kind, goes_wrong, play};
+use crate::{
+    protocol::Protocol,
+    scenario::Scenario,
+    sched::{Choice, Guide, Schedule},
+    sync::Mutation,
+};
+
+/// Runs the schedules of a scenario with up to `preemptions` preemptions, at most `limit` of them, until something goes
+/// wrong.
+pub fn explore(scenario: &Scenario, protocol: Protocol, preemptions: u32, limit: u64) -> Exploration {
+    explore_as(scenario, protocol, preemptions, limit, &Arc::default())
+}
+
+pub(crate) fn explore_as(
+    scenario: &Scenario,
+    protocol: Protocol,
+    preemptions: u32,
+    limit: u64,
+    mutation: &Arc<Mutation>,
+) -> Exploration {
+    // By preemptions; each stack is taken from its end.
+    let mut waiting = vec![Vec::new(); preemptions as usize + 1];
+    waiting[0].push(Schedule::default());
+    let mut exploration = Exploration { runs: 0, is_complete: true, kind: Kind::Bounded(preemptions), found: None };
+    while let Some(cost) = waiting.iter().position(|stack| !stack.is_empty()) {
+        if exploration.runs == limit {
+            exploration.is_complete = false;
+            return exploration;
+        }
+        let Some(schedule) = waiting[cost].pop() else { continue };
+        exploration.runs += 1;
+        let guide = Guide::Schedule(schedule.clone());
+        let (outcome, choices) = play(scenario, protocol, guide, mutation.clone());
+        if goes_wrong(&outcome) {
+            exploration.found = Some((schedule, outcome));
+            return exploration;
+        }
+        for Choice { point, forced, others, .. } in choices {
+            let cost = cost + usize::from(!forced);
+            if point > schedule.last() && cost < waiting.len() {
+                waiting[cost].extend(others.into_iter().map(|actor| schedule.with(point, actor)));
+            }
+        }
+    }
+    exploration
+}
