@@ -81,7 +81,13 @@ impl Context {
     /// Dropping the result enables the context for what is held then.
     #[track_caller]
     pub fn disable(&'static self) -> Disabled {
-        Disabled { _disabled: hooks::disable(self, Location::caller()), not_send: PhantomData }
+        self.disable_with(&[])
+    }
+
+    /// The same for this context and others, in one step.
+    #[track_caller]
+    pub fn disable_with(&'static self, others: &[&'static Self]) -> Disabled {
+        Disabled { _disabled: hooks::disable(self, others, Location::caller()), not_send: PhantomData }
     }
 
     /// Returns whether this thread is inside of the context, or `None` where nobody knows.

@@ -16,13 +16,14 @@ use lockdep_core::{
     event::{Acquire, Action, Declared, Enter, Lock},
 };
 
-const LOCKS: usize = 6;
+const LOCKS: usize = 8;
+const CLASS_COUNT: usize = 5;
 const THREADS: usize = 3;
 const PROGRAMS: u64 = 120;
 const OPERATIONS: usize = 150;
 
-/// The last two locks are of one class, which learns their order.
-static CLASSES: [LockClass; LOCKS - 1] = [
+/// The locks beyond are of the last class, which learns their order.
+static CLASSES: [LockClass; CLASS_COUNT] = [
     LockClass::new("differential a"),
     LockClass::new("differential b"),
     LockClass::new("differential c"),
@@ -31,7 +32,7 @@ static CLASSES: [LockClass; LOCKS - 1] = [
 ];
 
 fn class_of(lock: usize) -> &'static LockClass {
-    &CLASSES[lock.min(CLASSES.len() - 1)]
+    &CLASSES[lock.min(CLASS_COUNT - 1)]
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).

@@ -156,6 +156,7 @@ fn the_tour_of_hugetlbfs_under_every_protocol_and_both_designs() {
 fn ids_are_unique_and_every_bug_has_a_pair() {
     let ids: BTreeSet<_> = catalogue::all().map(|pair| pair.id).collect();
     assert_eq!(ids.len(), catalogue::all().count());
+    assert!(catalogue::ABSENT.iter().all(|absent| !ids.contains(absent.id)), "what has a pair is not absent");
     for bug in Bug::ALL {
         assert!(catalogue::all().any(|pair| pair.buggy.has(*bug)), "no pair shows {bug:?}");
     }

@@ -107,6 +107,7 @@ fn innermost<L: Lock>(locks: &[L; 8], shape: Shape, times: u64) -> f64 {
     let (inner, outer) = locks[..shape.depth].split_last().expect("at least one lock");
     let outer: Vec<_> = outer.iter().map(L::acquire).collect();
     let run = if shape.sites == 1 { spin::<L> } else { sites::spin::<L> };
+    let times = times.next_multiple_of(shape.sites as u64);
     // Once through all lines, so that what follows is known.
     run(inner, shape.sites as u64);
     let start = Instant::now();

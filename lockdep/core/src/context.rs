@@ -3,7 +3,7 @@
 //! A hard or soft interrupt, a signal handler, one poll of a future, or whatever a program declares. A thread that holds
 //! a lock while a context is *enabled* may be interrupted by it; what the handler then waits for waits for that thread.
 //! [`ContextState`] is one thread's account: which contexts it is inside of, which it has disabled. [`Contexts`] is the
-//! part of it that an acquisition depends on, small enough to go into the chain key.
+//! part of it that an acquisition depends on, small enough to go into every point.
 //!
 //! Only *watched* contexts count as enabled: a program without interrupts pays nothing for them.
 
@@ -198,6 +198,12 @@ impl Contexts {
     pub const NONE: Self = Self { inside: ContextSet::EMPTY, enabled: ContextSet::EMPTY, limit: WaitType::Any };
 }
 
+impl Default for Contexts {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// A context that a thread is inside of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Inside {
@@ -215,51 +221,63 @@ pub struct ContextState {
     inside: Vec<Inside>,
     /// How many times each is disabled; those that are not are not here.
     disabled: Vec<(ContextId, u32)>,
+    /// What follows of the above.
+    now: Contexts,
 }
 
 impl ContextState {
     /// From now on these contexts count as able to interrupt the thread.
     pub fn watch(&mut self, contexts: ContextSet) {
         self.watched = self.watched.union(contexts);
+        self.settle();
     }
 
     /// Enters a context with `base` locks held. It keeps `disables` disabled as long as it lasts.
     pub(crate) fn enter(&mut self, context: ContextId, disables: ContextSet, limit: WaitType, base: usize) {
-        disables.iter().for_each(|other| self.disable(other));
         self.inside.push(Inside { context, disables, limit, base });
+        self.disable(disables);
     }
 
-    /// Leaves the innermost entry of a context, whatever was entered since. Returns whether there was one.
-    pub(crate) fn leave(&mut self, context: ContextId) -> bool {
-        let Some(index) = self.inside.iter().rposition(|inside| inside.context == context) else { return false };
+    /// Leaves the innermost entry of a context, whatever was entered since. Returns how many locks were held at it, or
+    /// `None` if there was none.
+    pub(crate) fn leave(&mut self, context: ContextId) -> Option<usize> {
+        let index = self.inside.iter().rposition(|inside| inside.context == context)?;
         let left = self.inside.remove(index);
-        left.disables.iter().for_each(|other| {
-            self.enable(other);
-        });
-        true
+        self.enable(left.disables);
+        Some(left.base)
     }
 
-    /// Leaves the innermost context. Returns whether it was this one; if not, nothing has changed.
-    pub(crate) fn exit(&mut self, context: ContextId) -> bool {
-        self.inside.last().is_some_and(|innermost| innermost.context == context) && self.leave(context)
+    /// Leaves the innermost context. Returns how many locks were held when it was entered; if it is not this one, nothing
+    /// has changed.
+    pub(crate) fn exit(&mut self, context: ContextId) -> Option<usize> {
+        self.inside.last().filter(|innermost| innermost.context == context)?;
+        self.leave(context)
     }
 
-    /// Disables a context once more.
-    pub(crate) fn disable(&mut self, context: ContextId) {
-        match self.disabled.iter_mut().find(|(other, _)| *other == context) {
-            Some((_, depth)) => *depth += 1,
-            None => self.disabled.push((context, 1)),
+    /// Disables contexts once more.
+    pub(crate) fn disable(&mut self, contexts: ContextSet) {
+        for context in contexts.iter() {
+            match self.disabled.iter_mut().find(|(other, _)| *other == context) {
+                Some((_, depth)) => *depth += 1,
+                None => self.disabled.push((context, 1)),
+            }
         }
+        self.settle();
     }
 
-    /// Takes one disabling back. Returns whether there was one.
-    pub(crate) fn enable(&mut self, context: ContextId) -> bool {
-        let Some(index) = self.disabled.iter().position(|(other, _)| *other == context) else { return false };
-        self.disabled[index].1 -= 1;
-        if self.disabled[index].1 == 0 {
-            self.disabled.swap_remove(index);
+    /// Takes one disabling of each of these contexts back. Returns whether there was any.
+    pub(crate) fn enable(&mut self, contexts: ContextSet) -> bool {
+        let mut known = false;
+        for context in contexts.iter() {
+            let Some(index) = self.disabled.iter().position(|(other, _)| *other == context) else { continue };
+            self.disabled[index].1 -= 1;
+            if self.disabled[index].1 == 0 {
+                self.disabled.swap_remove(index);
+            }
+            known = true;
         }
-        true
+        self.settle();
+        known
     }
 
     /// The lock at `depth` is no longer held. Returns whether that moves the place where a context was entered.
@@ -302,17 +320,22 @@ impl ContextState {
         limit
     }
 
-    /// Returns what an acquisition depends on.
-    pub fn contexts(&self) -> Contexts {
+    /// Draws the conclusions of what has changed.
+    fn settle(&mut self) {
         let mut disabled: ContextSet = self.disabled.iter().map(|(context, _)| *context).collect();
         if disabled.contains(ContextId::HARDIRQ) {
             disabled = disabled.union(ContextSet::of(ContextId::SOFTIRQ));
         }
-        Contexts {
+        self.now = Contexts {
             inside: self.inside.iter().map(|inside| inside.context).filter(|context| context.interrupts()).collect(),
             enabled: self.watched.without(disabled),
             limit: self.limit(),
-        }
+        };
+    }
+
+    /// Returns what an acquisition depends on.
+    pub fn contexts(&self) -> Contexts {
+        self.now
     }
 
     /// Returns a number for everything that an acquisition depends on; 0 for a thread that is inside of nothing and
@@ -337,13 +360,29 @@ mod tests {
         let mut state = ContextState::default();
         state.watch(ContextSet::INTERRUPTS);
         assert_eq!(state.contexts().enabled, ContextSet::INTERRUPTS);
-        state.disable(ContextId::SOFTIRQ);
-        state.disable(ContextId::SOFTIRQ);
-        assert!(state.enable(ContextId::SOFTIRQ));
+        let soft = ContextSet::of(ContextId::SOFTIRQ);
+        state.disable(soft);
+        state.disable(soft);
+        assert!(state.enable(soft));
         assert_eq!(state.contexts().enabled, ContextSet::of(ContextId::HARDIRQ));
-        assert!(state.enable(ContextId::SOFTIRQ));
-        assert!(!state.enable(ContextId::SOFTIRQ), "there is nothing to take back");
+        assert!(state.enable(soft));
+        assert!(!state.enable(soft), "there is nothing to take back");
         assert_eq!(state.contexts().enabled, ContextSet::INTERRUPTS);
+    }
+
+    #[test]
+    fn several_are_disabled_and_enabled_as_one_after_the_other() {
+        let (signal, poll) = (ContextSet::of(ContextId::SIGNAL), ContextSet::of(ContextId::POLL));
+        let mut state = ContextState::default();
+        state.watch(signal.union(poll));
+        state.disable(signal);
+        state.disable(signal.union(poll));
+        assert_eq!(state.contexts().enabled, ContextSet::EMPTY);
+        assert!(state.enable(signal.union(poll)));
+        assert_eq!(state.contexts().enabled, poll, "one of the two was disabled twice");
+        assert!(state.enable(signal.union(poll)), "one of the two still is");
+        assert_eq!(state.contexts().enabled, signal.union(poll));
+        assert!(!state.enable(signal.union(poll)));
     }
 
     #[test]
@@ -357,8 +396,8 @@ mod tests {
         state.released(1);
         assert_eq!(state.base(), 2);
         assert_ne!(state.word(), before.1);
-        assert!(!state.exit(ContextId::SOFTIRQ));
-        assert!(state.exit(ContextId::HARDIRQ));
+        assert_eq!(state.exit(ContextId::SOFTIRQ), None);
+        assert_eq!(state.exit(ContextId::HARDIRQ), Some(2));
         assert_eq!((state.contexts(), state.word()), before);
         assert_eq!(ContextState::default().word(), 0);
     }
@@ -371,11 +410,11 @@ mod tests {
         assert_eq!((state.base(), state.entered()), (1, 4));
         assert_eq!(state.contexts().limit, WaitType::Config, "a poll allows no more than who polls");
         assert_eq!(state.contexts().inside, ContextSet::of(ContextId::SIGNAL));
-        assert!(!state.exit(ContextId::SIGNAL), "not the innermost");
-        assert!(state.leave(ContextId::SIGNAL));
+        assert_eq!(state.exit(ContextId::SIGNAL), None, "not the innermost");
+        assert_eq!(state.leave(ContextId::SIGNAL), Some(1));
         assert_eq!((state.base(), state.contexts().limit), (0, WaitType::Sleep));
         assert_ne!(state.word(), 0);
-        assert!(state.exit(ContextId::POLL));
+        assert_eq!(state.exit(ContextId::POLL), Some(4));
         assert_eq!(state.word(), 0);
     }
 

@@ -167,6 +167,8 @@ pub struct HeldStack {
     len: Cell<usize>,
     /// Releasing the innermost lock takes no more than removing it if more locks than these are held.
     floor: Cell<usize>,
+    /// What the state of contexts adds to every point; 0 if there is nothing to say of it.
+    contexts_word: Cell<u64>,
     /// The lock at depth n is in slot n + 1. Slot 0 has the key of holding nothing.
     slots: [Slot; INLINE + 1],
     /// What does not fit. In a box, and none when empty, so that an empty stack is nothing but zeros.
@@ -186,6 +188,7 @@ impl HeldStack {
         Self {
             len: Cell::new(0),
             floor: Cell::new(0),
+            contexts_word: Cell::new(0),
             slots: [const { Slot::new() }; INLINE + 1],
             spill: RefCell::new(None),
             notes: RefCell::new(None),
@@ -204,6 +207,13 @@ impl HeldStack {
     /// Returns the key of everything held and one more acquisition.
     pub fn key_with(&self, how: Acquired) -> ChainKey {
         self.keys_from(self.len()).next(how)
+    }
+
+    /// Returns the number of the acquisition that made the sequence `key` at the place `site` in the present state of
+    /// contexts.
+    #[inline]
+    pub fn at(&self, key: ChainKey, site: u64) -> Point {
+        key.at(site ^ self.contexts_word.get())
     }
 
     /// Returns what computes the keys of the locks from `depth` on.
@@ -408,6 +418,7 @@ impl HeldStack {
     pub fn swap(&self, other: &Self) {
         self.len.swap(&other.len);
         self.floor.swap(&other.floor);
+        self.contexts_word.swap(&other.contexts_word);
         self.slots.iter().zip(&other.slots).for_each(|(slot, other)| slot.swap(other));
         self.spill.swap(&other.spill);
         self.notes.swap(&other.notes);
@@ -422,6 +433,18 @@ impl HeldStack {
             }
         }
         (0..self.len().min(INLINE)).rev().find(|&depth| self.slots[depth + 1].instance.get() == instance)
+    }
+
+    /// Returns the number of the acquisition of the lock `instance` at this point under the very locks that are held, if one
+    /// of them is of the same class; only then does it matter which they are.
+    pub fn point_within(&self, class: ClassId, instance: u64, point: Point) -> Option<Point> {
+        let mut nests = false;
+        let mut exact = point.among(instance);
+        for lock in self.iter() {
+            nests |= lock.class() == class;
+            exact = exact.among(lock.instance);
+        }
+        nests.then_some(exact)
     }
 
     /// Returns the innermost entry of the lock `instance`.
@@ -443,7 +466,8 @@ impl HeldStack {
         let spilt = self.spill.borrow().as_ref().map(|spill| spill.0.len());
         assert_eq!(spilt.unwrap_or(0), self.len().saturating_sub(INLINE), "what is not in place is spilt");
         assert_ne!(spilt, Some(0), "an empty spill is none");
-        assert_eq!(self.slots[0].get(), HeldLock { key: self.start(), ..HeldLock::NONE }, "slot 0 is the start");
+        assert_eq!(self.slots[0].get(), HeldLock::NONE, "slot 0 is the start");
+        assert_eq!(self.contexts_word.get(), self.contexts_word(), "the state of contexts is in every point");
         let mut keys = self.keys_from(0);
         self.iter().enumerate().for_each(|(depth, lock)| {
             assert_eq!(lock.key, keys.next(lock.how), "an entry has the key of the sequence up to it");

@@ -4,6 +4,10 @@
 //! time are forgotten, half of them at a time, when there are too many. A lock that goes on nesting stays, however old. A
 //! way through a forgotten lock is forgotten with it: if the lock is dead, no deadlock leads through it any more.
 //!
+//! Nobody tells of locks that nest as they did before, as long as there is half as much room again: a thread that has seen
+//! them may leave it at that ([`Proof::Locks`](crate::Proof::Locks)). Then the class is *crowded*, and everybody tells each time. Half the room
+//! later, when some have to be forgotten, all that goes on nesting has been told of.
+//!
 //! Cost: that of [`DependencyGraph::insert`]; a rebuild for every half of [`MAX`] new locks, or of [`DEPENDENCIES_MAX`] new
 //! dependencies.
 
@@ -29,9 +33,15 @@ pub(crate) struct Instances {
     /// When each lock nested last.
     nested: FxHashMap<u64, u64>,
     clock: u64,
+    crowded: bool,
 }
 
 impl Instances {
+    /// Returns whether so many locks nest, or have ever nested, that each nesting has to be told.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     /// Records that two locks nest, and returns the cycle that this closes, each time, and whether the witness was kept. Adds
     /// to `forgotten` how many locks it forgets.
     pub(crate) fn nest(
@@ -49,6 +59,7 @@ impl Instances {
         }
         let before = self.graph.witnesses(step.outer, step.inner, step.kind).count();
         self.insert(step, witness);
+        self.crowded |= self.nested.len() > MAX / 2 || self.graph.len() > DEPENDENCIES_MAX / 2;
         let witnesses = self.graph.witnesses_mut(step.outer, step.inner);
         let taken = witnesses.is_some_and(|mut witnesses| offer(&mut witnesses, step.kind, witness, sets));
         (self.cycles.get(&step).cloned(), before == 0 || taken)
@@ -70,7 +81,7 @@ impl Instances {
         self.nested.retain(|_, time| *time >= oldest_kept);
         debug_assert!(self.nested.contains_key(&present.outer) && self.nested.contains_key(&present.inner));
         let old = std::mem::take(self);
-        (self.nested, self.clock) = (old.nested, old.clock);
+        (self.nested, self.clock, self.crowded) = (old.nested, old.clock, old.crowded);
         let kept = |step: &Step<u64>| self.nested.contains_key(&step.outer) && self.nested.contains_key(&step.inner);
         // What closes a cycle comes last, so that it is the same dependencies that do.
         let in_order = old.graph.dependencies().map(|(step, _)| step).filter(|step| !old.cycles.contains_key(step));
@@ -96,6 +107,7 @@ impl Instances {
         self.graph.check_invariants();
         assert_eq!(self.closing.len(), self.cycles.len(), "each cycle is closed once");
         assert!(self.graph.keys().all(|lock| self.nested.contains_key(&lock)), "a lock has nested some time");
+        assert!(self.crowded || self.nested.len() <= MAX / 2, "nothing is forgotten before the class is crowded");
         assert!(self.nested.len() <= MAX + 2 && self.graph.len() <= DEPENDENCIES_MAX + 1, "memory is bounded");
     }
 }

@@ -11,8 +11,8 @@
 //! * `instances`: the order of locks within a class.
 //! * [`witness`]: who made a dependency; [`segment`]: what came before what; [`grade`]: how near a cycle is to a deadlock.
 //! * `check`: the rules, one file each.
-//! * [`validator`]: one acquisition ([`request`]) in, what it teaches and what it breaks ([`violation`]) out; the only
-//!   door to the rules.
+//! * [`validator`]: one acquisition ([`request`]) in, what it teaches and breaks ([`violation`]) and whether it need be
+//!   checked again ([`proof`]) out; the only door to the rules.
 //! * [`counts`]: what the validator has done.
 //! * [`explain`]: from the validator's numbers to words.
 //! * [`report`]: a finding as data.
@@ -36,6 +36,7 @@ pub mod journal;
 pub mod listing;
 pub mod mode;
 pub mod order;
+pub mod proof;
 pub mod replay;
 pub mod report;
 pub mod request;
@@ -58,6 +59,7 @@ pub use held::{Acquired, ChainKey, HeldLock, HeldStack, Point};
 pub use journal::{Journal, JournalError};
 pub use listing::{ClassListing, ThreadLocks};
 pub use mode::{DependencyKind, HoldKind, KindSet, Mode, WaitKind};
+pub use proof::Proof;
 pub use replay::Replay;
 pub use report::{Acquisition, Code, Dependency, Fingerprint, Frame, Report};
 pub use request::Request;

@@ -180,7 +180,7 @@ impl Replay {
     fn request(&mut self, thread: usize, how: Acquired, instance: u64, site: &Option<Site>) -> Request {
         let Thread { held, segment, span, .. } = &self.threads[thread];
         let place = site.as_ref().map_or(0, site_number);
-        let point = held.key_with(how).at(place);
+        let point = held.at(held.key_with(how), place);
         if let Some(site) = site {
             self.names.sites.entry(point).or_insert_with(|| site.clone());
         }
@@ -335,12 +335,12 @@ impl Replay {
                 held.leave(id).ok_or_else(|| format!("{context} has not been entered"))?
             }
             Action::Disable { context } => {
-                held.disable(names.context_named(context)?);
+                held.disable(ContextSet::of(names.context_named(context)?));
                 ContextSet::EMPTY
             }
             Action::Enable { context } => {
                 let id = names.context_named(context)?;
-                held.enable(id).ok_or_else(|| format!("{context} is not disabled"))?
+                held.enable(ContextSet::of(id)).ok_or_else(|| format!("{context} is not disabled"))?
             }
             _ => {
                 let violation = self.validator.await_point(held);

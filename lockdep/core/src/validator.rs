@@ -15,6 +15,7 @@ use crate::{
     held::{HeldLock, HeldStack},
     instances::Instances,
     mode::{DependencyKind, HoldKind, WaitKind},
+    proof::Proof,
     report::Code,
     segment::Segments,
     traits::{Checking, ClassTraits, SameClass, TraitTable},
@@ -38,8 +39,18 @@ pub struct Outcome {
     pub regraded: Vec<Violation>,
     /// Whether the acquisition has become a witness of anything. If not, nothing that stands for it need be kept.
     pub witnessed: bool,
-    /// Whether the same acquisition on the same chain need not be checked again, ever.
-    pub proven: bool,
+    /// Whether the same acquisition need be checked again.
+    pub proof: Proof,
+    /// Whether the locks of the class that nest have become too many: what was proven for some locks of a class counts no
+    /// longer, since the validator must see from now on which of them go on nesting. Once a class.
+    pub crowded: bool,
+}
+
+impl Outcome {
+    /// Takes back what goes beyond this proof.
+    fn limit(&mut self, proof: Proof) {
+        self.proof = self.proof.min(proof);
+    }
 }
 
 /// Everything learnt from a history of acquisitions, and the rules.
@@ -97,7 +108,7 @@ impl Validator {
     /// Judges an acquisition by a thread that holds `held`, and learns from it. The lock is not pushed.
     pub fn acquire(&mut self, held: &HeldStack, request: &Request) -> Outcome {
         let traits = self.traits.get(request.how.class());
-        let mut outcome = Outcome { proven: true, ..Outcome::default() };
+        let mut outcome = Outcome { proof: Proof::Chain, ..Outcome::default() };
         let kept = self.kept + self.usage.kept();
         self.judged += 1;
         self.deepest = self.deepest.max(held.len());
@@ -116,10 +127,11 @@ impl Validator {
             }
         }
         outcome.witnessed = self.kept + self.usage.kept() != kept;
-        outcome.proven &= outcome.violations.is_empty();
-        // Which lock it is, and not only of which class, decides here.
-        outcome.proven &= request.nest.is_none() && !traits.same_class.is_declared();
-        outcome.proven &= !self.is_gated(held);
+        // What an acquisition says of its lock decides here, besides which lock it is.
+        let says_more = request.nest.is_some() || traits.same_class.is_declared();
+        if says_more || !outcome.violations.is_empty() || self.is_gated(held) {
+            outcome.proof = Proof::None;
+        }
         outcome
     }
 
@@ -137,7 +149,9 @@ impl Validator {
             let witness = Witness { inner_instance: 0, ..Witness::of(lock, at, set) };
             self.mark_enabled(lock.class(), lock.hold(), contexts, witness, &mut outcome);
         }
-        outcome.proven = outcome.violations.is_empty() && !self.is_gated(held);
+        if outcome.violations.is_empty() && !self.is_gated(held) {
+            outcome.proof = Proof::Chain;
+        }
         outcome
     }
 
@@ -198,13 +212,14 @@ impl Validator {
     ) {
         let class = request.how.class();
         for (lock, nesting) in nesting(held, class, request.instance, request.wait) {
-            // What holds for these two locks need not hold for two others on the same chain.
-            outcome.proven = false;
             match nesting {
-                Nesting::Harmless => {}
+                // A read over a read is harmless whichever locks they are.
+                Nesting::Harmless if request.wait != WaitKind::Upgrade => {}
+                Nesting::Harmless => outcome.limit(Proof::Locks),
                 Nesting::OtherInstance if check::excuses(held, request, lock) => {}
+                // What holds for these two locks need not hold for two others on the same chain.
                 Nesting::OtherInstance if request.orders_instances || rule == SameClass::Learnt => {
-                    outcome.violations.extend(self.order_instances(lock, request, set));
+                    self.order_instances(lock, request, set, outcome);
                 }
                 Nesting::OtherInstance if rule.is_declared() => {
                     if check::out_of_order(held, lock, rule, request) {
@@ -221,15 +236,18 @@ impl Validator {
         }
     }
 
-    fn order_instances(&mut self, lock: HeldLock, request: &Request, set: HeldSetId) -> Option<Violation> {
+    fn order_instances(&mut self, lock: HeldLock, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
         let class = request.how.class();
         let kind = DependencyKind { hold: lock.hold(), wait: request.wait };
         let step = Step { outer: lock.instance(), inner: request.instance, kind };
         let witness = Witness::of(lock, request, set);
         let instances = self.instances.entry(class).or_default();
+        let were_few = !instances.is_crowded();
         let (cycle, kept) = instances.nest(step, witness, &self.sets, &mut self.forgotten_instances);
         self.kept += u64::from(kept);
-        Some(Violation::InstanceCycle(class, cycle?))
+        outcome.limit(if instances.is_crowded() { Proof::None } else { Proof::Locks });
+        outcome.crowded |= were_few && instances.is_crowded();
+        outcome.violations.extend(cycle.map(|cycle| Violation::InstanceCycle(class, cycle)));
     }
 
     fn check_order(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {

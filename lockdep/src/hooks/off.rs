@@ -211,7 +211,11 @@ pub(crate) fn watch(_context: &'static Context, _site: &'static Location<'static
 pub(crate) struct Disabled;
 
 #[inline(always)]
-pub(crate) fn disable(_context: &'static Context, _site: &'static Location<'static>) -> Disabled {
+pub(crate) fn disable(
+    _context: &'static Context,
+    _others: &[&'static Context],
+    _site: &'static Location<'static>,
+) -> Disabled {
     Disabled
 }
 

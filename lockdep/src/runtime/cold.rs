@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use lockdep_core::{
-    Acquired, Grade, HeldStack, Mode, Point, Report, Request, WaitKind,
+    Acquired, Grade, HeldStack, Mode, Point, Proof, Report, Request, WaitKind,
     event::{Action, Lock},
     explain::dependency_record,
     journal::Record as Line,
@@ -153,7 +153,7 @@ pub(super) fn dropped(record: &Record) {
 }
 
 /// Pushes an acquisition that this thread has seen proven but not where the fast path looks: elsewhere in the table, on a
-/// deep stack, of a lock that is new. Returns whether it has. It takes no lock and no memory, so it need not be inside.
+/// deep stack, of a lock that is new, of these very locks of one class. Returns whether it has. It takes no lock and no memory, so it need not be inside.
 fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
     if thread.attended.get() != state::load() || !record.rules().tracked {
         return false;
@@ -161,8 +161,9 @@ fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Loc
     let Some(id) = record.id_at_hand() else { return false };
     let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
     let key = thread.held.key_with(acquired);
-    let point = key.at(std::ptr::from_ref(site).addr() as u64);
-    let known = thread.proven.find(point);
+    let point = thread.held.at(key, std::ptr::from_ref(site).addr() as u64);
+    let within = || thread.held.point_within(acquired.class(), id.instance(), point);
+    let known = thread.proven.find(point) || within().is_some_and(|exact| thread.proven.find_exact(exact));
     if known {
         thread.held.push_keyed(acquired, id.instance(), point, key);
     }
@@ -291,12 +292,15 @@ pub(super) fn inside(f: impl FnOnce(&Thread, &Session) -> Verdict) -> Verdict {
         let Some(mut inside) = Inside::enter(thread) else { return Verdict::GoOn };
         let state = attend(thread, inside.attended);
         inside.attended = state::UNSET;
-        let session = (state != state::OFF).then(|| Session::numbered(thread.session.get())).flatten();
-        let Some(session) = session else { return Verdict::GoOn };
-        let result = catch_unwind(AssertUnwindSafe(|| match enter::catch_up(thread, &session.0) {
-            Verdict::GoOn => f(thread, &session),
+        if state == state::OFF {
+            return Verdict::GoOn;
+        }
+        let work = |session: &Session| match enter::catch_up(thread, &session.0) {
+            Verdict::GoOn => f(thread, session),
             told => told,
-        }));
+        };
+        let result = Session::of(thread, |session| catch_unwind(AssertUnwindSafe(|| work(session))));
+        let Some(result) = result else { return Verdict::GoOn };
         inside.attended = state;
         result.unwrap_or_else(|_| {
             // Our bug must not become the host's.
@@ -338,7 +342,7 @@ impl Attempt<'_> {
     }
 
     fn point(&self, held: &HeldStack) -> Point {
-        held.key_with(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
+        held.at(held.key_with(self.acquired), std::ptr::from_ref(self.site).addr() as u64)
     }
 
     /// Finds the acquisition proven, or proves it, or reports it.
@@ -355,18 +359,25 @@ impl Attempt<'_> {
         }
         let origin = session.meet(point, self.site);
         let mut learnt = session.learnt.lock();
-        let (proven, news) = self.validate(thread, session, point, &mut learnt);
+        let (proof, news) = self.validate(thread, session, point, &mut learnt);
         let policy = learnt.policy_for(&news);
-        if proven && cacheable {
-            session.points.prove(point, segment, origin);
-            thread.proven.insert(point);
+        match proof {
+            Proof::Chain if cacheable => {
+                session.points.prove(point, segment, origin);
+                thread.proven.insert(point);
+            }
+            Proof::Locks if cacheable => {
+                let within = thread.held.point_within(self.acquired.class(), self.record.id().instance(), point);
+                within.into_iter().for_each(|exact| thread.proven.insert_exact(exact));
+            }
+            _ => {}
         }
         drop(learnt);
         // A subscriber may wait for other threads, so nothing is held here that those might wait for.
         output::tell(&news, policy)
     }
 
-    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (bool, Vec<Report>) {
+    fn validate(&self, thread: &Thread, session: &Shared, point: Point, learnt: &mut Learnt) -> (Proof, Vec<Report>) {
         let spans = session.span_count();
         let request = Request {
             wait: self.wait,
@@ -396,6 +407,9 @@ impl Attempt<'_> {
         let gates = news.iter().any(|report| report.grade == Grade::Gated);
         // What is proven under a lock that gates is proven for that lock only.
         let doubted = gates && findings::doubt_gates(&outcome.violations, session, learnt);
-        (outcome.proven && !doubted, news)
+        if outcome.crowded {
+            session.doubt();
+        }
+        (if doubted || outcome.crowded { Proof::None } else { outcome.proof }, news)
     }
 }

@@ -6,18 +6,21 @@ use super::{
     contexts,
     output::Verdict,
     proven::Proven,
-    session::Shared,
+    session::{Session, Shared},
     state,
     thread::{self, Thread},
 };
 
 /// What a thread has of its own in a session.
 type Own = (HeldStack, Proven);
+/// Where a thread is: in the process's own session if there is no other, and in which segment.
+type Place = (Option<Session>, SegmentId);
 
 /// Moves this thread to another session until the result is dropped.
-pub(super) fn enter(session: u32) -> Entered {
+pub(super) fn enter(session: Session) -> Entered {
     let other = (HeldStack::new(), Proven::new());
     let outer = thread::with(|thread| {
+        let session = (session.number() != thread::PROCESS).then_some(session);
         let outer = exchange(thread, (session, SegmentId::UNKNOWN), &other)?;
         thread.depth.set(thread.depth.get() + 1);
         Some(outer)
@@ -28,22 +31,22 @@ pub(super) fn enter(session: u32) -> Entered {
 /// Where a thread was, what it held there and had seen proven, before it entered a session.
 #[derive(Debug)]
 pub(super) struct Entered {
-    outer: Option<((u32, SegmentId), Own)>,
+    outer: Option<(Place, Own)>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some((place, own)) = &self.outer {
+        if let Some((place, own)) = self.outer.take() {
             thread::with(|thread| {
                 thread.forget_proven();
                 thread.depth.set(thread.depth.get() - 1);
-                exchange(thread, *place, own)
+                exchange(thread, place, &own)
             });
         }
     }
 }
 
-fn exchange(thread: &Thread, (session, segment): (u32, SegmentId), other: &Own) -> Option<(u32, SegmentId)> {
+fn exchange(thread: &Thread, (session, segment): Place, other: &Own) -> Option<Place> {
     if thread.inside.get() {
         return None;
     }

@@ -64,7 +64,7 @@ impl Child {
         let site = Location::caller();
         let alive = self.0.map(|begun| {
             // Whatever this thread was and held before is not the child's.
-            let entered = enter::enter(begun.session.number());
+            let entered = enter::enter(begun.session.clone());
             let outer = thread::with(|thread| {
                 thread.segment.set(begun.first);
                 thread.number.replace(begun.number)

@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, panic::Location};
 
+use lockdep_core::ContextSet;
+
 use super::{contexts, state};
 use crate::{Context, WaitType, hooks::Record};
 
@@ -27,21 +29,25 @@ pub(crate) fn watch(context: &'static Context, site: &'static Location<'static>)
     contexts::watch(context, site);
 }
 
-/// A context is disabled.
+/// Contexts are disabled.
 #[derive(Debug)]
-pub(crate) struct Disabled(Option<(&'static Context, &'static Location<'static>)>);
+pub(crate) struct Disabled(ContextSet, &'static Location<'static>);
 
 impl Drop for Disabled {
     fn drop(&mut self) {
-        if let Some((context, site)) = self.0 {
-            contexts::enable(context, site);
+        if !self.0.is_empty() {
+            contexts::enable(self.0, self.1);
         }
     }
 }
 
 #[track_caller]
-pub(crate) fn disable(context: &'static Context, site: &'static Location<'static>) -> Disabled {
-    Disabled(contexts::disable(context, site).then_some((context, site)))
+pub(crate) fn disable(
+    context: &'static Context,
+    others: &[&'static Context],
+    site: &'static Location<'static>,
+) -> Disabled {
+    Disabled(contexts::disable(context, others, site), site)
 }
 
 /// One poll of a future.

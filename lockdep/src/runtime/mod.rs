@@ -17,7 +17,7 @@
 //!
 //! No lock of this crate is used in here, and a thread that is inside is not watched.
 
-// Lock order: learnt -> spans or stacks or table or THREADS or RESOLVED or registry or NAMES -> PREFIXES (orphans and SESSIONS alone)
+// Lock order: learnt -> spans or stacks or table or THREADS or RESOLVED or registry or NAMES -> PREFIXES (orphans alone)
 // Lock order: TRACE -> THREADS or registry or NAMES -> PREFIXES
 mod attention;
 mod budget;

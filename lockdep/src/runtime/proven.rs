@@ -17,6 +17,9 @@ const SLOTS: usize = 1 << 20;
 const SLOTS_MIN: usize = 1 << 10;
 /// How much larger it then becomes.
 const GROWTH: usize = 2;
+/// How many acquisitions of certain locks under certain locks a thread remembers. Locks come and go by the million, so
+/// this does not grow with them.
+const EXACT: usize = 1 << 13;
 
 type Slots = [AtomicU64; SLOTS];
 type Table = ChainCache<'static, SLOTS>;
@@ -44,16 +47,18 @@ fn give_back(table: Table) {
     }
 }
 
-/// The points that a thread has seen proven.
+/// The points that a thread has seen proven, and those of them that it has for certain locks only.
 #[derive(Debug)]
 pub(super) struct Proven {
     table: Cell<Table>,
     used: Cell<usize>,
+    exact: Cell<Table>,
 }
 
 impl Proven {
     pub(super) const fn new() -> Self {
-        Self { table: Cell::new(ChainCache::none(&NONE)), used: Cell::new(0) }
+        let none = ChainCache::none(&NONE);
+        Self { table: Cell::new(none), used: Cell::new(0), exact: Cell::new(none) }
     }
 
     /// Returns whether the point is where the fast path looks.
@@ -75,8 +80,7 @@ impl Proven {
         }
         let slots = self.table.get().slots();
         if slots == 0 {
-            // If the thread is ending, nobody would give the table back.
-            let Some(slots) = CLEAN_UP.try_with(|_| ()).ok().and_then(|()| self::slots()) else { return };
+            let Some(slots) = slots_to_give_back() else { return };
             self.table.set(ChainCache::over(slots, SLOTS_MIN));
         } else if self.used.get() * 2 >= slots && slots < SLOTS {
             self.table.set(self.table.get().grown((slots * GROWTH).min(SLOTS)));
@@ -86,17 +90,42 @@ impl Proven {
         }
     }
 
+    /// Returns whether the point is proven for these locks, as [`HeldStack::point_within`](lockdep_core::HeldStack) has it.
+    pub(super) fn find_exact(&self, exact: Point) -> bool {
+        let table = self.exact.get();
+        table.slots() > 0 && table.find(exact)
+    }
+
+    /// Adds a point for these locks.
+    pub(super) fn insert_exact(&self, exact: Point) {
+        if self.find_exact(exact) {
+            return;
+        }
+        if self.exact.get().slots() == 0 {
+            let Some(slots) = slots_to_give_back() else { return };
+            self.exact.set(ChainCache::over(slots, EXACT));
+        }
+        self.exact.get().insert(exact);
+    }
+
     /// Exchanges everything with another set.
     pub(super) fn swap(&self, other: &Self) {
         self.table.swap(&other.table);
         self.used.swap(&other.used);
+        self.exact.swap(&other.exact);
     }
 
-    /// Forgets everything, and gives the table back.
+    /// Forgets everything, and gives the tables back.
     pub(super) fn clear(&self) {
         self.used.set(0);
         give_back(self.table.replace(ChainCache::none(&NONE)));
+        give_back(self.exact.replace(ChainCache::none(&NONE)));
     }
+}
+
+/// Returns a table for this thread, unless it is ending, when nobody would give the table back.
+fn slots_to_give_back() -> Option<&'static Slots> {
+    CLEAN_UP.try_with(|_| ()).ok().and_then(|()| slots())
 }
 
 struct CleanUp;

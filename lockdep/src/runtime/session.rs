@@ -1,11 +1,10 @@
 //! [`Session`]: a validator with everything that belongs to it.
 
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
-use dashmap::DashMap;
 use lockdep_core::{
     ClassId, ClassListing, ClassTraits, ContextId, Evidence, FailOn, Fingerprint, Frame, Grade, Journal, Point, Report,
     Site, Validator,
@@ -92,7 +91,6 @@ pub(super) struct Learnt {
     journal: Option<JournalFile>,
 }
 
-static SESSIONS: Lazy<DashMap<u32, Weak<Shared>>> = Lazy::new(Default::default);
 static NEXT: AtomicU32 = AtomicU32::new(thread::PROCESS + 1);
 static PROCESS: Lazy<Session> = Lazy::new(|| {
     let settings = Settings::from_environment();
@@ -125,9 +123,7 @@ impl Session {
     pub fn new(policy: Policy) -> Self {
         cold::unwatched(|| {
             Lazy::force(&PROCESS);
-            let session = Self::with(NEXT.fetch_add(1, Relaxed), policy);
-            SESSIONS.insert(session.0.id, Arc::downgrade(&session.0));
-            session
+            Self::with(NEXT.fetch_add(1, Relaxed), policy)
         })
     }
 
@@ -159,13 +155,11 @@ impl Session {
         cold::unwatched(|| PROCESS.clone())
     }
 
-    /// Returns the session numbered `id`, if it is still alive.
-    pub(super) fn numbered(id: u32) -> Option<Self> {
-        if id == thread::PROCESS {
-            return Some(Self::process());
-        }
-        let shared = SESSIONS.get(&id)?.upgrade()?;
-        Some(Self(shared))
+    /// Calls `f` with the session that this thread is in. Call it inside. Returns `None` if a signal handler has
+    /// interrupted the thread on its way from one session to another.
+    pub(super) fn of<R>(thread: &thread::Thread, f: impl FnOnce(&Self) -> R) -> Option<R> {
+        let entered = thread.session.try_borrow().ok()?;
+        Some(f(entered.as_ref().unwrap_or_else(|| Lazy::force(&PROCESS))))
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -176,7 +170,7 @@ impl Session {
     ///
     /// Other threads must enter for themselves.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _back = enter::enter(self.0.id);
+        let _back = enter::enter(self.clone());
         f()
     }
 
@@ -249,12 +243,6 @@ impl Session {
             dependencies.map(|(step, witness)| dependency_record(&step, witness, &*self.0)).collect();
         journal.reports = learnt.reports.clone();
         journal
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        cold::unwatched(|| drop(SESSIONS.remove(&self.id)));
     }
 }
 

@@ -104,13 +104,12 @@ pub(super) fn released(thread: &Thread, lock: HeldLock) {
         Some(clocks.swap_remove(index).1)
     });
     let Some(since) = since.flatten() else { return };
-    if let Some(session) = super::Session::numbered(thread.session.get()) {
-        if session.0.budget.dropped() != Dropped::Nothing {
-            return;
+    let ns = nanoseconds(since.elapsed());
+    super::Session::of(thread, |session| {
+        if session.0.budget.dropped() == Dropped::Nothing {
+            session.0.statistics.of(thread).lock().released(lock.class(), lock.hold(), ns);
         }
-        let ns = nanoseconds(since.elapsed());
-        session.0.statistics.of(thread).lock().released(lock.class(), lock.hold(), ns);
-    }
+    });
 }
 
 /// Acquires the lock of `record`, which is held in the books already: tries, and waits if that fails.

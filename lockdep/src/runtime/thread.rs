@@ -10,11 +10,15 @@
 //! nothing, and the stack is frozen, which sends whatever it causes meanwhile to `cold`, and that sees that the thread is
 //! inside already.
 
-use std::{cell::Cell, mem::ManuallyDrop, panic::Location};
+use std::{
+    cell::{Cell, RefCell},
+    mem::ManuallyDrop,
+    panic::Location,
+};
 
 use lockdep_core::{Acquired, HeldStack, Mode, SegmentId, WaitKind};
 
-use super::{cold, observe, proven::Proven, state};
+use super::{cold, observe, proven::Proven, session::Session, state};
 use crate::{
     Acquire,
     hooks::{Owner, Record, api::Holder, class_of},
@@ -27,8 +31,8 @@ pub(super) const PROCESS: u32 = 0;
 pub(super) struct Thread {
     /// The state that this thread has attended to; [`state::UNSET`] while it is inside the runtime.
     pub(super) attended: Cell<u32>,
-    /// Which session its acquisitions go to.
-    pub(super) session: Cell<u32>,
+    /// The session that its acquisitions go to, if it is not the process's own.
+    pub(super) session: RefCell<Option<Session>>,
     /// Its number in reports; 0 until it needs one.
     pub(super) number: Cell<u32>,
     /// The contexts that its stack knows to be watched.
@@ -50,7 +54,7 @@ thread_local! {
     static THREAD: ManuallyDrop<Thread> = const {
         ManuallyDrop::new(Thread {
             attended: Cell::new(state::UNSET),
-            session: Cell::new(PROCESS),
+            session: RefCell::new(None),
             number: Cell::new(0),
             watched: Cell::new(0),
             doubts: Cell::new(0),
@@ -104,7 +108,7 @@ fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) 
     let word = record.word();
     let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
     let key = key.then(acquired);
-    let point = key.at(std::ptr::from_ref(site).addr() as u64);
+    let point = with(|thread| thread.held.at(key, std::ptr::from_ref(site).addr() as u64));
     let proven = with(|thread| thread.proven.contains(point));
     if proven {
         with(|thread| thread.held.push_in_place(top, acquired, word as u64, point, key));

@@ -17,14 +17,7 @@ use lockdep_core::{
 };
 use parking_lot::Mutex;
 
-use super::{
-    classes, cold,
-    cold::Attempt,
-    contexts, observe,
-    output::complain,
-    span,
-    thread::{self, Thread},
-};
+use super::{classes, cold, cold::Attempt, contexts, observe, output::complain, span, thread::Thread};
 
 static TRACE: Mutex<Option<Trace>> = Mutex::new(None);
 
@@ -99,7 +92,8 @@ impl Trace {
 
 /// Writes events, unless the trace has ended or the thread is in a session of its own.
 fn emit(thread: &Thread, write: impl FnOnce(&mut Trace, &str) -> Result<(), String>) {
-    if thread.session.get() != thread::PROCESS {
+    // In none of its own, or on the way to one.
+    if !thread.session.try_borrow().is_ok_and(|session| session.is_none()) {
         return;
     }
     let mut slot = TRACE.lock();

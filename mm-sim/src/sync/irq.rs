@@ -54,8 +54,7 @@ pub(crate) fn in_irq(irq: Irq, handler: impl FnOnce()) {
 #[must_use]
 pub(crate) struct IrqOff {
     irq: Irq,
-    _hard: Option<Disabled>,
-    _soft: Disabled,
+    _disabled: Disabled,
 }
 
 impl IrqOff {
@@ -63,7 +62,11 @@ impl IrqOff {
     #[track_caller]
     pub(crate) fn new(irq: Irq) -> Self {
         sched::disable_irqs(irq, 1);
-        Self { irq, _hard: (irq == Irq::Hard).then(|| HARDIRQ.disable()), _soft: SOFTIRQ.disable() }
+        let disabled = match irq {
+            Irq::Hard => HARDIRQ.disable_with(&[&SOFTIRQ]),
+            Irq::Soft => SOFTIRQ.disable(),
+        };
+        Self { irq, _disabled: disabled }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lockdep_core::{
-    Acquired, ClassId, DependencyKind, HeldStack, Mode, Point, Request, Site, Step, Validator, Violation,
+    Acquired, ClassId, DependencyKind, HeldStack, Mode, Point, Proof, Request, Site, Step, Validator, Violation,
 };
 
 use super::{Edge, Finding, Observation, Source, Witness};
@@ -87,7 +87,7 @@ impl Replay {
                 let point = Point::new(event.line as u64);
                 let request = Request { orders_instances: true, ..Request::new(how, event.instance, point) };
                 let outcome = self.validator.acquire(held, &request);
-                if outcome.proven {
+                if outcome.proof == Proof::Chain {
                     self.proven.insert(key.as_u64());
                 }
                 for violation in outcome.violations {

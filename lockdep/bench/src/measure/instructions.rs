@@ -15,8 +15,8 @@ use crate::{
 };
 
 const DEPTHS: [usize; 2] = [1, 8];
-/// Two runs, so that everything but the loop cancels out.
-const TIMES: [u64; 2] = [10_000, 20_000];
+/// Two runs, so that everything but the loop cancels out; whole rounds through all lines.
+const TIMES: [u64; 2] = [200 * sites::COUNT as u64, 400 * sites::COUNT as u64];
 
 /// Measures, if valgrind is there.
 pub fn run() -> anyhow::Result<Section> {

@@ -13,6 +13,9 @@ const TEXT: &str = "Processes that run a program again and again, with checking 
     feature `enabled`.\n\n\
     * `map`: a sharded map of readers-writer locks, 90% reads, 2% under two locks of the one class, four threads.\n\
     * `pool`: a work-stealing pool of four workers, mutexes and a condition variable, that sorts.\n\
+    * `cache`: a cache server of four threads: sixteen shards that forget what is oldest, one account of their bytes.\n\
+    * `pipeline`: five threads joined by bounded queues of a mutex and two condition variables, and a shared sum a line.\n\
+    * `tree`: a B+ tree with a readers-writer lock a node and lock coupling, 90% reads, four threads; levels are subclasses.\n\
     * `mm-sim soak`: random operations of several simulated processes whose threads take turns; four seeds.\n\
     * `mm-sim stress`: the same on threads that run at the same time, per 100,000 page faults. Every run of the two \
     simulations begins with nothing learnt, so they measure learning as much as checking.";

@@ -1,7 +1,10 @@
 //! Whole programs with watched locks, one a file; each runs for some tenths of a second.
 
+mod cache;
 mod map;
+mod pipeline;
 mod pool;
+mod tree;
 
 use std::{fmt, hint::black_box, str::FromStr, time::Instant};
 
@@ -14,6 +17,12 @@ pub enum Program {
     Map,
     /// A work-stealing pool of four workers that sorts.
     Pool,
+    /// A cache server of four threads.
+    Cache,
+    /// Threads joined by bounded queues.
+    Pipeline,
+    /// A B+ tree with lock coupling, mostly read, by four threads.
+    Tree,
     /// The simulator's random operations of several processes, whose threads take turns.
     #[cfg(feature = "compare")]
     Soak,
@@ -37,6 +46,9 @@ impl Program {
     pub const ALL: &[Self] = &[
         Self::Map,
         Self::Pool,
+        Self::Cache,
+        Self::Pipeline,
+        Self::Tree,
         #[cfg(feature = "compare")]
         Self::Soak,
         #[cfg(feature = "compare")]
@@ -49,6 +61,9 @@ impl Program {
         match self {
             Self::Map => _ = black_box(map::run()),
             Self::Pool => _ = black_box(pool::run()),
+            Self::Cache => _ = black_box(cache::run()),
+            Self::Pipeline => _ = black_box(pipeline::run()),
+            Self::Tree => _ = black_box(tree::run()),
             #[cfg(feature = "compare")]
             Self::Soak => soak(),
             #[cfg(feature = "compare")]
@@ -91,6 +106,9 @@ impl fmt::Display for Program {
         f.write_str(match self {
             Self::Map => "map",
             Self::Pool => "pool",
+            Self::Cache => "cache",
+            Self::Pipeline => "pipeline",
+            Self::Tree => "tree",
             #[cfg(feature = "compare")]
             Self::Soak => "mm-sim soak",
             #[cfg(feature = "compare")]

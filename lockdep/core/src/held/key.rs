@@ -17,8 +17,7 @@ impl ChainKey {
     #[inline]
     #[must_use]
     pub const fn then(self, how: Acquired) -> Self {
-        let product = (self.0 ^ how.as_u64()) as u128 * 0xa076_1d64_78bd_642f_u128;
-        Self((product ^ (product >> 64)) as u64)
+        Self(folded(self.0 ^ how.as_u64()))
     }
 
     /// Returns the number of the acquisition that made this sequence at the place `site`, any number that stands for a
@@ -51,4 +50,16 @@ impl Point {
     pub const fn as_u64(self) -> u64 {
         self.0
     }
+
+    /// Returns the number of the same point if one of the locks is this one. Never 0.
+    #[inline]
+    pub(super) const fn among(self, instance: u64) -> Self {
+        Self(folded(self.0 ^ instance.rotate_left(32)) | 1)
+    }
+}
+
+#[inline]
+const fn folded(number: u64) -> u64 {
+    let product = number as u128 * 0xa076_1d64_78bd_642f_u128;
+    (product ^ (product >> 64)) as u64
 }

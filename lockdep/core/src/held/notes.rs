@@ -1,8 +1,9 @@
 //! What few stacks have: contexts, pins, ranks and nests. On the heap, and only while there are any.
 //!
-//! The key of a sequence begins with the state of contexts; when that changes, the keys are computed anew.
+//! The state of contexts goes into every point and not into the keys: programs disable and enable interrupts far more often
+//! than they release a lock in the middle, and some do so while they hold hundreds.
 
-use super::{ChainKey, HeldLock, HeldStack};
+use super::{HeldLock, HeldStack};
 use crate::context::{ContextId, ContextSet, ContextState, Contexts, WaitType};
 
 /// The notes of one stack.
@@ -39,12 +40,9 @@ impl HeldStack {
         self.notes.borrow().as_ref().map(|notes| f(notes))
     }
 
-    /// Returns the key of holding nothing in the present state of contexts.
-    pub(super) fn start(&self) -> ChainKey {
-        match self.noted(|notes| notes.contexts.word()) {
-            None | Some(0) => ChainKey::EMPTY,
-            Some(word) => ChainKey(word),
-        }
+    /// Returns a number for the present state of contexts.
+    pub(super) fn contexts_word(&self) -> u64 {
+        self.noted(|notes| notes.contexts.word()).unwrap_or(0)
     }
 
     pub(super) fn is_base(&self, depth: usize) -> bool {
@@ -77,36 +75,43 @@ impl HeldStack {
             }
             notes.contexts.released(depth)
         });
-        match moved {
-            None => {}
-            Some(moved) if moved || removed.how.is_special() => self.rekey(),
-            Some(_) => self.refloor(),
+        let Some(moved) = moved else { return };
+        if moved {
+            self.contexts_word.set(self.contexts_word());
         }
+        if removed.how.is_boundary() {
+            // The boundary is now at the lock below.
+            self.mark_boundary(depth);
+        }
+        self.refloor();
     }
 
-    fn rekey(&self) {
-        self.set_slot(0, HeldLock { key: self.start(), ..HeldLock::NONE });
-        let mut keys = self.keys_from(0);
-        let notes = self.notes.borrow();
-        let mut depth = 0;
-        self.each_from(0, |lock| {
-            depth += 1;
-            let boundary = notes.as_ref().is_some_and(|notes| notes.contexts.is_base(depth));
-            let how = lock.how.marked(lock.how.is_pinned(), boundary);
-            HeldLock { how, key: keys.next(how), ..lock }
-        });
-        drop(notes);
-        self.refloor();
+    /// Marks the innermost of the outermost `base` locks as a boundary, if a context was entered with these held.
+    fn mark_boundary(&self, base: usize) {
+        let Some(depth) = base.checked_sub(1).filter(|depth| *depth < self.len()) else { return };
+        let how = self.slot(base).how;
+        let marked = how.marked(how.is_pinned(), self.is_base(base));
+        if marked != how {
+            self.set_how(depth, marked);
+        }
     }
 
     /// Changes the state of contexts. Returns those that are enabled now and were not before: whatever is held has to be
     /// [marked](crate::Validator::enabled) for them.
-    fn change_contexts<R>(&self, change: impl FnOnce(&mut ContextState, usize) -> R) -> (R, ContextSet) {
-        let before = self.contexts().enabled;
-        let held = self.len();
-        let result = self.note(|notes| change(&mut notes.contexts, held));
-        self.rekey();
-        (result, self.contexts().enabled.without(before))
+    fn change_contexts<R>(&self, change: impl FnOnce(&mut ContextState) -> R) -> (R, ContextSet) {
+        let (result, word, enabled) = self.note(|notes| {
+            let before = notes.contexts.contexts().enabled;
+            let result = change(&mut notes.contexts);
+            (result, notes.contexts.word(), notes.contexts.contexts().enabled.without(before))
+        });
+        self.contexts_word.set(word);
+        (result, enabled)
+    }
+
+    /// The boundary of a context that was entered with `base` locks is there now, or no longer.
+    fn bounded(&self, base: usize) {
+        self.mark_boundary(base);
+        self.refloor();
     }
 
     /// Returns what an acquisition depends on besides the locks that are held.
@@ -116,35 +121,40 @@ impl HeldStack {
 
     /// From now on these contexts count as able to interrupt this thread.
     pub fn watch(&self, contexts: ContextSet) -> ContextSet {
-        self.change_contexts(|state, _| state.watch(contexts)).1
+        self.change_contexts(|state| state.watch(contexts)).1
     }
 
     /// Enters a context, which keeps `disables` disabled as long as it lasts and allows waits up to `limit`.
     pub fn enter(&self, context: ContextId, disables: ContextSet, limit: WaitType) {
-        self.change_contexts(|state, held| state.enter(context, disables, limit, held));
+        let base = self.len();
+        self.change_contexts(|state| state.enter(context, disables, limit, base));
+        self.bounded(base);
     }
 
     /// Leaves the innermost context. Returns the contexts that this enables, or `None` if the innermost is another.
     pub fn exit(&self, context: ContextId) -> Option<ContextSet> {
-        let (left, enabled) = self.change_contexts(|state, _| state.exit(context));
-        left.then_some(enabled)
+        let (left, enabled) = self.change_contexts(|state| state.exit(context));
+        self.bounded(left?);
+        Some(enabled)
     }
 
     /// Leaves the innermost entry of a context, whatever was entered since. Returns the contexts that this enables, or
     /// `None` if the thread is not inside of it.
     pub fn leave(&self, context: ContextId) -> Option<ContextSet> {
-        let (left, enabled) = self.change_contexts(|state, _| state.leave(context));
-        left.then_some(enabled)
+        let (left, enabled) = self.change_contexts(|state| state.leave(context));
+        self.bounded(left?);
+        Some(enabled)
     }
 
-    /// Disables a context; it nests.
-    pub fn disable(&self, context: ContextId) {
-        self.change_contexts(|state, _| state.disable(context));
+    /// Disables contexts; it nests.
+    pub fn disable(&self, contexts: ContextSet) {
+        self.change_contexts(|state| state.disable(contexts));
     }
 
-    /// Takes one disabling back. Returns the contexts that this enables, or `None` if the context is not disabled.
-    pub fn enable(&self, context: ContextId) -> Option<ContextSet> {
-        let (known, enabled) = self.change_contexts(|state, _| state.enable(context));
+    /// Takes one disabling of each of these contexts back. Returns those that this enables, or `None` if none of them is
+    /// disabled.
+    pub fn enable(&self, contexts: ContextSet) -> Option<ContextSet> {
+        let (known, enabled) = self.change_contexts(|state| state.enable(contexts));
         known.then_some(enabled)
     }
 

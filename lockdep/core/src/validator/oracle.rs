@@ -8,11 +8,13 @@
 //! * Here: dependencies between classes, contexts, trylocks, changes of mode, releases in any order.
 //! * `places`: locks within their classes (instances, ranks, nest locks), wait types, unchecked classes, waits without a hold.
 //! * `grades`: how near a cycle is to a deadlock, over all that ever was seen.
+//! * `proofs`: what was proven, and is not asked again.
 //!
 //! The long form runs 100,000 histories: `cargo test --release -p lockdep-core -- --ignored --nocapture oracle`.
 
 mod grades;
 mod places;
+mod proofs;
 
 use std::collections::BTreeSet;
 
@@ -243,10 +245,10 @@ impl History {
         let Actor { stack, inside, .. } = &mut self.actors[actor];
         let enabled = match self.random.below(4) {
             0 => {
-                stack.disable(self.random.pick(&interrupts));
+                stack.disable(ContextSet::of(self.random.pick(&interrupts)));
                 None
             }
-            1 => stack.enable(self.random.pick(&interrupts)),
+            1 => stack.enable(ContextSet::of(self.random.pick(&interrupts))),
             2 => {
                 let possible: Vec<ContextId> = stack.contexts().enabled.iter().collect();
                 if !possible.is_empty() {
