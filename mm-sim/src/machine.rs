@@ -238,9 +238,9 @@ impl Machine {
         file
     }
 
-    /// Makes a file of shared memory of `pages` zero pages.
-    pub(crate) fn create_shmem(&self, pages: u64) -> Arc<Inode> {
-        let file = Inode::shmem(self.new_id(), pages);
+    /// Makes a file of shared memory of `pages` zero pages, which gets huge folios where there is room for them or not.
+    pub(crate) fn create_shmem(&self, pages: u64, wants_huge: bool) -> Arc<Inode> {
+        let file = Inode::shmem(self.new_id(), pages, wants_huge);
         self.files.lock().push(file.clone());
         self.model.create(file.id, pages);
         file

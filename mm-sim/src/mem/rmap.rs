@@ -11,28 +11,38 @@ use crate::{
 
 /// Calls `visit` for each VMA that may map the folio, with the addresses. `None` if the lock was not to be had.
 pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
+    rmap_walk_trees(folio, wait, &mut |vmas, pgoffs| vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(pgoffs))))
+}
+
+/// Calls `visit` under the lock of each tree that has VMAs which may map the folio, with those and the page offsets: for all
+/// but a page of KSM there is one tree. `None` if a lock was not to be had.
+pub(crate) fn rmap_walk_trees(
+    folio: &Folio,
+    wait: bool,
+    visit: &mut dyn FnMut(&[Arc<Vma>], &Range<u64>),
+) -> Option<()> {
     let take = |rwsem: &RwSem| -> Option<ReadGuard> { if wait { Some(rwsem.read()) } else { rwsem.try_read() } };
-    let place = folio.place()?;
-    let (_guard, index, vmas) = match &place {
+    match &folio.place()? {
         Place::File(mapping, index) => {
-            let guard = take(&mapping.i_mmap_rwsem)?;
-            (guard, *index, mapping.i_mmap.lock().overlapping(*index..*index + folio.pages()))
+            let pgoffs = *index..*index + folio.pages();
+            let _i_mmap = take(&mapping.i_mmap_rwsem)?;
+            let vmas = mapping.i_mmap.lock().overlapping(pgoffs.clone());
+            visit(&vmas, &pgoffs);
         }
         Place::Anon(anon_vma, index) => {
-            let guard = take(anon_vma.rwsem())?;
-            (guard, *index, anon_vma.vmas.lock().overlapping(*index..*index + folio.pages()))
+            let pgoffs = *index..*index + folio.pages();
+            let _rwsem = take(anon_vma.rwsem())?;
+            let vmas = anon_vma.vmas.lock().overlapping(pgoffs.clone());
+            visit(&vmas, &pgoffs);
         }
         Place::Ksm(stable) => {
             for (anon_vma, index) in stable.places() {
-                let _guard = take(anon_vma.rwsem())?;
-                let vmas = anon_vma.vmas.lock().overlapping(index..index + 1);
-                vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(&(index..index + 1))));
+                let pgoffs = index..index + 1;
+                let _rwsem = take(anon_vma.rwsem())?;
+                let vmas = anon_vma.vmas.lock().overlapping(pgoffs.clone());
+                visit(&vmas, &pgoffs);
             }
-            return Some(());
         }
-    };
-    for vma in vmas {
-        visit(&vma, vma.addrs_of(&(index..index + folio.pages())));
     }
     Some(())
 }

@@ -81,6 +81,16 @@ pub(crate) fn mmu_notifier_release(m: &Machine, mm: &Mm) {
     m.tlb.await_accesses();
 }
 
+/// Checks that all guests have been told of pages whose entries are taken away.
+pub(crate) fn check_told(mm: &Mm, pages: Range<u64>) {
+    for guest in mm.notifiers.lock().iter() {
+        if let Some(page) = guest.has_any(pages.clone()) {
+            let text = format!("page {page:#x} of process {} goes, and a guest has not been told", mm.id);
+            sched::finding(Invariant::NotifierMissed, text);
+        }
+    }
+}
+
 /// Checks that no guest has a folio mapped that is being freed.
 pub(crate) fn check_not_mapped(m: &Machine, folio: &Folio) {
     let frames = folio.pfn..folio.pfn + folio.pages();

@@ -245,6 +245,11 @@ pub(crate) fn set_in_reclaim(inside: bool) {
     }
 }
 
+/// Returns whether the actor has disabled all interrupts.
+pub(crate) fn has_irqs_off() -> bool {
+    this().is_some_and(|actor| actor.irqs_off.get().0 > 0)
+}
+
 /// Disables interrupts of this sort for the actor, once more (`by` = 1), or takes one disabling back (`by` = -1).
 pub(crate) fn disable_irqs(irq: Irq, by: i32) {
     if let Some(actor) = this() {

@@ -40,6 +40,9 @@ pub(super) enum Hold {
     Deferred(u64),
 }
 
+/// Steps that one may spin with interrupts disabled.
+const WATCHDOG: u64 = 1000;
+
 /// A lock of the simulator.
 pub(super) struct Core {
     map: LockMap,
@@ -114,7 +117,18 @@ impl Core {
             has_it
         };
         if !has_it {
+            let since = sched::now();
             sched::block(self.clone(), want.as_str());
+            self.check_watchdog(since);
+        }
+    }
+
+    /// Checks that nobody has spun for so long, with interrupts disabled, that the machine would be taken for dead.
+    fn check_watchdog(&self, since: Option<u64>) {
+        let waited = sched::now().zip(since).map_or(0, |(now, since)| now - since);
+        if !self.sleeps && waited > WATCHDOG && sched::has_irqs_off() {
+            let text = format!("spins for {} over {waited} steps, with interrupts disabled", self.label());
+            sched::finding(Invariant::HardLockup, text);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     mem::HUGE_PAGES,
     op::{
         Advice,
-        neighbours::{console, cpus, memcg, shmlock, workqueue, zswap},
+        neighbours::{console, cpus, memcg, shmlock, trace, workqueue, zswap},
     },
     protocol::Protocol,
     world::{File, Process, World},
@@ -212,6 +212,8 @@ fn meet_the_neighbours(kernel: &World) {
     shmlock::shmem_lock(m);
     shmlock::user_shm_unlock(m);
     shmlock::shmem_charge(m, &kernel.create(1).0);
+    trace::mmap_read_lock_traced(m, &process.mm);
+    trace::schedule_traced(m, &process.mm);
     process.exit();
 }
 
