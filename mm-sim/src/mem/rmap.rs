@@ -14,13 +14,12 @@ pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vm
     rmap_walk_trees(folio, wait, &mut |vmas, pgoffs| vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(pgoffs))))
 }
 
+/// What is done with the VMAs of a tree that may map the page offsets.
+type Visit<'a> = &'a mut dyn FnMut(&[Arc<Vma>], &Range<u64>);
+
 /// Calls `visit` under the lock of each tree that has VMAs which may map the folio, with those and the page offsets: for all
 /// but a page of KSM there is one tree. `None` if a lock was not to be had.
-pub(crate) fn rmap_walk_trees(
-    folio: &Folio,
-    wait: bool,
-    visit: &mut dyn FnMut(&[Arc<Vma>], &Range<u64>),
-) -> Option<()> {
+pub(crate) fn rmap_walk_trees(folio: &Folio, wait: bool, visit: Visit<'_>) -> Option<()> {
     let take = |rwsem: &RwSem| -> Option<ReadGuard> { if wait { Some(rwsem.read()) } else { rwsem.try_read() } };
     match &folio.place()? {
         Place::File(mapping, index) => {
