@@ -70,6 +70,7 @@ fn the_tours_of_address_spaces_find_what_their_protocol_has() {
 fn the_tour_of_shared_memory_finds_what_its_protocol_has() {
     for protocol in Protocol::ALL {
         check("tour-shmem", protocol, 1..=4);
+        check("tour-shmem-huge", protocol, 1..=3);
     }
 }
 
@@ -91,6 +92,7 @@ fn the_tours_go_everywhere() {
     };
     went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "moves_joined", "forks"]);
     went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
+    went("tour-shmem-huge", &["shmem_huge", "huge_mapped", "splits", "holes_filled", "shmem_swapped_out", "migrated"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
 }
 

@@ -20,7 +20,7 @@ mod wait_for;
 
 pub(crate) use actor::{
     ActorId, Context, current, defer, disable_irqs, enter_atomic, finding, forget_deferred, forgets, has_irqs_off,
-    in_reclaim, is_atomic, leave_atomic, must_hold, note, path, scope, set_in_reclaim, take_deferred, twist,
+    in_reclaim, is_atomic, leave_atomic, must_hold, note, path, scope, set_in_reclaim, take_deferred, trace, twist,
 };
 pub(crate) use backend::{Body, Stop, block, now, settles, sleep, step, wake};
 pub(crate) use baton::Baton;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use lockdep::LockClass;
 
 use super::{
-    core::{Core, Hold, Owner, Want},
+    core::{Core, Hold, Owner},
     irq::{Irq, IrqOff},
+    state::Want,
 };
 
 /// A reader-writer lock that one spins on.
