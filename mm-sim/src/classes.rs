@@ -157,3 +157,9 @@ pub static WQ_COMPLETION: LockClass = LockClass::new("(wq_completion)events");
 pub static ACOMP_CTX_MUTEX: LockClass = LockClass::new("acomp_ctx->mutex");
 /// The reservation of a buffer that devices share.
 pub static DMA_RESV: LockClass = LockClass::new("reservation_ww_class_mutex");
+/// The run queue of a processor.
+pub static RQ_LOCK: LockClass = LockClass::new("rq->lock");
+/// Whoever is being woken.
+pub static PI_LOCK: LockClass = LockClass::new("p->pi_lock");
+/// The buffer of a processor for the names of memory groups.
+pub static MEMCG_PATHS_LOCK: LockClass = LockClass::new("memcg_paths.lock");

@@ -41,6 +41,8 @@ pub enum Invariant {
     WrongSignal,
     /// Nothing sleeps while it holds a spinning lock.
     SleepInAtomic,
+    /// Nobody spins for long with interrupts disabled.
+    HardLockup,
     /// An actor that ends holds no lock.
     LockHeldAtExit,
     /// A lock is released in the mode it was taken in, by who took it.
@@ -92,6 +94,7 @@ impl Invariant {
             Self::WrongRead => "wrong-read",
             Self::WrongSignal => "wrong-signal",
             Self::SleepInAtomic => "sleep-in-atomic",
+            Self::HardLockup => "hard-lockup",
             Self::LockHeldAtExit => "lock-held-at-exit",
             Self::UnlockMismatch => "unlock-mismatch",
             Self::CountMismatch => "count-mismatch",

@@ -12,6 +12,7 @@
 //! * [`size`]: many processes with many VMAs.
 //! * [`stress`]: the operations on threads that really run at the same time.
 //! * [`fidelity`]: how much of it a running kernel does too.
+//! * [`paths`]: whether operations take the locks of the kernel's documented code paths, in their order.
 //! * `op`: the operations, one a file; `mem`: the structures they work on; `machine`: what holds them together.
 //! * `sched`: who runs when; `sync`: the locks; `classes`: their lock classes.
 //! * `model`, [`Finding`]: what must hold; `check`: the invariants of a machine at rest.
@@ -36,6 +37,7 @@ mod mem;
 mod model;
 pub mod mutate;
 mod op;
+pub mod paths;
 mod rules;
 mod run;
 pub mod scenario;

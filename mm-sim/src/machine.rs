@@ -11,7 +11,6 @@ use std::{
     },
 };
 
-use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     protocol::Protocol,
     sched,
     stats::Stats,
-    sync::{LocklessWalks, Look, Rcu, RwSem, RwSpinLock, SleepMutex},
+    sync::{LocklessWalks, Look, PseudoLock, Rcu, RwSem, RwSpinLock, SleepMutex},
 };
 
 /// One simulated machine.
@@ -54,10 +53,10 @@ pub(crate) struct Machine {
     pub(crate) model: Model,
     pub(crate) stats: Stats,
     pub(crate) khugepaged: Khugepaged,
-    pub(crate) fs_reclaim: LockMap,
+    pub(crate) fs_reclaim: PseudoLock,
     pub(crate) hugetlb: HugetlbPool,
     pub(crate) hugetlb_fault_mutexes: FaultMutexes,
-    pub(crate) mmu_notifier: LockMap,
+    pub(crate) mmu_notifier: PseudoLock,
     pub(crate) mm_all_locks_mutex: SleepMutex,
     /// Forks against breakpoints that are put into processes.
     pub(crate) dup_mmap_sem: RwSem,
@@ -91,10 +90,10 @@ impl Machine {
             model: Model::default(),
             stats: Stats::default(),
             khugepaged: Khugepaged::new(),
-            fs_reclaim: LockMap::new_in(&FS_RECLAIM),
+            fs_reclaim: PseudoLock::new(&FS_RECLAIM),
             hugetlb: HugetlbPool::new(),
             hugetlb_fault_mutexes: FaultMutexes::new(),
-            mmu_notifier: LockMap::new_in(&MMU_NOTIFIER),
+            mmu_notifier: PseudoLock::new(&MMU_NOTIFIER),
             mm_all_locks_mutex: SleepMutex::new(&MM_ALL_LOCKS_MUTEX, ("machine", 0)),
             dup_mmap_sem: RwSem::new(&DUP_MMAP_SEM, ("machine", 0)),
             files: Mutex::default(),
@@ -160,9 +159,9 @@ impl Machine {
     #[track_caller]
     pub(crate) fn might_reclaim(&self) {
         if !sched::in_reclaim() {
-            self.fs_reclaim.acquire(Acquire::exclusive());
+            self.fs_reclaim.acquire();
             // Reclaim unmaps, and who unmaps tells the others.
-            self.mmu_notifier.acquire(Acquire::exclusive());
+            self.mmu_notifier.acquire();
             self.mmu_notifier.release();
             self.fs_reclaim.release();
         }
@@ -239,9 +238,9 @@ impl Machine {
         file
     }
 
-    /// Makes a file of shared memory of `pages` zero pages.
-    pub(crate) fn create_shmem(&self, pages: u64) -> Arc<Inode> {
-        let file = Inode::shmem(self.new_id(), pages);
+    /// Makes a file of shared memory of `pages` zero pages, which gets huge folios where there is room for them or not.
+    pub(crate) fn create_shmem(&self, pages: u64, wants_huge: bool) -> Arc<Inode> {
+        let file = Inode::shmem(self.new_id(), pages, wants_huge);
         self.files.lock().push(file.clone());
         self.model.create(file.id, pages);
         file

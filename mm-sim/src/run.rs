@@ -17,7 +17,7 @@ use crate::{
     protocol::Protocol,
     scenario::{Expect, Plan, Scenario},
     sched::{Baton, Body, Choice, Context, Deadlock, Guide, Order, Rng, Stop},
-    sync::{Mutation, watch_irqs},
+    sync::{Mutation, Observer, watch_irqs},
     tidy::tidy,
     what_if::WhatIf,
     world::World,
@@ -98,6 +98,8 @@ pub(crate) struct Direction {
     pub(crate) guide: Option<Guide>,
     /// What is wrong on purpose.
     pub(crate) mutation: Arc<Mutation>,
+    /// Who watches.
+    pub(crate) observer: Arc<Observer>,
     /// Where lockdep learns, if not anew: several runs of one kernel.
     pub(crate) session: Option<Session>,
     /// Whether the first broken invariant is enough.
@@ -162,7 +164,7 @@ impl Progress {
             self.steps += ran.steps;
             self.stop = ran.stop;
             self.choices.extend(ran.choices);
-            if let Some(survey) = stage.context.mutation.survey() {
+            if let Some(survey) = stage.context.observer.survey() {
                 survey.end_round();
             }
         }
@@ -171,11 +173,11 @@ impl Progress {
 
 impl Stage {
     fn new(setup: &Setup, protocol: Protocol, direction: Direction) -> Self {
-        let Direction { seed, guide, mutation, session, stops_at_first } = direction;
+        let Direction { seed, guide, mutation, observer, session, stops_at_first } = direction;
         let world = World::new(protocol, setup.memory, seed);
         let new = Context::new();
         let session = session.unwrap_or_else(|| new.session.clone());
-        Self { world, context: Context { mutation, session, stops_at_first, ..new }, seed, guide }
+        Self { world, context: Context { mutation, observer, session, stops_at_first, ..new }, seed, guide }
     }
 
     fn outcome(self, id: &'static str, expect: Expect, run: Progress) -> Outcome {

@@ -42,6 +42,8 @@ stats! {
     shmem_swapped_out,
     /// Pages of shared memory that came back.
     shmem_swapped_in,
+    /// Huge folios that shared memory got when it was first used.
+    shmem_huge,
     /// Page faults handled under the VMA lock.
     faults_under_vma_lock,
     /// Page faults handled under the mmap lock.
@@ -54,6 +56,10 @@ stats! {
     copies,
     /// Files of which a range became a huge folio.
     collapses,
+    /// Huge folios of files that were mapped by one entry.
+    huge_mapped,
+    /// Collapses that filled holes of shared memory.
+    holes_filled,
     /// Collapses that gave up.
     collapses_failed,
     /// Page tables freed by retract_page_tables.

@@ -70,6 +70,7 @@ fn the_tours_of_address_spaces_find_what_their_protocol_has() {
 fn the_tour_of_shared_memory_finds_what_its_protocol_has() {
     for protocol in Protocol::ALL {
         check("tour-shmem", protocol, 1..=4);
+        check("tour-shmem-huge", protocol, 1..=3);
     }
 }
 
@@ -91,6 +92,7 @@ fn the_tours_go_everywhere() {
     };
     went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "moves_joined", "forks"]);
     went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
+    went("tour-shmem-huge", &["shmem_huge", "huge_mapped", "splits", "holes_filled", "shmem_swapped_out", "migrated"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
 }
 
@@ -154,6 +156,7 @@ fn the_tour_of_hugetlbfs_under_every_protocol_and_both_designs() {
 fn ids_are_unique_and_every_bug_has_a_pair() {
     let ids: BTreeSet<_> = catalogue::all().map(|pair| pair.id).collect();
     assert_eq!(ids.len(), catalogue::all().count());
+    assert!(catalogue::ABSENT.iter().all(|absent| !ids.contains(absent.id)), "what has a pair is not absent");
     for bug in Bug::ALL {
         assert!(catalogue::all().any(|pair| pair.buggy.has(*bug)), "no pair shows {bug:?}");
     }

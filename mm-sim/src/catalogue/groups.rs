@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Pair, stage};
 use crate::{
-    Bug, PAGE_SIZE,
-    op::neighbours::{cpus, memcg, workqueue, zswap},
+    Bug, Invariant, PAGE_SIZE,
+    op::neighbours::{cpus, memcg, trace, workqueue, zswap},
     protocol::Protocol,
     scenario::{Expect, Plan},
     world::World,
@@ -59,6 +59,22 @@ pub(super) const PAIRS: &[Pair] = &[
         build: lock_and_work,
     },
     Pair {
+        id: "C4",
+        title: "tracing the mmap lock takes the lock of a buffer, in the scheduler too",
+        story: "The name of the process's group went to a buffer of the processor, which stayed locked until all listeners had\n\
+                been told; one of them wakes a reader, and that takes locks of the scheduler. A trace point in the scheduler\n\
+                tries the mmap lock to see where a process was, and comes to the same buffer with the run queue locked.",
+        kernels: "5.11 to 6.10",
+        source: "syzbot, several times",
+        fix: "7d6be67cfdd4: a buffer on the stack, and no lock",
+        memory: 500,
+        buggy: Protocol::V6_6.with(Bug::TracePathUnderLock),
+        fixed: Protocol::V6_6,
+        verdict: Expect::CyclesThrough("memcg_paths.lock", "rq->lock"),
+        seeds: 1,
+        build: trace_and_switch,
+    },
+    Pair {
         id: "C5",
         title: "a broken huge page is dissolved while the lists of the processors are off",
         story: "pcp_batch_high_lock keeps the pages from going back into a list. Giving a huge page back switches code on,\n\
@@ -72,6 +88,22 @@ pub(super) const PAIRS: &[Pair] = &[
         verdict: Expect::CyclesThrough("pcp_batch_high_lock", "cpu_hotplug_lock"),
         seeds: 1,
         build: poison_and_plug,
+    },
+    Pair {
+        id: "C6",
+        title: "memory failure goes through all processes under tasklist_lock",
+        story: "To find who has the broken page, every process is looked at, with the reverse map locked and tasklist_lock held\n\
+                for reading. Who forks or ends waits for that lock with interrupts disabled. No order is wrong: with enough\n\
+                processes the watchdog takes the machine for dead. The comment in mm/rmap.c lists the lock to this day.",
+        kernels: "2.6.32 to 6.6",
+        source: "Tong Tiangen, 2023",
+        fix: "d256d1cd8da1 (6.7): the processes are found under RCU",
+        memory: 3000,
+        buggy: Protocol::V6_6,
+        fixed: Protocol { memory_failure_rcu: true, ..Protocol::V6_6 },
+        verdict: Expect::Broken(Invariant::HardLockup),
+        seeds: 3,
+        build: break_and_fork,
     },
     Pair {
         id: "C7",
@@ -162,5 +194,38 @@ fn plug_and_swap(world: &World) -> Plan {
     let kernel = world.clone();
     let machine = Arc::clone(&kernel.machine);
     plan.actor("cpu-up", move || zswap::zswap_cpu_comp_prepare(&machine));
+    plan
+}
+
+/// A page that hundreds of processes share breaks, and more of them come and go.
+fn break_and_fork(world: &World) -> Plan {
+    const PROCESSES: u64 = 350;
+    let mut plan = Plan::default();
+    let parent = stage::process(world, &mut plan);
+    let heap = parent.map_anon(1);
+    stage::ignore(parent.store(heap, 1));
+    plan.processes.extend((0..PROCESSES).filter_map(|_| parent.fork()));
+    let (kernel, broken) = (world.clone(), parent.clone());
+    plan.actor("memory-failure", move || {
+        kernel.break_page(&broken, heap);
+    });
+    let kernel = world.clone();
+    plan.actor("fork", move || {
+        for _ in 0..20 {
+            let Some(process) = kernel.spawn() else { return };
+            process.exit();
+        }
+    });
+    plan
+}
+
+/// One thread takes page faults, and the processor switches from another one, with both traced.
+fn trace_and_switch(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let process = stage::process(world, &mut plan);
+    let (kernel, mm) = (world.clone(), process.mm.clone());
+    plan.actor("page-fault", move || (0..4).for_each(|_| trace::mmap_read_lock_traced(&kernel.machine, &mm)));
+    let (kernel, mm) = (world.clone(), process.mm.clone());
+    plan.actor("scheduler", move || (0..4).for_each(|_| trace::schedule_traced(&kernel.machine, &mm)));
     plan
 }

@@ -318,7 +318,7 @@ fn send_and_reclaim(world: &World) -> Plan {
     let kernel = world.clone();
     plan.actor("reclaim", move || {
         for _ in 0..4 {
-            kernel.machine.fs_reclaim.acquire(lockdep::Acquire::exclusive());
+            kernel.machine.fs_reclaim.acquire();
             {
                 let _command = command.lock();
                 let _send = send.lock();

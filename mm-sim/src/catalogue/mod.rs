@@ -7,9 +7,12 @@
 //! processors), `file_systems` (F), `address_space` (what system calls do to an address
 //! space); `stage` has the actors that many of them need.
 //!
+//! What cannot be shown is in [`ABSENT`], with the reason.
+//!
 //! To add a pair: an entry in the file of its family, and a `build` beside it that says who does what. An operation that
 //! has to go wrong asks the protocol ([`Protocol::has`]) and its bug gets a name in `rules/bug.rs`.
 
+mod absent;
 mod address_space;
 mod file_systems;
 mod groups;
@@ -28,6 +31,8 @@ use crate::{
     scenario::{Expect, Plan},
     world::World,
 };
+
+pub use absent::{ABSENT, Absent};
 
 #[cfg(doc)]
 use crate::Bug;

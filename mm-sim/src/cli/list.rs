@@ -15,6 +15,11 @@ pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
     scenario::ALL.iter().chain(scenario::DIRECTED).for_each(|scenario| text += &of_scenario(scenario));
     text += "\nbugs, each with and without\n";
     catalogue::all().for_each(|pair| text += &of_pair(pair));
+    text += "\nbugs that cannot be shown\n";
+    for absent in catalogue::ABSENT {
+        text += &paint::beside(&format!("  {:<6}", absent.id), absent.title);
+        text += &paint::beside(&format!("  {:<6}{:<9}", "", "reason"), absent.reason);
+    }
     text += "\nprotocols\n";
     for protocol in Protocol::ALL {
         text += &paint::beside(&format!("  {:<14}", protocol.name), protocol.title);
@@ -59,9 +64,13 @@ fn of_pair(pair: &Pair) -> String {
     text
 }
 
-/// The name of a protocol, and the bug that it carries besides.
+/// The name of a protocol, what it decides otherwise, and the bug that it carries besides.
 pub(super) fn rules(protocol: &Protocol) -> String {
-    protocol.bug.map_or_else(|| protocol.name.to_owned(), |bug| format!("{}, and {}", protocol.name, bug.as_str()))
+    let what_ifs: Vec<String> = protocol.what_ifs().iter().map(ToString::to_string).collect();
+    let mut text = protocol.name.to_owned();
+    what_ifs.iter().filter(|what_if| !what_if.starts_with("bug=")).for_each(|what_if| text += &format!(", {what_if}"));
+    protocol.bug.iter().for_each(|bug| text += &format!(", and {}", bug.as_str()));
+    text
 }
 
 fn as_json() -> serde_json::Value {
@@ -89,5 +98,7 @@ fn as_json() -> serde_json::Value {
         .collect();
     let switch = |switch: &mm_sim::Switch| serde_json::json!({ "key": switch.key(), "about": switch.about, "values": switch.values() });
     let switches: Vec<_> = SWITCHES.iter().map(switch).collect();
-    serde_json::json!({ "scenarios": scenarios, "bugs": bugs, "protocols": Protocol::ALL, "what_if": switches })
+    let absent = |absent: &catalogue::Absent| serde_json::json!({ "id": absent.id, "title": absent.title, "reason": absent.reason });
+    let absents: Vec<_> = catalogue::ABSENT.iter().map(absent).collect();
+    serde_json::json!({ "scenarios": scenarios, "bugs": bugs, "absent": absents, "protocols": Protocol::ALL, "what_if": switches })
 }

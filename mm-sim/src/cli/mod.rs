@@ -8,6 +8,7 @@ mod list;
 mod mutate;
 mod paint;
 mod pair;
+mod paths;
 mod rules;
 mod run;
 mod story;
@@ -51,6 +52,26 @@ enum Command {
         kernel: PathBuf,
         #[command(flatten)]
         rules: Rules,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Holds the operations against the kernel's documented code paths: which locks, in which order, held how long.
+    Paths {
+        /// Only this one.
+        #[arg(value_name = "PATH")]
+        path: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
+        /// Counts exceptions as missing, and shows how far operations come.
+        #[arg(long)]
+        strict: bool,
+        /// Other paths than the built-in ones, written as they are (mm-sim/data/paths.txt).
+        #[arg(long, value_name = "FILE")]
+        table: Option<PathBuf>,
+        /// Other places than the built-in ones, written as they are (mm-sim/data/paths-places.txt).
+        #[arg(long, value_name = "FILE")]
+        places: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -161,6 +182,9 @@ impl Args {
             None => story::tell(&self.out),
             Some(Command::List { json }) => list::list(json),
             Some(Command::Fidelity { kernel, rules, json }) => fidelity::compare(&kernel, &rules, json),
+            Some(Command::Paths { path, rules, strict, table, places, json }) => {
+                paths::check(&paths::What { path, rules, strict, table, places }, json)
+            }
             Some(Command::Explore { scenario, rules, scheduler, preemptions, runs, seed, schedule }) => {
                 explore::explore(&explore::What { scenario, rules, scheduler, preemptions, runs, seed, schedule })
             }

@@ -22,7 +22,7 @@ impl Gather {
     /// Empties the entries of a range whose folio `wants`, and keeps the folios. What is absent stays, but for pages that
     /// are being moved.
     pub(crate) fn zap(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>, wants: &dyn Fn(&Folio) -> bool) {
-        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &concerned(vma, &range));
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if let Some(Absent::Migration(pfn)) = entry.as_absent() {
                 if let Some(folio) = m.memory.folio(pfn).filter(|folio| wants(folio)) {
@@ -41,7 +41,7 @@ impl Gather {
             return unmap::zap_final(m, mm, vma, range, self);
         }
         huge_pmd::split_edges(m, mm, vma, &range);
-        let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &concerned(vma, &range));
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
                 let moving = if let Some(Absent::Migration(pfn)) = entry.as_absent() { Some(pfn) } else { None };
@@ -71,6 +71,7 @@ impl Gather {
             m.split_queue.add(folio);
         }
         let (page, pages) = (addr / PAGE_SIZE, slot.table.level.entry_size() / PAGE_SIZE);
+        mmu_notifier::check_told(mm, page..page + pages);
         mm.rss.fetch_sub(pages as i64, Relaxed);
         self.flush.push((mm.id, page..page + pages));
         self.folios.push((folio.clone(), old.is_dirty()));
@@ -110,6 +111,14 @@ impl Gather {
             m.walks.send_interrupts();
         }
         self.tables.iter().for_each(|table| m.free_table(table));
+    }
+}
+
+/// Returns which addresses lose their entries when a range does: a huge page of a file goes as a whole.
+fn concerned(vma: &Vma, range: &Range<u64>) -> Range<u64> {
+    match vma.file {
+        Some(_) => range.start / PMD_SIZE * PMD_SIZE..range.end.next_multiple_of(PMD_SIZE),
+        None => range.clone(),
     }
 }
 

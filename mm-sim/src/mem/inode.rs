@@ -57,8 +57,8 @@ impl Inode {
     }
 
     /// A file of shared memory of `pages` zero pages. Nothing of it is ever on a disk.
-    pub(crate) fn shmem(id: u64, pages: u64) -> Arc<Self> {
-        Self::with_mapping(id, pages, AddressSpace::shmem(id))
+    pub(crate) fn shmem(id: u64, pages: u64, wants_huge: bool) -> Arc<Self> {
+        Self::with_mapping(id, pages, AddressSpace::shmem(id, wants_huge))
     }
 
     fn with_mapping(id: u64, pages: u64, mapping: Arc<AddressSpace>) -> Arc<Self> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -44,8 +45,8 @@ impl AddressSpace {
     }
 
     /// That of a file of shared memory.
-    pub(crate) fn shmem(file: u64) -> Arc<Self> {
-        Self::with_i_mmap(file, &I_MMAP_RWSEM, Some(Shmem::new(file)))
+    pub(crate) fn shmem(file: u64, wants_huge: bool) -> Arc<Self> {
+        Self::with_i_mmap(file, &I_MMAP_RWSEM, Some(Shmem::new(file, wants_huge)))
     }
 
     /// That of a hugetlbfs file. `own_class` is how it has been since 3.11: while it is walked a page table may be
@@ -158,6 +159,17 @@ impl AddressSpace {
     pub(super) fn locked(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Folio>>> {
         sched::must_hold(self.i_pages.is_mine(), || format!("the cache of file {} changes without i_pages", self.file));
         self.cache.lock()
+    }
+
+    /// Returns the first page of a range that is cached.
+    pub(crate) fn next_cached(&self, pages: &Range<u64>) -> Option<u64> {
+        if pages.is_empty() {
+            return None;
+        }
+        let cache = self.cache.lock();
+        let before = cache.range(..pages.start).next_back();
+        let covers = before.is_some_and(|(&base, folio)| base + folio.pages() > pages.start);
+        if covers { Some(pages.start) } else { cache.range(pages.clone()).next().map(|(&base, _)| base) }
     }
 
     /// Returns the cached folios from `index` on, without references.

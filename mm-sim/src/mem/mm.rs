@@ -90,8 +90,7 @@ impl Mm {
     /// Tells lockdep that the mmap lock may be taken here, by a page fault, whether there is one or not.
     #[track_caller]
     pub(crate) fn might_fault(&self) {
-        self.mmap_lock.map().acquire(lockdep::Acquire::shared());
-        self.mmap_lock.map().release();
+        self.mmap_lock.might_read();
     }
 
     /// Takes the mmap lock for writing.

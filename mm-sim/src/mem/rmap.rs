@@ -5,35 +5,65 @@ use std::{ops::Range, sync::Arc};
 use super::{Folio, PAGE_SIZE, Place, Vma};
 use crate::{
     machine::Machine,
+    sched,
     sync::{ReadGuard, RwSem},
 };
 
 /// Calls `visit` for each VMA that may map the folio, with the addresses. `None` if the lock was not to be had.
 pub(crate) fn rmap_walk(folio: &Folio, wait: bool, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) -> Option<()> {
+    rmap_walk_trees(folio, wait, &mut |vmas, pgoffs| vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(pgoffs))))
+}
+
+/// What is done with the VMAs of a tree that may map the page offsets.
+type Visit<'a> = &'a mut dyn FnMut(&[Arc<Vma>], &Range<u64>);
+
+/// Calls `visit` under the lock of each tree that has VMAs which may map the folio, with those and the page offsets: for all
+/// but a page of KSM there is one tree. `None` if a lock was not to be had.
+pub(crate) fn rmap_walk_trees(folio: &Folio, wait: bool, visit: Visit<'_>) -> Option<()> {
     let take = |rwsem: &RwSem| -> Option<ReadGuard> { if wait { Some(rwsem.read()) } else { rwsem.try_read() } };
-    let place = folio.place()?;
-    let (_guard, index, vmas) = match &place {
+    match &folio.place()? {
         Place::File(mapping, index) => {
-            let guard = take(&mapping.i_mmap_rwsem)?;
-            (guard, *index, mapping.i_mmap.lock().overlapping(*index..*index + folio.pages()))
+            let pgoffs = *index..*index + folio.pages();
+            let _i_mmap = take(&mapping.i_mmap_rwsem)?;
+            let vmas = mapping.i_mmap.lock().overlapping(pgoffs.clone());
+            visit(&vmas, &pgoffs);
         }
         Place::Anon(anon_vma, index) => {
-            let guard = take(anon_vma.rwsem())?;
-            (guard, *index, anon_vma.vmas.lock().overlapping(*index..*index + folio.pages()))
+            let pgoffs = *index..*index + folio.pages();
+            let _rwsem = take(anon_vma.rwsem())?;
+            let vmas = anon_vma.vmas.lock().overlapping(pgoffs.clone());
+            visit(&vmas, &pgoffs);
         }
         Place::Ksm(stable) => {
             for (anon_vma, index) in stable.places() {
-                let _guard = take(anon_vma.rwsem())?;
-                let vmas = anon_vma.vmas.lock().overlapping(index..index + 1);
-                vmas.iter().for_each(|vma| visit(vma, vma.addrs_of(&(index..index + 1))));
+                let pgoffs = index..index + 1;
+                let _rwsem = take(anon_vma.rwsem())?;
+                let vmas = anon_vma.vmas.lock().overlapping(pgoffs.clone());
+                visit(&vmas, &pgoffs);
             }
-            return Some(());
         }
+    }
+    Some(())
+}
+
+/// As [`rmap_walk`], for who has the lock already, in either mode: that of the file, or of the `anon_vma`.
+pub(crate) fn rmap_walk_locked(folio: &Folio, visit: &mut dyn FnMut(&Arc<Vma>, Range<u64>)) {
+    let (holds, index, vmas) = match folio.place() {
+        Some(Place::File(mapping, index)) => {
+            let vmas = mapping.i_mmap.lock().overlapping(index..index + folio.pages());
+            (mapping.i_mmap_rwsem.is_mine(), index, vmas)
+        }
+        Some(Place::Anon(anon_vma, index)) => {
+            let vmas = anon_vma.vmas.lock().overlapping(index..index + folio.pages());
+            (anon_vma.rwsem().is_mine(), index, vmas)
+        }
+        // Pages that KSM shares have a lock each that maps them.
+        Some(Place::Ksm(_)) | None => return,
     };
+    sched::must_hold(holds, || format!("who maps folio {} is looked for without the lock", folio.pfn));
     for vma in vmas {
         visit(&vma, vma.addrs_of(&(index..index + folio.pages())));
     }
-    Some(())
 }
 
 /// Returns whether a VMA that may map the folio is locked in memory. Waits for the lock.

@@ -1,27 +1,27 @@
 //! A file system as a whole: what freezing it waits for.
 
-use lockdep::{Acquire, LockMap};
 use parking_lot::Mutex;
 
 use crate::{
     classes::{SB_PAGEFAULTS, SB_WRITERS},
     sched::{self, ActorId},
+    sync::PseudoLock,
 };
 
 /// The kernel's `struct super_block`, as far as its two freeze levels go.
 pub(crate) struct SuperBlock {
-    writers: LockMap,
+    writers: PseudoLock,
     /// Who is in a system call that writes.
     writing: Mutex<Vec<ActorId>>,
-    pagefaults: LockMap,
+    pagefaults: PseudoLock,
 }
 
 impl SuperBlock {
     pub(crate) const fn new() -> Self {
         Self {
-            writers: LockMap::new_in(&SB_WRITERS),
+            writers: PseudoLock::for_readers(&SB_WRITERS),
             writing: Mutex::new(Vec::new()),
-            pagefaults: LockMap::new_in(&SB_PAGEFAULTS),
+            pagefaults: PseudoLock::for_readers(&SB_PAGEFAULTS),
         }
     }
 
@@ -48,13 +48,13 @@ impl SuperBlock {
 
 /// Keeps the file system from being frozen, at one of its levels.
 #[must_use]
-pub(crate) struct SbGuard<'a>(&'a LockMap);
+pub(crate) struct SbGuard<'a>(&'a PseudoLock);
 
 impl<'a> SbGuard<'a> {
     #[track_caller]
-    fn new(map: &'a LockMap) -> Self {
-        map.acquire(Acquire::shared());
-        SbGuard(map)
+    fn new(lock: &'a PseudoLock) -> Self {
+        lock.acquire();
+        SbGuard(lock)
     }
 }
 

@@ -92,6 +92,11 @@ impl SecondaryMmu {
         self.state.lock().shadows.get(&page).filter(|shadow| shadow.write || !store).map(|shadow| shadow.pfn)
     }
 
+    /// Returns the first of some pages that is mapped.
+    pub(crate) fn has_any(&self, pages: Range<u64>) -> Option<u64> {
+        self.state.lock().shadows.range(pages).next().map(|(&page, _)| page)
+    }
+
     /// Returns a page that is mapped to one of these frames.
     pub(crate) fn mapped(&self, frames: &Range<u64>) -> Option<u64> {
         self.state.lock().shadows.iter().find(|(_, shadow)| frames.contains(&shadow.pfn)).map(|(&page, _)| page)

@@ -23,12 +23,14 @@ pub(crate) struct Shmem {
     slots: Mutex<BTreeMap<u64, u64>>,
     /// How many pages are swapped out, under `lock`; for a moment one more or less than there are slots.
     swapped: AtomicU64,
+    /// Whether it gets huge folios where there is room for them (mounted with `huge=always`).
+    pub(crate) wants_huge: bool,
 }
 
 impl Shmem {
-    pub(super) fn new(file: u64) -> Self {
+    pub(super) fn new(file: u64, wants_huge: bool) -> Self {
         let lock = SpinLock::new(&SHMEM_INFO_LOCK, ("file", file));
-        Self { lock, slots: Mutex::default(), swapped: AtomicU64::new(0) }
+        Self { lock, slots: Mutex::default(), swapped: AtomicU64::new(0), wants_huge }
     }
 
     /// Counts a page that is swapped out or comes back (the kernel's `shmem_recalc_inode`).
@@ -58,23 +60,38 @@ impl Shmem {
 impl AddressSpace {
     /// Returns whether a page has never been there, or not since it was cut: neither cached nor swapped out.
     pub(crate) fn is_hole(&self, index: u64) -> bool {
-        self.peek(index).is_none() && self.shmem.as_ref().is_none_or(|shmem| shmem.slot(index).is_none())
+        self.shmem_next(&(index..index + 1)).is_none()
     }
 
-    /// Puts a locked folio into the cache, with a reference, if the page still is where `expected` says: on the swap device
-    /// in this slot, or nowhere (the kernel's `shmem_add_to_page_cache`).
+    /// Returns the first page of a range that is cached or swapped out.
+    pub(crate) fn shmem_next(&self, pages: &Range<u64>) -> Option<u64> {
+        let slot = || Some(*self.shmem.as_ref()?.slots.lock().range(pages.clone()).next()?.0);
+        self.next_cached(pages).into_iter().chain(slot()).min()
+    }
+
+    /// Returns how many folios and pages that are swapped out there are in a range. The caller has `i_pages`.
+    pub(crate) fn count_shmem(&self, pages: &Range<u64>) -> usize {
+        let cached = self.locked().range(pages.clone()).count();
+        cached + self.shmem.as_ref().map_or(0, |shmem| shmem.slots.lock().range(pages.clone()).count())
+    }
+
+    /// Puts a locked folio into the cache, with its references, if its pages still are where `expected` says: the one on the
+    /// swap device in this slot, or all nowhere (the kernel's `shmem_add_to_page_cache`).
     #[track_caller]
     pub(crate) fn shmem_add(self: &Arc<Self>, index: u64, folio: &Arc<Folio>, expected: Option<u64>) -> bool {
         let Some(shmem) = &self.shmem else { return false };
         let _i_pages = self.i_pages.lock_irq();
         folio.check_locked("put into the cache");
+        let pages = index..index + folio.pages();
+        let is_cached = self.next_cached(&pages).is_some();
         let mut cache = self.locked();
         let mut slots = shmem.slots.lock();
-        if cache.contains_key(&index) || slots.get(&index).copied() != expected {
+        let swapped = slots.range(pages).next().map(|(&index, &slot)| (index, slot));
+        if is_cached || swapped != expected.map(|slot| (index, slot)) {
             return false;
         }
         slots.remove(&index);
-        folio.get(1);
+        folio.get(folio.pages());
         folio.set_place(Some(Place::File(self.clone(), index)));
         cache.insert(index, folio.clone());
         true
@@ -110,11 +127,11 @@ impl AddressSpace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mem::FolioKind;
+    use crate::mem::{FolioKind, HUGE_PAGES};
 
     #[test]
     fn a_page_is_in_one_place_and_goes_where_it_is_expected_to_come_from() {
-        let file = AddressSpace::shmem(1);
+        let file = AddressSpace::shmem(1, false);
         let folio = Arc::new(Folio::new(7, FolioKind::Shmem, 1, 0));
         let _locked = folio.lock.try_lock();
         assert!(file.is_hole(3));
@@ -125,5 +142,24 @@ mod tests {
         assert!(file.peek(3).is_none() && !file.is_hole(3) && !folio.is_in(&file));
         assert!(!file.shmem_add(3, &folio, None) && !file.shmem_add(3, &folio, Some(6)), "it is in slot 5");
         assert!(!file.shmem_free_swap(3, 6) && file.shmem_free_swap(3, 5) && file.is_hole(3));
+    }
+
+    #[test]
+    fn a_huge_folio_needs_all_of_its_pages_to_be_nowhere() {
+        let file = AddressSpace::shmem(1, true);
+        let (huge, small) =
+            (Folio::new(HUGE_PAGES, FolioKind::Shmem, HUGE_PAGES, 0), Folio::new(7, FolioKind::Shmem, 1, 0));
+        let (huge, small) = (Arc::new(huge), Arc::new(small));
+        let _locked = (huge.lock.try_lock(), small.lock.try_lock());
+        assert!(file.shmem_add(HUGE_PAGES - 1, &small, None));
+        assert!(!file.shmem_add(0, &huge, None), "its last page is there");
+        file.shmem_swap_out(HUGE_PAGES - 1, &small, 5);
+        assert!(!file.shmem_add(0, &huge, None) && !file.shmem_add(0, &huge, Some(5)), "its last page is in slot 5");
+        assert_eq!(file.shmem_next(&(3..2 * HUGE_PAGES)), Some(HUGE_PAGES - 1));
+        assert!(file.shmem_free_swap(HUGE_PAGES - 1, 5) && file.shmem_add(0, &huge, None));
+        assert_eq!(huge.refs(), 1 + HUGE_PAGES as i64);
+        assert!(!file.shmem_add(HUGE_PAGES - 1, &small, None), "a page of the huge one");
+        assert_eq!(file.shmem_next(&(9..9)), None, "a range without pages, within a folio");
+        assert_eq!((file.shmem_next(&(3..9)), file.shmem_next(&(HUGE_PAGES..9 * HUGE_PAGES))), (Some(3), None));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     protocol::Protocol,
     run::{Direction, Outcome, Setup, play_as},
     scenario::{self, Expect, Scenario},
-    sync::{Mutation, Note, Place, Survey},
+    sync::{Mutation, Note, Observer, Place, Survey},
 };
 
 /// Seeds of each scenario of the full workload.
@@ -45,8 +45,11 @@ impl Turn {
 
     /// Runs it, until the first thing that is found.
     pub(super) fn play(&self, protocol: Protocol, mutation: &Arc<Mutation>, session: Option<Session>) -> Outcome {
-        let direction =
-            Direction { seed: self.seed, guide: None, mutation: mutation.clone(), session, stops_at_first: true };
+        self.play_as(protocol, Direction { mutation: mutation.clone(), session, ..Direction::default() })
+    }
+
+    fn play_as(&self, protocol: Protocol, direction: Direction) -> Outcome {
+        let direction = Direction { seed: self.seed, stops_at_first: true, ..direction };
         play_as(&self.setup, protocol, Expect::Silent, direction).0
     }
 }
@@ -90,13 +93,14 @@ impl Workload {
 
     /// Adds a run if nothing is found in it. Returns what is.
     fn add(&mut self, setup: Setup, seed: u64, kernel: Option<&Session>) -> Option<String> {
-        let survey = Arc::new(Mutation::Survey(Survey::default()));
+        let observer = Arc::new(Observer::Survey(Survey::default()));
         let mut turn = Turn { setup, seed, shares_session: kernel.is_some(), steps: 0, places: BTreeSet::new() };
-        let outcome = turn.play(self.protocol, &survey, kernel.cloned());
+        let direction = Direction { observer: observer.clone(), session: kernel.cloned(), ..Direction::default() };
+        let outcome = turn.play_as(self.protocol, direction);
         if outcome.has_findings() || outcome.failure.is_some() {
             return Some(outcome.verdict);
         }
-        let notes = survey.survey().map(Survey::take).unwrap_or_default();
+        let notes = observer.survey().map(Survey::take).unwrap_or_default();
         if kernel.is_none() {
             let mut order = Order::default();
             order.learn(&outcome.journal);

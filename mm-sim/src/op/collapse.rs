@@ -4,6 +4,10 @@
 //! `folio_lock (the new one) -> i_pages -> folio_lock (each old one, trylock)`, per old folio
 //! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, `-> i_pages` to replace them all; and still under the new folio's
 //! lock, so that no fault maps it in between, `retract_page_tables`.
+//!
+//! A file of shared memory is not read ahead: what is on the swap device is brought back, with its folio lock and
+//! `-> i_pages`; and it may have holes, which become zeros. That they still are holes, and nobody waits to fill one of them
+//! (userfaultfd), is looked at under `i_mmap_rwsem (read) -> i_pages`, where the folios are replaced.
 
 use std::{
     ops::Range,
@@ -21,19 +25,21 @@ use crate::{
 /// References of a cached folio that is isolated: the cache's and ours.
 const EXPECTED_REFS: u64 = 2;
 
-/// Old folios, locked, off the LRU, with a reference each.
-type Isolated = Vec<(Arc<Folio>, FolioGuard)>;
+/// Old folios with their pages, locked, off the LRU, with a reference each.
+type Isolated = Vec<(u64, Arc<Folio>, FolioGuard)>;
 
 /// Collapses the 512 pages of a file from `start` on. Returns whether it did; it gives up when somebody uses a page.
 #[inline(never)]
 pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
     let _scope = sched::scope("collapse_file");
+    let kind = if file.is_shmem() { FolioKind::Shmem } else { FolioKind::File };
+    let Ok(huge) = m.alloc_folio(kind, HUGE_PAGES) else { return false };
+    let pages = start..start + HUGE_PAGES;
     if file.is_shmem() {
-        // Shared memory has small pages only here (a tmpfs without `huge=`).
-        return false;
+        shmem::shmem_bring_in(m, file, pages)
+    } else {
+        read_ahead(m, file, pages)
     }
-    let Ok(huge) = m.alloc_folio(FolioKind::File, HUGE_PAGES) else { return false };
-    read_ahead(m, file, start..start + HUGE_PAGES);
     let locked = huge.lock.try_lock();
     let done = collapse_into(m, file, start, &huge);
     if done {
@@ -54,20 +60,33 @@ fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) 
     for index in start..start + HUGE_PAGES {
         all = all && isolate(m, file, index, &mut old);
     }
-    if !all || !freeze_all(&old) {
+    if !all || old.is_empty() || !freeze_all(&old) {
         putback(m, old);
         return false;
     }
-    replace(m, file, start, huge, old);
+    copy(start, &old, huge);
+    if !replace(m, file, start, huge, &old) {
+        old.iter().for_each(|(_, folio, _)| folio.unfreeze(EXPECTED_REFS));
+        putback(m, old);
+        return false;
+    }
+    for (_, folio, locked) in old {
+        drop(locked);
+        m.free_folio(&folio);
+    }
     true
 }
 
-/// Locks the folio of a page and takes it off the LRU and out of all page tables.
+/// Locks the folio of a page and takes it off the LRU and out of all page tables. There is nothing to do for a hole of
+/// shared memory.
 fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bool {
     let found = {
         let _i_pages = file.mapping.i_pages.lock_irq();
         let holds = file.mapping.i_pages.is_mine();
         sched::must_hold(holds, || format!("page {index} of file {} may leave the cache before it is locked", file.id));
+        if file.is_shmem() && file.mapping.is_hole(index) {
+            return true;
+        }
         let folio = file.mapping.get(index);
         folio.and_then(|folio| match folio.lock.try_lock() {
             Some(locked) => Some((folio, locked)),
@@ -90,12 +109,12 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
     }
     dirty::wait_on_writeback(&folio);
     let usable = m.lru.remove(&folio);
-    if usable && folio.dirty.load(Relaxed) {
+    if usable && !file.is_shmem() && folio.dirty.load(Relaxed) {
         // khugepaged starts writeback of a dirty file and comes back later; here the folio is clean at once.
         dirty::write_now(file, &folio);
     }
     if usable {
-        old.push((folio, locked));
+        old.push((index, folio, locked));
     } else {
         drop(locked);
         m.put_folio(&folio, 1);
@@ -122,38 +141,55 @@ pub(crate) fn read_ahead(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
 /// Takes all references of all folios, if nobody else has one.
 fn freeze_all(old: &Isolated) -> bool {
     sched::step();
-    let frozen = old.iter().take_while(|(folio, _)| folio.maps() == 0 && folio.freeze(EXPECTED_REFS)).count();
+    let frozen = old.iter().take_while(|(_, folio, _)| folio.maps() == 0 && folio.freeze(EXPECTED_REFS)).count();
     if frozen < old.len() {
-        old[..frozen].iter().for_each(|(folio, _)| folio.unfreeze(EXPECTED_REFS));
+        old[..frozen].iter().for_each(|(_, folio, _)| folio.unfreeze(EXPECTED_REFS));
     }
     frozen == old.len()
 }
 
 fn putback(m: &Machine, old: Isolated) {
-    for (folio, locked) in old {
+    for (_, folio, locked) in old {
         m.lru.add(&folio);
         drop(locked);
         m.put_folio(&folio, 1);
     }
 }
 
-/// Copies the frozen folios and puts the huge one in their place.
-#[inline(never)]
-fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: Isolated) {
-    for (offset, (folio, _)) in (0..).zip(&old) {
-        huge.write(huge.pfn + offset, folio.read(folio.pfn));
+/// Copies the frozen folios. Holes are zeros.
+fn copy(start: u64, old: &Isolated, huge: &Folio) {
+    for (index, folio, _) in old {
+        huge.write(huge.pfn + (index - start), folio.read(folio.pfn));
     }
     huge.uptodate.store(true, Relaxed);
-    huge.set_place(Some(Place::File(file.mapping.clone(), start)));
+    // Shared memory is nowhere else.
+    huge.dirty.store(huge.kind == FolioKind::Shmem, Relaxed);
+}
+
+/// Puts the huge folio in the place of the frozen ones and of the holes between them. Returns whether it could.
+#[inline(never)]
+fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: &Isolated) -> bool {
+    let mapping = &file.mapping;
     huge.check_locked("put into the cache");
-    old.iter().for_each(|(folio, _)| folio.check_locked("taken out of the cache"));
-    {
-        let _i_pages = file.mapping.i_pages.lock_irq();
-        file.mapping.replace(start, huge);
-        old.iter().for_each(|(folio, _)| folio.set_place(None));
+    old.iter().for_each(|(_, folio, _)| folio.check_locked("taken out of the cache"));
+    let pages = start..start + HUGE_PAGES;
+    let has_holes = (old.len() as u64) < HUGE_PAGES;
+    let _i_mmap = has_holes.then(|| mapping.i_mmap_rwsem.read());
+    let _i_pages = mapping.i_pages.lock_irq();
+    if has_holes && (is_waited_for(file, &pages) || mapping.count_shmem(&pages) > old.len()) {
+        return false;
     }
-    for (folio, locked) in old {
-        drop(locked);
-        m.free_folio(&folio);
+    huge.set_place(Some(Place::File(mapping.clone(), start)));
+    mapping.replace(start, huge);
+    old.iter().for_each(|(_, folio, _)| folio.set_place(None));
+    if has_holes {
+        m.stats.holes_filled.add(1);
     }
+    true
+}
+
+/// Returns whether user code may want to fill a hole of a range itself. The caller has i_mmap.
+fn is_waited_for(file: &Inode, pages: &Range<u64>) -> bool {
+    let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
+    vmas.iter().any(|vma| vma.flags().uffd_missing)
 }

@@ -48,7 +48,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     vmas.iter().for_each(|vma| munmap::remove_vma(m, vma));
     check_counts(mm);
     m.free_table(&mm.pgd);
-    let _list = m.tasklist_lock.write();
+    let _list = m.tasklist_lock.write_irq();
     let holds = m.tasklist_lock.is_mine_to_write();
     sched::must_hold(holds, || format!("process {} leaves the list without tasklist_lock", mm.id));
     m.mms.lock().remove(&mm.id);

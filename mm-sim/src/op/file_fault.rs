@@ -214,6 +214,7 @@ fn do_set_pmd(fault: &VmFault<'_>, folio: &Arc<Folio>, writable: bool) -> bool {
         folio.map();
         fault.pmd.store(Entry::page(folio.pfn).writable(writable));
         fault.mm.rss.fetch_add(folio.pages() as i64, Relaxed);
+        fault.m.stats.huge_mapped.add(1);
     }
     empty
 }

@@ -27,7 +27,7 @@ use crate::{
 /// Makes a new, empty address space.
 pub(crate) fn new_mm(m: &Machine) -> Result<Arc<Mm>, OutOfMemory> {
     let mm = Mm::new(m.new_id(), m.protocol, m.alloc_table(Level::Pgd)?);
-    let _list = m.tasklist_lock.write();
+    let _list = m.tasklist_lock.write_irq();
     let holds = m.tasklist_lock.is_mine_to_write();
     sched::must_hold(holds, || format!("process {} enters the list without tasklist_lock", mm.id));
     m.mms.lock().insert(mm.id, mm.clone());
@@ -86,6 +86,7 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
     child.insert(&copy);
     if let Some(file) = &copy.file {
         let _i_mmap = file.mapping.i_mmap_rwsem.write();
+        check_breakpoints_wait(m, child);
         file.mapping.i_mmap.lock().insert(&copy);
         copy.is_file_linked.store(true, Relaxed);
     }
@@ -94,6 +95,12 @@ fn dup_vma(m: &Machine, parent: &Arc<Mm>, child: &Arc<Mm>, vma: &Arc<Vma>) -> Re
         hugetlb::mmap::hugetlb_dup_vma_private(m, vma, &copy);
     }
     copied
+}
+
+/// Checks that nobody goes through the mappings of the file to put a breakpoint into each: one that comes now would be missed.
+fn check_breakpoints_wait(m: &Machine, child: &Mm) {
+    let holds = m.dup_mmap_sem.is_mine();
+    sched::must_hold(holds, || format!("process {} gets a copy of a mapping without dup_mmap_sem", child.id));
 }
 
 #[inline(never)]

@@ -127,7 +127,8 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
     if slot.is_some_and(|slot| leads_to(slot.load(), &slot, addr) == Some(page.pfn)) {
         // The process sees it as soon as it may: after a NUMA hint, or when its rights change back.
         m.model.record_store(mm.id, addr / PAGE_SIZE, word);
-    } else if page.folio.kind != FolioKind::Anon {
+    } else if page.folio.kind != FolioKind::Anon || page.folio.refs() > 1 {
+        // Others have it, or the process at another place, of which nothing is known here: nothing is written.
         return;
     }
     // If the process has given it up, nobody sees it.

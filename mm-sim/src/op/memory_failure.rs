@@ -11,9 +11,15 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{mmu_notifier, rmap, writeback};
 use crate::{
     machine::Machine,
-    mem::{Entry, Folio, Inode, PAGE_SIZE, Place, rmap::rmap_walk},
+    mem::{
+        Entry, Folio, Inode, PAGE_SIZE, Place,
+        rmap::{rmap_walk, rmap_walk_trees},
+    },
     sched,
 };
+
+/// What it takes to look whether a process wants to be told, and whether a VMA is one of its.
+const STEPS_A_PROCESS: u32 = 4;
 
 /// What becomes of a broken page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +82,18 @@ fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
     Handled::Recovered
 }
 
-/// Counts the processes that have the page.
+/// Counts the processes that have the page: all processes are looked at, against all VMAs that may map it.
 #[inline(never)]
 fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
     let mut found = 0;
-    rmap_walk(folio, true, &mut |vma, _| {
+    rmap_walk_trees(folio, true, &mut |vmas, _| {
         let _list = (!m.protocol.memory_failure_rcu).then(|| m.tasklist_lock.read());
         let _rcu = m.protocol.memory_failure_rcu.then(|| m.rcu.read());
-        let is_listed = vma.mm.upgrade().is_some_and(|mm| m.mms.lock().contains_key(&mm.id));
-        found += u64::from(is_listed);
+        let processes: Vec<_> = m.mms.lock().values().cloned().collect();
+        for mm in processes {
+            (0..STEPS_A_PROCESS).for_each(|_| sched::step());
+            found += u64::from(vmas.iter().any(|vma| vma.mm.upgrade().is_some_and(|other| other.id == mm.id)));
+        }
     });
     found
 }

@@ -9,8 +9,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use lockdep::Acquire;
-
 use crate::{
     machine::Machine,
     mem::{Folio, Level, Mm, PAGE_SIZE, PMD_SIZE, Vma},
@@ -21,7 +19,7 @@ use crate::{
 #[inline(never)]
 pub(crate) fn try_to_inc_max_seq(m: &Machine) -> usize {
     let _scope = sched::scope("lru_gen_age");
-    m.fs_reclaim.acquire(Acquire::exclusive());
+    m.fs_reclaim.acquire();
     sched::set_in_reclaim(true);
     let mms: Vec<_> = m.mms.lock().values().cloned().collect();
     let young = mms.iter().map(|mm| walk_mm(m, mm)).sum();

@@ -9,8 +9,6 @@
 
 use std::{ops::Range, sync::Arc};
 
-use lockdep::Acquire;
-
 use super::take_all_locks;
 use crate::{
     finding::Invariant,
@@ -32,7 +30,7 @@ pub(crate) fn invalidate_range_start<'a>(m: &Machine, mm: &'a Mm, range: &Range<
     if sched::is_atomic() {
         sched::finding(Invariant::SleepInAtomic, "a notifier may sleep under a spinning lock".to_owned());
     }
-    m.mmu_notifier.acquire(Acquire::exclusive());
+    m.mmu_notifier.acquire();
     let pages = range.start / PAGE_SIZE..range.end.div_ceil(PAGE_SIZE);
     let told = mm.notifiers.lock().clone();
     told.iter().for_each(|other| other.invalidate_start(pages.clone()));
@@ -81,6 +79,16 @@ pub(crate) fn mmu_notifier_release(m: &Machine, mm: &Mm) {
     }
     told.iter().for_each(|guest| guest.invalidate_start(0..u64::MAX));
     m.tlb.await_accesses();
+}
+
+/// Checks that all guests have been told of pages whose entries are taken away.
+pub(crate) fn check_told(mm: &Mm, pages: Range<u64>) {
+    for guest in mm.notifiers.lock().iter() {
+        if let Some(page) = guest.has_any(pages.clone()) {
+            let text = format!("page {page:#x} of process {} goes, and a guest has not been told", mm.id);
+            sched::finding(Invariant::NotifierMissed, text);
+        }
+    }
 }
 
 /// Checks that no guest has a folio mapped that is being freed.

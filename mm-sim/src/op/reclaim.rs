@@ -7,8 +7,6 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use lockdep::Acquire;
-
 use super::{lazyfree, rmap, shmem, split, swap, writeback};
 use crate::{
     machine::Machine,
@@ -44,7 +42,7 @@ pub(crate) fn balance_pgdat(m: &Machine, pages: u64) -> bool {
 
 #[inline(always)]
 fn do_reclaim(m: &Machine, pages: u64) {
-    m.fs_reclaim.acquire(Acquire::exclusive());
+    m.fs_reclaim.acquire();
     sched::set_in_reclaim(true);
     let mut freed = 0;
     let mut rounds = m.lru.len().div_ceil(BATCH) * 2;
@@ -133,8 +131,12 @@ fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index:
     if folio.kind == FolioKind::Shmem {
         let stays = folio.maps() > 0 || folio.is_pinned();
         if stays || folio.dirty.load(Relaxed) {
-            // From the swap cache it goes as anonymous memory does.
-            let _goes = !stays && m.swap.is_on() && shmem::shmem_writepage(m, &file, folio, index);
+            // From the swap cache it goes as anonymous memory does; if it is huge, page by page, in a later round.
+            if folio.is_huge() && m.swap.is_on() {
+                m.split_queue.add(folio);
+            } else if !stays && m.swap.is_on() {
+                let _goes = shmem::shmem_writepage(m, &file, folio, index);
+            }
             return false;
         }
     } else {

@@ -10,7 +10,7 @@ use crate::{
     machine::Machine,
     mem::{
         Folio, Gather, PAGE_SIZE, Vma,
-        rmap::{maps, rmap_walk},
+        rmap::{maps, rmap_walk, rmap_walk_locked},
     },
     sched,
 };
@@ -38,6 +38,14 @@ pub(crate) fn try_to_unmap(m: &Machine, folio: &Arc<Folio>) {
     let _scope = sched::scope("try_to_unmap");
     folio.check_locked("unmapped");
     rmap_walk(folio, true, &mut |vma, range| try_to_unmap_one(m, folio, vma, range));
+}
+
+/// The same for who has the lock of the reverse map already (`TTU_RMAP_LOCKED`).
+#[inline(never)]
+pub(crate) fn try_to_unmap_locked(m: &Machine, folio: &Arc<Folio>) {
+    let _scope = sched::scope("try_to_unmap");
+    folio.check_locked("unmapped");
+    rmap_walk_locked(folio, &mut |vma, range| try_to_unmap_one(m, folio, vma, range));
 }
 
 #[inline(never)]

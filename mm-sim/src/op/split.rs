@@ -1,11 +1,10 @@
 //! Splitting a huge folio into pages, and the shrinker that does it to get memory back.
 //!
-//! Lock order: `fs_reclaim -> split_queue_lock` to find one, then `-> folio_lock (trylock)`. Of a file:
-//! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, and still under i_mmap `-> inode->i_lock -> i_pages`,
-//! `-> split_queue_lock`, `-> lruvec->lru_lock`. Of anonymous memory: `-> anon_vma->rwsem (read) -> pmd_lock`, `-> pte_lock`
-//! to unmap it as if it were moved, `-> anon_vma->rwsem (write) -> split_queue_lock`, `-> lruvec->lru_lock`, and
-//! `-> anon_vma->rwsem (read) -> pte_lock` to map the pages. Whoever has the folio locked may be waiting for reclaim, so the shrinker
-//! must not wait for the lock ([`Bug::ShrinkerWaitsForFolioLock`]).
+//! Lock order: `fs_reclaim -> split_queue_lock` to find one, then `-> folio_lock (trylock)`. Of a file, all under
+//! `-> i_mmap_rwsem (read)`: `-> pte_lock` to unmap it, and `-> inode->i_lock -> i_pages`, `-> split_queue_lock`,
+//! `-> lruvec->lru_lock`. Of anonymous memory, all under `-> anon_vma->rwsem (write)`: `-> pmd_lock`, `-> pte_lock` to unmap it as
+//! if it were moved, `-> split_queue_lock`, `-> lruvec->lru_lock`, and `-> pte_lock` to map the pages. Whoever has the folio
+//! locked may be waiting for reclaim, so the shrinker must not wait for the lock ([`Bug::ShrinkerWaitsForFolioLock`]).
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -13,7 +12,7 @@ use super::{huge_pmd, migrate::entries, rmap};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Absent, AddressSpace, AnonVma, Entry, Folio, Level, PMD_SIZE, Place, Slot, rmap::rmap_walk},
+    mem::{Absent, AddressSpace, AnonVma, Entry, Folio, Level, PMD_SIZE, Place, Slot, rmap::rmap_walk_locked},
     sched,
     sync::FolioGuard,
 };
@@ -62,8 +61,8 @@ pub(crate) fn split_folio(m: &Machine, folio: &Arc<Folio>) -> bool {
 #[inline(never)]
 fn split_cached(m: &Machine, folio: &Arc<Folio>, mapping: &Arc<AddressSpace>, base: u64) -> bool {
     let Some(file) = m.files.lock().iter().find(|file| file.id == mapping.file).cloned() else { return false };
-    rmap::try_to_unmap(m, folio);
     let _i_mmap = mapping.i_mmap_rwsem.read();
+    rmap::try_to_unmap_locked(m, folio);
     let holds = mapping.i_mmap_rwsem.is_mine();
     sched::must_hold(holds, || format!("folio {} is split while it may be mapped anew", folio.pfn));
     let beyond = {
@@ -103,27 +102,25 @@ fn split_anon(m: &Machine, folio: &Arc<Folio>, anon_vma: &Arc<AnonVma>, base: u6
     if folio.mlocked.load(Relaxed) {
         return false;
     }
-    split_pmds(m, folio);
-    entries::try_to_migrate(m, folio);
     let parts = {
         let _rwsem = anon_vma.rwsem().write();
+        split_pmds(m, folio);
+        entries::try_to_migrate_locked(m, folio);
         let holds = anon_vma.rwsem().is_mine_to_write();
         sched::must_hold(holds, || format!("folio {} is split under the eyes of reverse-map walks", folio.pfn));
-        m.split_queue.freeze(folio, OURS).then(|| {
-            m.lru.forget(folio);
-            let parts = m.memory.split_folio(folio);
-            for (index, part) in (base..).zip(&parts) {
-                part.set_place(Some(Place::Anon(anon_vma.clone(), index)));
-            }
-            m.lru.add_all(&parts);
-            parts
-        })
+        if !m.split_queue.freeze(folio, OURS) {
+            entries::remove_migration_ptes_locked(m, folio, folio);
+            return false;
+        }
+        m.lru.forget(folio);
+        let parts = m.memory.split_folio(folio);
+        for (index, part) in (base..).zip(&parts) {
+            part.set_place(Some(Place::Anon(anon_vma.clone(), index)));
+        }
+        m.lru.add_all(&parts);
+        remap(m, folio, &parts);
+        parts
     };
-    let Some(parts) = parts else {
-        entries::remove_migration_ptes(m, folio, folio);
-        return false;
-    };
-    remap(m, folio, &parts);
     folio.set_place(None);
     m.memory.forget_folio(folio);
     // Pages that nobody maps any more go.
@@ -131,10 +128,10 @@ fn split_anon(m: &Machine, folio: &Arc<Folio>, anon_vma: &Arc<AnonVma>, base: u6
     true
 }
 
-/// Has the folio mapped page by page wherever one entry maps all of it.
+/// Has the folio mapped page by page wherever one entry maps all of it. The caller has the lock of the reverse map.
 #[inline(never)]
 fn split_pmds(m: &Machine, folio: &Arc<Folio>) {
-    rmap_walk(folio, true, &mut |vma, range| {
+    rmap_walk_locked(folio, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
         for addr in range.step_by(PMD_SIZE as usize) {
             let maps = |pmd: &Slot| pmd.load().as_page().is_some_and(|pfn| folio.has_page(pfn));
@@ -145,10 +142,10 @@ fn split_pmds(m: &Machine, folio: &Arc<Folio>) {
     });
 }
 
-/// Lets the entries of the old folio map its pages, which are folios of their own now.
+/// Lets the entries of the old folio map its pages, which are folios of their own now. The caller has the lock of the reverse map.
 #[inline(never)]
 fn remap(m: &Machine, folio: &Folio, parts: &[Arc<Folio>]) {
-    rmap_walk(folio, true, &mut |vma, range| {
+    rmap_walk_locked(folio, &mut |vma, range| {
         let Some(mm) = vma.mm.upgrade() else { return };
         mm.walk(m, vma, range, &mut |slot, _, entry| {
             let Some(Absent::Migration(pfn)) = entry.as_absent().filter(|_| slot.table.level == Level::Pte) else {

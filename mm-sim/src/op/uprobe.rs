@@ -134,6 +134,7 @@ fn replace_page(
     copy.write(copy.pfn, word);
     let replaced = {
         let _locked = old.lock.lock();
+        old.check_locked("replaced by one with a breakpoint");
         let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + PAGE_SIZE));
         let map = fault.map_pte();
         let is_there = |entry: Entry| entry.is_accessible() && entry.as_page() == Some(pfn);

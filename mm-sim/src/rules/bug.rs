@@ -130,6 +130,8 @@ bugs! {
     FsCopiesUnderLocks = "a file system copies to user memory under its locks",
     /// Migration takes pages out of a stack that `execve` is about to move, where nobody will find them.
     TemporaryStackMigrated = "migration takes pages of a stack that execve moves meanwhile",
+    /// A trace point of the mmap lock holds the buffer for the group's name while it tells the listeners.
+    TracePathUnderLock = "tracing the mmap lock keeps a buffer locked while listeners are told",
     /// A batch of folios that are being moved waits for the lock of one with others locked.
     BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
 }

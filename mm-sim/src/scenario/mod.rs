@@ -86,6 +86,7 @@ pub const ALL: &[Scenario] = &[
     tour::MOVERS,
     tour::SWAP,
     tour::SHMEM,
+    tour::SHMEM_HUGE,
     tour::MEMORY,
     tour::CHANGES,
     tour::HUGE,

@@ -12,7 +12,7 @@ use lockdep::Session;
 use super::{backend::Backend, interrupt::Interrupts};
 use crate::{
     finding::{Finding, Findings, Invariant},
-    sync::{Irq, Look, Mutation, Survey, Twist},
+    sync::{Irq, Look, Mutation, Observer, Step, Survey, Twist},
 };
 
 /// The number of an actor within its run.
@@ -31,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) session: Session,
     pub(crate) findings: Arc<Findings>,
     pub(crate) mutation: Arc<Mutation>,
+    pub(crate) observer: Arc<Observer>,
     /// Whether the first broken invariant ends the run.
     pub(crate) stops_at_first: bool,
     pub(crate) interrupts: Arc<Interrupts>,
@@ -44,6 +45,7 @@ impl Context {
             session,
             findings: Arc::default(),
             mutation: Arc::default(),
+            observer: Arc::default(),
             stops_at_first: false,
             interrupts: Arc::default(),
         }
@@ -140,9 +142,16 @@ pub(crate) fn twist(site: &'static Location<'static>) -> Option<Twist> {
 /// Lets the run's survey note something, if there is one.
 pub(crate) fn note(what: impl FnOnce(&Survey, ActorId)) {
     if let Some(actor) = this()
-        && let Some(survey) = actor.context.mutation.survey()
+        && let Some(survey) = actor.context.observer.survey()
     {
         what(survey, actor.id);
+    }
+}
+
+/// Lets the run's trace note something, if there is one.
+pub(crate) fn trace(step: impl FnOnce() -> Step) {
+    if let Some(actor) = this() {
+        actor.context.observer.note(actor.id, step);
     }
 }
 
@@ -191,6 +200,7 @@ pub(crate) struct Scope(());
 pub(crate) fn scope(name: &'static str) -> Scope {
     if let Some(actor) = this() {
         actor.path.borrow_mut().push(name);
+        actor.context.observer.note(actor.id, || Step::Enter(name));
     }
     Scope(())
 }
@@ -199,6 +209,7 @@ impl Drop for Scope {
     fn drop(&mut self) {
         if let Some(actor) = this() {
             actor.path.borrow_mut().pop();
+            actor.context.observer.note(actor.id, || Step::Leave);
         }
     }
 }
@@ -232,6 +243,11 @@ pub(crate) fn set_in_reclaim(inside: bool) {
     if let Some(actor) = this() {
         actor.reclaim.set(inside);
     }
+}
+
+/// Returns whether the actor has disabled all interrupts.
+pub(crate) fn has_irqs_off() -> bool {
+    this().is_some_and(|actor| actor.irqs_off.get().0 > 0)
 }
 
 /// Disables interrupts of this sort for the actor, once more (`by` = 1), or takes one disabling back (`by` = -1).

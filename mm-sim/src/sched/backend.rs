@@ -62,6 +62,9 @@ pub(super) trait Backend: Send + Sync {
     /// Ends the run: everybody unwinds from the next step.
     fn stop(&self);
 
+    /// Returns how many steps there have been, where one actor runs at a time.
+    fn now(&self) -> Option<u64>;
+
     /// Looks until `holds` does, or it cannot change any more: others may be between two steps that belong together.
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool;
 }
@@ -89,6 +92,11 @@ pub(crate) fn sleep(steps: u64) {
 pub(crate) fn block(what: Arc<dyn Waitable>, mode: &'static str) {
     let Some(actor) = actor::this() else { panic!("would wait for ever for {}", what.label()) };
     actor.backend.block(actor.id, what, mode, actor.path_now());
+}
+
+/// Returns how many steps there have been, where one actor runs at a time.
+pub(crate) fn now() -> Option<u64> {
+    actor::this()?.backend.now()
 }
 
 /// Makes a blocked actor ready.

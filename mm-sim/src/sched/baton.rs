@@ -172,6 +172,10 @@ impl Backend for Baton {
         self.inner.lock().stop_all(Stop::Found);
     }
 
+    fn now(&self) -> Option<u64> {
+        Some(self.inner.lock().steps)
+    }
+
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool {
         holds()
     }

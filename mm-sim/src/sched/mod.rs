@@ -19,10 +19,10 @@ mod threads;
 mod wait_for;
 
 pub(crate) use actor::{
-    ActorId, Context, current, defer, disable_irqs, enter_atomic, finding, forget_deferred, forgets, in_reclaim,
-    is_atomic, leave_atomic, must_hold, note, path, scope, set_in_reclaim, take_deferred, twist,
+    ActorId, Context, current, defer, disable_irqs, enter_atomic, finding, forget_deferred, forgets, has_irqs_off,
+    in_reclaim, is_atomic, leave_atomic, must_hold, note, path, scope, set_in_reclaim, take_deferred, trace, twist,
 };
-pub(crate) use backend::{Body, Stop, block, settles, sleep, step, wake};
+pub(crate) use backend::{Body, Stop, block, now, settles, sleep, step, wake};
 pub(crate) use baton::Baton;
 pub(crate) use interrupt::{drain, idle, idle_while, raise};
 pub use order::Schedule;

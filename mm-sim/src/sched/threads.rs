@@ -249,6 +249,10 @@ impl Backend for Threads {
         self.stop_all(Stop::Found);
     }
 
+    fn now(&self) -> Option<u64> {
+        None
+    }
+
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool {
         (0..LOOKS).any(|_| {
             let now = holds();

@@ -1,16 +1,17 @@
-//! The state that all locks share: who holds it, who queues, and how an actor waits.
+//! What all locks share: how an actor acquires one, waits for it, and lets go of it.
 //!
-//! Fair as the kernel's rwsem: whoever comes while somebody queues goes to the end of the queue, and a release hands the
-//! lock to the head of the queue (one writer, or all readers up to the next writer). Trylocks fail while anybody queues.
+//! Around a [`State`]: lockdep is told before, whoever watches the run afterwards, and the run's mutation is asked.
 
-use std::{collections::VecDeque, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
-use lockdep::{Acquire, LockClass, LockMap, Subclass};
+use lockdep::{LockClass, LockMap, Subclass};
 use parking_lot::Mutex;
 
 use super::{
     mutation::{Place, Twist},
+    state::{State, Want},
     survey::LockId,
+    trace::{Step, Taken},
 };
 use crate::{
     finding::Invariant,
@@ -19,29 +20,6 @@ use crate::{
 
 /// What a lock belongs to, for people: `("file", 1)`.
 pub(crate) type Owner = (&'static str, u64);
-
-/// How a lock is wanted or held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    Read,
-    Write,
-}
-
-impl Want {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        }
-    }
-
-    const fn how(self) -> Acquire {
-        match self {
-            Self::Read => Acquire::shared(),
-            Self::Write => Acquire::exclusive(),
-        }
-    }
-}
 
 /// How an acquisition nests among locks of its class.
 #[derive(Clone)]
@@ -62,71 +40,8 @@ pub(super) enum Hold {
     Deferred(u64),
 }
 
-#[derive(Default)]
-struct State {
-    writer: Option<ActorId>,
-    readers: Vec<ActorId>,
-    queue: VecDeque<(ActorId, Want)>,
-    is_destroyed: bool,
-}
-
-impl State {
-    fn is_free_for(&self, want: Want) -> bool {
-        self.writer.is_none() && (want == Want::Read || self.readers.is_empty())
-    }
-
-    fn grant(&mut self, actor: ActorId, want: Want) {
-        match want {
-            Want::Read => self.readers.push(actor),
-            Want::Write => self.writer = Some(actor),
-        }
-    }
-
-    fn try_take(&mut self, actor: ActorId, want: Want) -> bool {
-        let free = self.queue.is_empty() && self.is_free_for(want);
-        if free {
-            self.grant(actor, want);
-        }
-        free
-    }
-
-    /// Takes the lock from its holder. Returns whether it was one.
-    fn drop_hold(&mut self, actor: ActorId, want: Want) -> bool {
-        match want {
-            Want::Read => match self.readers.iter().rposition(|&reader| reader == actor) {
-                Some(index) => {
-                    self.readers.swap_remove(index);
-                    true
-                }
-                None => false,
-            },
-            Want::Write => self.writer.take_if(|writer| *writer == actor).is_some(),
-        }
-    }
-
-    /// Returns whom somebody in the queue has to wait for.
-    fn blockers(&self, actor: ActorId) -> Vec<ActorId> {
-        let Some(at) = self.queue.iter().position(|(other, _)| *other == actor) else { return Vec::new() };
-        let want = self.queue[at].1;
-        let excludes = |other: Want| want == Want::Write || other == Want::Write;
-        let readers = self.readers.iter().filter(|_| excludes(Want::Read));
-        let before = self.queue.range(..at).filter(|(_, other)| excludes(*other)).map(|(other, _)| other);
-        self.writer.iter().chain(readers).chain(before).copied().collect()
-    }
-
-    /// Hands the lock to the head of the queue. Returns who got it.
-    fn hand_over(&mut self) -> Vec<ActorId> {
-        let mut woken = Vec::new();
-        while let Some(&(actor, want)) = self.queue.front()
-            && self.is_free_for(want)
-        {
-            self.queue.pop_front();
-            self.grant(actor, want);
-            woken.push(actor);
-        }
-        woken
-    }
-}
+/// Steps that one may spin with interrupts disabled.
+const WATCHDOG: u64 = 1000;
 
 /// A lock of the simulator.
 pub(super) struct Core {
@@ -170,7 +85,7 @@ impl Core {
         }
         self.take(want, &nesting);
         let place = Location::caller();
-        sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, false));
+        self.note_acquired(place, want, false, &nesting);
         sched::take_deferred();
         Hold::Taken
     }
@@ -202,7 +117,18 @@ impl Core {
             has_it
         };
         if !has_it {
+            let since = sched::now();
             sched::block(self.clone(), want.as_str());
+            self.check_watchdog(since);
+        }
+    }
+
+    /// Checks that nobody has spun for so long, with interrupts disabled, that the machine would be taken for dead.
+    fn check_watchdog(&self, since: Option<u64>) {
+        let waited = sched::now().zip(since).map_or(0, |(now, since)| now - since);
+        if !self.sleeps && waited > WATCHDOG && sched::has_irqs_off() {
+            let text = format!("spins for {} over {waited} steps, with interrupts disabled", self.label());
+            sched::finding(Invariant::HardLockup, text);
         }
     }
 
@@ -226,10 +152,34 @@ impl Core {
             self.map.acquire(want.how().nested(Subclass::new(subclass)).trylock());
             self.note_taken();
             let place = Location::caller();
-            sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, true));
+            self.note_acquired(place, want, true, &Nesting::Level(subclass));
             sched::take_deferred();
         }
         taken.then_some(Hold::Taken)
+    }
+
+    /// Tells lockdep that it may be acquired here, whether it is or not.
+    #[track_caller]
+    pub(super) fn might_take(&self, want: Want) {
+        self.map.acquire(want.how());
+        self.map.release();
+        sched::trace(|| self.taken(want, false, &Nesting::Level(0)));
+        sched::trace(|| Step::Release(self.id()));
+    }
+
+    /// Tells whoever notes acquisitions.
+    fn note_acquired(&self, place: &'static Location<'static>, want: Want, tries: bool, nesting: &Nesting) {
+        sched::note(|survey, me| survey.acquired(me, self.id(), Place::of(place), want, tries));
+        sched::trace(|| self.taken(want, tries, nesting));
+    }
+
+    /// What a trace says of an acquisition.
+    fn taken(&self, want: Want, tries: bool, nesting: &Nesting) -> Step {
+        let (level, under) = match nesting {
+            Nesting::Level(level) => (*level, false),
+            Nesting::Under(_) => (0, true),
+        };
+        Step::Take(Taken { lock: self.id(), way: want.way(), tries, level, under })
     }
 
     fn id(&self) -> LockId {
@@ -269,6 +219,7 @@ impl Core {
             self.let_go(want);
             self.map.release();
             sched::note(|survey, me| survey.released(me, self.id()));
+            sched::trace(|| Step::Release(self.id()));
         }
         sched::step();
     }
@@ -312,6 +263,7 @@ impl Core {
         };
         self.map.set_mode(lockdep::Mode::Shared);
         sched::note(|survey, me| survey.downgraded(me, self.id()));
+        sched::trace(|| Step::Downgrade(self.id()));
         woken.into_iter().for_each(sched::wake);
         sched::step();
     }
@@ -351,48 +303,5 @@ impl Waitable for Core {
 
     fn blockers(&self, actor: ActorId) -> Vec<ActorId> {
         self.state.lock().blockers(actor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: ActorId = ActorId(0);
-    const B: ActorId = ActorId(1);
-    const C: ActorId = ActorId(2);
-
-    #[test]
-    fn a_reader_queues_behind_a_waiting_writer() {
-        let mut state = State::default();
-        assert!(state.try_take(A, Want::Read));
-        assert!(!state.try_take(B, Want::Write));
-        state.queue.push_back((B, Want::Write));
-        assert!(!state.try_take(C, Want::Read), "fair: the writer is first");
-        state.queue.push_back((C, Want::Read));
-        assert!(state.drop_hold(A, Want::Read));
-        assert_eq!(state.hand_over(), [B]);
-        assert!(state.drop_hold(B, Want::Write));
-        assert_eq!(state.hand_over(), [C]);
-    }
-
-    #[test]
-    fn who_queues_waits_for_holders_and_for_writers_before_it() {
-        let mut state = State::default();
-        assert!(state.try_take(A, Want::Read));
-        state.queue.extend([(B, Want::Write), (C, Want::Read)]);
-        assert_eq!(state.blockers(B), [A]);
-        assert_eq!(state.blockers(C), [B], "a reader does not exclude it, the writer before it does");
-        assert_eq!(state.blockers(A), []);
-    }
-
-    #[test]
-    fn readers_at_the_head_enter_together() {
-        let mut state = State::default();
-        assert!(state.try_take(A, Want::Write));
-        state.queue.extend([(B, Want::Read), (C, Want::Read)]);
-        assert!(state.drop_hold(A, Want::Write));
-        assert_eq!(state.hand_over(), [B, C]);
-        assert!(!state.drop_hold(A, Want::Read), "the mode must match");
     }
 }

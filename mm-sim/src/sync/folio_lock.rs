@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Hold, Owner, Want};
+use super::{
+    core::{Core, Hold, Owner},
+    state::Want,
+};
 
 /// A folio's bit lock.
 pub(crate) struct FolioLock(Arc<Core>);

@@ -6,7 +6,14 @@
 
 use lockdep::{Context, Disabled};
 
+use super::{
+    pseudo::pseudo,
+    trace::{Step, Way, unowned},
+};
 use crate::sched;
+
+/// What a trace calls disabled interrupts.
+const OFF: &str = "irq_off";
 
 static HARDIRQ: Context = Context::new("hardirq");
 static SOFTIRQ: Context = Context::new("softirq");
@@ -62,6 +69,7 @@ impl IrqOff {
     #[track_caller]
     pub(crate) fn new(irq: Irq) -> Self {
         sched::disable_irqs(irq, 1);
+        sched::trace(|| pseudo(OFF, Way::Write));
         let disabled = match irq {
             Irq::Hard => HARDIRQ.disable_with(&[&SOFTIRQ]),
             Irq::Soft => SOFTIRQ.disable(),
@@ -73,5 +81,6 @@ impl IrqOff {
 impl Drop for IrqOff {
     fn drop(&mut self) {
         sched::disable_irqs(self.irq, -1);
+        sched::trace(|| Step::Release(unowned(OFF)));
     }
 }

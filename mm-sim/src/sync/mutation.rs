@@ -8,8 +8,6 @@ use std::{fmt, panic::Location};
 
 use serde::Serialize;
 
-use super::survey::Survey;
-
 /// What is wrong with an acquisition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,8 +82,6 @@ pub(crate) enum Mutation {
     /// Nothing.
     #[default]
     None,
-    /// Nothing, but all places are noted.
-    Survey(Survey),
     /// One acquisition is wrong.
     Lock(Place, Twist),
     /// One look is not taken.
@@ -97,15 +93,7 @@ impl Mutation {
     pub(crate) fn twist(&self, site: &'static Location<'static>) -> Option<Twist> {
         match self {
             Self::Lock(place, twist) => (*place == Place::of(site)).then_some(*twist),
-            Self::None | Self::Look(_) | Self::Survey(_) => None,
-        }
-    }
-
-    /// Returns where acquisitions are noted, if they are.
-    pub(crate) const fn survey(&self) -> Option<&Survey> {
-        match self {
-            Self::Survey(survey) => Some(survey),
-            Self::None | Self::Look(_) | Self::Lock(..) => None,
+            Self::None | Self::Look(_) => None,
         }
     }
 

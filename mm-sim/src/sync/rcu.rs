@@ -8,7 +8,14 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
+use super::{
+    pseudo::pseudo,
+    trace::{Step, Way, unowned},
+};
 use crate::sched;
+
+/// What a trace calls a read section.
+const RCU: &str = "rcu";
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -31,6 +38,7 @@ impl Rcu {
         let section = state.next;
         state.open.insert(section);
         sched::enter_atomic();
+        sched::trace(|| pseudo(RCU, Way::Read));
         RcuGuard { rcu: self, section }
     }
 
@@ -68,6 +76,7 @@ pub(crate) struct RcuGuard<'a> {
 
 impl Drop for RcuGuard<'_> {
     fn drop(&mut self) {
+        sched::trace(|| Step::Release(unowned(RCU)));
         sched::leave_atomic();
         self.rcu.close(self.section);
     }

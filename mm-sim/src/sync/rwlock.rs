@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Hold, Owner, Want};
+use super::{
+    core::{Core, Hold, Owner},
+    irq::{Irq, IrqOff},
+    state::Want,
+};
 
 /// A reader-writer lock that one spins on.
 pub(crate) struct RwSpinLock(Arc<Core>);
@@ -17,19 +21,19 @@ impl RwSpinLock {
     /// Acquires for reading.
     #[track_caller]
     pub(crate) fn read(&self) -> RwSpinGuard {
-        self.take(Want::Read)
+        self.take(Want::Read, None)
     }
 
-    /// Acquires for writing.
+    /// Acquires for writing with all interrupts disabled until it is released (the kernel's `write_lock_irq`).
     #[track_caller]
-    pub(crate) fn write(&self) -> RwSpinGuard {
-        self.take(Want::Write)
+    pub(crate) fn write_irq(&self) -> RwSpinGuard {
+        self.take(Want::Write, Some(IrqOff::new(Irq::Hard)))
     }
 
     #[track_caller]
-    fn take(&self, want: Want) -> RwSpinGuard {
+    fn take(&self, want: Want, irqs: Option<IrqOff>) -> RwSpinGuard {
         let hold = self.0.lock(want, 0);
-        RwSpinGuard { core: self.0.clone(), want, hold }
+        RwSpinGuard { core: self.0.clone(), want, hold, _irqs: irqs }
     }
 
     /// Returns whether this actor holds it for writing.
@@ -44,6 +48,8 @@ pub(crate) struct RwSpinGuard {
     core: Arc<Core>,
     want: Want,
     hold: Hold,
+    /// Enabled again after the lock has been released.
+    _irqs: Option<IrqOff>,
 }
 
 impl Drop for RwSpinGuard {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use lockdep::LockClass;
 
-use super::core::{Core, Hold, Nesting, Owner, Want};
+use super::{
+    core::{Core, Hold, Nesting, Owner},
+    state::Want,
+};
 use crate::sched::Waitable;
 
 /// A reader-writer semaphore.
@@ -58,6 +61,12 @@ impl RwSem {
     #[track_caller]
     pub(crate) fn try_write(&self) -> Option<WriteGuard> {
         self.0.try_lock(Want::Write, 0).map(|hold| WriteGuard(Some(self.0.clone()), hold))
+    }
+
+    /// Tells lockdep that it may be taken for reading here, whether it is or not.
+    #[track_caller]
+    pub(crate) fn might_read(&self) {
+        self.0.might_take(Want::Read);
     }
 
     /// Acquires for reading, without a guard: for a lock that is looked for again when it is to be released.

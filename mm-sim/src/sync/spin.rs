@@ -8,8 +8,9 @@ use std::sync::Arc;
 use lockdep::LockClass;
 
 use super::{
-    core::{Core, Hold, Owner, Want},
+    core::{Core, Hold, Owner},
     irq::{Irq, IrqOff},
+    state::Want,
 };
 
 /// A spinlock.

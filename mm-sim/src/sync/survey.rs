@@ -12,11 +12,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{core::Want, mutation::Place};
+use super::{mutation::Place, state::Want};
 use crate::sched::ActorId;
 
 /// A lock: its class and its owner.
-pub(super) type LockId = (&'static str, &'static str, u64);
+pub(crate) type LockId = (&'static str, &'static str, u64);
 
 /// What is known of a place.
 #[derive(Clone, Debug, Default)]

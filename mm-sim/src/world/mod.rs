@@ -50,7 +50,12 @@ impl World {
 
     /// Makes a file of shared memory of `pages` zero pages: what it holds is in memory or swapped out.
     pub fn create_shmem(&self, pages: u64) -> File {
-        File(self.machine.create_shmem(pages))
+        File(self.machine.create_shmem(pages, false))
+    }
+
+    /// Makes a file of shared memory of `pages` zero pages, which gets huge folios where there is room for them.
+    pub fn create_huge_shmem(&self, pages: u64) -> File {
+        File(self.machine.create_shmem(pages, true))
     }
 
     /// Makes a file of `pages` zero pages of persistent memory.

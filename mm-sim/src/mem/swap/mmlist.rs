@@ -30,7 +30,7 @@ impl MmList {
     }
 
     fn check_lock(&self) {
-        sched::must_hold(self.lock.is_mine(), || "the mmlist is changed without its lock".to_owned());
+        sched::must_hold(self.lock.is_mine(), || "the mmlist is used without its lock".to_owned());
     }
 }
 
@@ -60,6 +60,7 @@ impl Swap {
     #[track_caller]
     pub(crate) fn mmlist_next(&self, id: u64) -> Option<Arc<Mm>> {
         let _lock = self.mmlist.lock.lock();
+        self.mmlist.check_lock();
         let list = self.mmlist.list.lock();
         let get = |mm: &Weak<Mm>| mm.upgrade().filter(|mm| mm.users.load(Relaxed) > 0);
         list.range(id + 1..).find_map(|(_, mm)| get(mm))

@@ -31,12 +31,14 @@ use crate::{
 
 /// A machine's swap device (the kernel's `struct swap_info_struct`, and what goes with it).
 pub(crate) struct Swap {
-    /// Turning it on and off.
+    /// Which devices there are.
     pub(crate) swapon_mutex: RwSem,
     lock: SpinLock,
     clusters: Mutex<Vec<Arc<Cluster>>>,
     /// Slots may be taken.
     writable: AtomicBool,
+    /// It is being emptied, to go.
+    is_going: AtomicBool,
     /// Slots that are taken, under `lock`.
     in_use: AtomicU64,
     cache: Cache,
@@ -53,6 +55,7 @@ impl Swap {
             lock: SpinLock::new(&SWAP_INFO_LOCK, ("swap", 0)),
             clusters: Mutex::default(),
             writable: AtomicBool::new(false),
+            is_going: AtomicBool::new(false),
             in_use: AtomicU64::new(0),
             cache: Cache::new(),
             mmlist: MmList::new(),

@@ -53,9 +53,12 @@ pub(crate) enum Prepared {
 }
 
 impl Swap {
-    /// Gives the machine a device of at least `slots` slots.
+    /// Gives the machine a device of at least `slots` slots, unless it has one that is on its way out.
     pub(crate) fn enable(&self, slots: u64) {
         let _lock = self.lock.lock();
+        if self.is_going.load(Relaxed) {
+            return;
+        }
         let new = |number: u64| {
             let lock = SpinLock::new(&SWAP_CLUSTER_LOCK, ("swap cluster", number));
             Arc::new(Cluster { lock, slots: Mutex::default() })
@@ -70,19 +73,33 @@ impl Swap {
         self.writable.store(yes, Relaxed);
     }
 
-    /// From now on no slot is taken any more. The list of processes is emptied if none is taken.
-    pub(crate) fn disable(&self) {
+    /// From now on no slot is taken any more. Returns whether that is new: then the caller empties the device.
+    pub(crate) fn begin_off(&self) -> bool {
         let _lock = self.lock.lock();
-        self.set_writable(false);
+        let was_on = self.is_on();
+        if was_on {
+            self.set_writable(false);
+            self.is_going.store(true, Relaxed);
+        }
+        was_on
     }
 
-    /// Forgets the processes that once had something swapped out, if nobody has (the kernel's `drain_mmlist`).
-    pub(crate) fn drain_mmlist(&self) {
+    /// It could not be emptied, and stays.
+    pub(crate) fn cancel_off(&self) {
+        let _lock = self.lock.lock();
+        self.is_going.store(false, Relaxed);
+        self.set_writable(true);
+    }
+
+    /// The device is empty, and goes. The processes that once had something swapped out are forgotten, if nobody has (the
+    /// kernel's `drain_mmlist`).
+    pub(crate) fn end_off(&self) {
         let _lock = self.lock.lock();
         sched::must_hold(self.lock.is_mine(), || "mmlist is emptied while slots may be taken".to_owned());
         if self.in_use() == 0 {
             self.mmlist.clear();
         }
+        self.is_going.store(false, Relaxed);
     }
 
     /// Takes a free slot for the swap cache.
@@ -226,7 +243,7 @@ mod tests {
         let slots: Vec<_> = std::iter::from_fn(|| swap.take_slot()).collect();
         assert_eq!(slots, (0..16).collect::<Vec<_>>());
         swap.uncached(3);
-        swap.disable();
+        assert!(swap.begin_off());
         assert_eq!(swap.take_slot(), None);
         swap.enable(16);
         assert_eq!(swap.take_slot(), Some(3));

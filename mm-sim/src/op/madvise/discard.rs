@@ -64,6 +64,7 @@ fn free_single_vma(m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>) {
             return;
         }
         let Some(_locked) = folio.lock.try_lock() else { return };
+        folio.check_locked("given up lazily");
         if folio.swap().is_some() {
             return;
         }

@@ -1,7 +1,8 @@
 //! `MADV_REMOVE`: a range of a shared mapping, and that part of the file, are zeros from now on.
 //!
 //! Lock order: `mmap_lock (read)` to see which file it is; dropped before the file system punches the hole, which takes
-//! `sb_writers -> i_rwsem`: `write` takes them before the mmap lock (90ed52ebe481).
+//! `sb_writers -> i_rwsem`: `write` takes them before the mmap lock (90ed52ebe481). Then `mmap_lock (read)` again, which
+//! `madvise` expects its caller to have when it goes on to the next mapping.
 
 use std::{ops::Range, sync::Arc};
 
@@ -25,9 +26,12 @@ pub(super) fn remove(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
             files.push((file.clone(), first..first + (part.end - part.start) / PAGE_SIZE));
         }
     });
-    let _kept = m.protocol.has(Bug::HolePunchedUnderMmapLock).then_some(mmap);
+    let kept = m.protocol.has(Bug::HolePunchedUnderMmapLock).then_some(mmap);
     for (file, pages) in files {
         fallocate::vfs_fallocate(m, &file, Fallocate::PunchHole, pages);
+        if kept.is_none() {
+            let _mmap = mm.mmap_lock.read();
+        }
     }
     whole
 }

@@ -5,8 +5,6 @@
 //! are those of a process and a file that nobody else knows. But from then on lockdep knows that reclaim takes
 //! `i_mmap_rwsem`, on every machine, however much memory it has.
 
-use lockdep::Acquire;
-
 use crate::{
     classes::DMA_RESV,
     machine::Machine,
@@ -26,10 +24,10 @@ pub(crate) fn dma_resv_lockdep(m: &Machine) {
     {
         let _mmap = mm.mmap_lock.read();
         let _resv = resv.lock();
-        m.fs_reclaim.acquire(Acquire::exclusive());
+        m.fs_reclaim.acquire();
         // `unmap_mapping_range`, and who is told that entries go.
         drop(mapping.i_mmap_rwsem.write());
-        m.mmu_notifier.acquire(Acquire::exclusive());
+        m.mmu_notifier.acquire();
         m.mmu_notifier.release();
         m.fs_reclaim.release();
     }

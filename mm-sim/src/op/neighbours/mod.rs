@@ -5,6 +5,7 @@
 //! * `dma_resv`: buffers that devices share, and what the kernel shows lockdep of them when it boots.
 //! * `memcg`: groups of processes whose memory is counted and limited.
 //! * `shmlock`: locking shared memory, as far as its counters go.
+//! * `trace`: tracing of the mmap lock, down to the scheduler.
 //! * `workqueue`: work for every processor.
 //! * `zswap`: compressing what would be swapped out.
 
@@ -13,10 +14,13 @@ pub(crate) mod cpus;
 pub(crate) mod dma_resv;
 pub(crate) mod memcg;
 pub(crate) mod shmlock;
+pub(crate) mod trace;
 pub(crate) mod workqueue;
 pub(crate) mod zswap;
 
-use self::{console::Console, cpus::Cpus, memcg::Memcg, shmlock::ShmLock, workqueue::WorkQueue, zswap::Zswap};
+use self::{
+    console::Console, cpus::Cpus, memcg::Memcg, shmlock::ShmLock, trace::Trace, workqueue::WorkQueue, zswap::Zswap,
+};
 
 /// All of them.
 pub(crate) struct Neighbours {
@@ -24,6 +28,7 @@ pub(crate) struct Neighbours {
     pub(crate) cpus: Cpus,
     pub(crate) memcg: Memcg,
     pub(crate) shmlock: ShmLock,
+    pub(crate) trace: Trace,
     pub(crate) workqueue: WorkQueue,
     pub(crate) zswap: Zswap,
 }
@@ -35,6 +40,7 @@ impl Neighbours {
             cpus: Cpus::new(),
             memcg: Memcg::new(),
             shmlock: ShmLock::new(),
+            trace: Trace::new(),
             workqueue: WorkQueue::new(),
             zswap: Zswap::new(),
         }

@@ -3,18 +3,16 @@
 //! Lock order: everything that is held `-> (wq_completion)`, taken and dropped, by who waits for the work; the work runs
 //! with it held. So who waits must hold nothing that any work takes: C3, [`Bug::DrainsUnderMmapLock`].
 
-use lockdep::{Acquire, LockMap};
-
-use crate::{Bug, classes::WQ_COMPLETION, machine::Machine, mem::Mm, sched};
+use crate::{Bug, classes::WQ_COMPLETION, machine::Machine, mem::Mm, sched, sync::PseudoLock};
 
 /// The queue.
 pub(crate) struct WorkQueue {
-    completion: LockMap,
+    completion: PseudoLock,
 }
 
 impl WorkQueue {
     pub(super) const fn new() -> Self {
-        Self { completion: LockMap::new_in(&WQ_COMPLETION) }
+        Self { completion: PseudoLock::new(&WQ_COMPLETION) }
     }
 }
 
@@ -24,7 +22,7 @@ impl WorkQueue {
 pub(crate) fn lru_add_drain_all(m: &Machine) {
     let _scope = sched::scope("lru_add_drain_all");
     let completion = &m.neighbours.workqueue.completion;
-    completion.acquire(Acquire::exclusive());
+    completion.acquire();
     completion.release();
     m.lru.add_drain_all();
 }
@@ -34,7 +32,7 @@ pub(crate) fn lru_add_drain_all(m: &Machine) {
 pub(crate) fn async_pf_execute(m: &Machine, mm: &Mm) {
     let _scope = sched::scope("async_pf_execute");
     let completion = &m.neighbours.workqueue.completion;
-    completion.acquire(Acquire::exclusive());
+    completion.acquire();
     {
         let _mmap = mm.mmap_lock.read();
     }

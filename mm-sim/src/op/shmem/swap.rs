@@ -83,6 +83,17 @@ pub(crate) fn shmem_swapin_range(m: &Machine, file: &Inode, pages: Range<u64>) {
     }
 }
 
+/// Brings back into the cache what is swapped out of a range.
+#[inline(never)]
+pub(crate) fn shmem_bring_in(m: &Machine, file: &Inode, pages: Range<u64>) {
+    let slots = file.mapping.shmem.as_ref().map(|shmem| shmem.slots(pages));
+    for (index, slot) in slots.into_iter().flatten() {
+        if let Ok(Some(cached)) = shmem_swapin_folio(m, file, index, slot) {
+            super::unlock(m, cached);
+        }
+    }
+}
+
 /// Brings everything back, file by file. Returns whether there was memory for it.
 #[inline(never)]
 pub(crate) fn shmem_unuse(m: &Machine) -> bool {

@@ -1,9 +1,9 @@
 //! `swapoff`: brings everything back from the swap device.
 //!
-//! Lock order: `swapon_mutex -> swap_info->lock` to stop it; `-> shmem_swaplist_mutex` to find
-//! a file of shared memory, alone, and `-> folio_lock(shmem) -> i_pages`; `-> mmlist_lock` to find a process, alone; per process
-//! `-> mmap_lock (read) -> folio_lock -> pte_lock -> swap_cluster->lock`, `-> swap_cache`; at last
-//! `-> swap_info->lock -> mmlist_lock`.
+//! Lock order: `swap_info->lock` to stop it, alone; `shmem_swaplist_mutex` to find a file of shared memory, alone, and
+//! `folio_lock(shmem) -> i_pages`; `mmlist_lock` to find a process, alone; per process
+//! `mmap_lock (read) -> folio_lock -> pte_lock -> swap_cluster->lock`, `-> swap_cache`; at last, when nothing is left on it,
+//! `swapon_mutex -> swap_info->lock -> mmlist_lock`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -19,17 +19,16 @@ use crate::{
 #[inline(never)]
 pub(crate) fn swapoff(m: &Machine) -> bool {
     let _scope = sched::scope("swapoff");
-    let _swapon_mutex = m.swap.swapon_mutex.write();
-    if !m.swap.is_on() {
+    if !m.swap.begin_off() {
         return true;
     }
-    super::check_alone(m);
-    m.swap.disable();
     if !try_to_unuse(m) {
-        m.swap.enable(0);
+        m.swap.cancel_off();
         return false;
     }
-    m.swap.drain_mmlist();
+    let _swapon_mutex = m.swap.swapon_mutex.write();
+    super::check_alone(m);
+    m.swap.end_off();
     true
 }
 

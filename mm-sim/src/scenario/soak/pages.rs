@@ -14,8 +14,8 @@ use crate::{
 
 /// Operations of each thread.
 const OPERATIONS: u32 = 90;
-/// Files; the last one is of shared memory.
-const FILES: usize = 4;
+/// Files; the last two are of shared memory, one of them in huge folios.
+const FILES: usize = 5;
 /// Pages of an anonymous or small mapping.
 const SMALL: u64 = 12;
 
@@ -43,8 +43,13 @@ fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
     let mut rng = Rng::new(world.seed ^ 0x736f_616b);
     world.swapon(256);
-    let files =
-        [world.create(HUGE_PAGES), world.create(SMALL), world.create(2 * HUGE_PAGES), world.create_shmem(SMALL)];
+    let files = [
+        world.create(HUGE_PAGES),
+        world.create(SMALL),
+        world.create(2 * HUGE_PAGES),
+        world.create_shmem(SMALL),
+        world.create_huge_shmem(HUGE_PAGES + SMALL),
+    ];
     let threads = if world.protocol().tears_forks() { 1 } else { 2 };
     for number in 0..3 {
         let Some(process) = plan.spawn(world) else { continue };
@@ -67,10 +72,10 @@ fn build(world: &World) -> Plan {
     plan.actor("truncate", move || {
         (0..OPERATIONS / 4).for_each(|_| change_size(&kernel, &number, &mut draw));
     });
-    let (kernel, file) = (world.clone(), files[0].clone());
+    let (kernel, collapsed) = (world.clone(), [files[0].clone(), files[4].clone()]);
     plan.actor("khugepaged", move || {
-        for _ in 0..OPERATIONS / 6 {
-            kernel.collapse(&file, 0);
+        for round in 0..OPERATIONS as usize / 6 {
+            kernel.collapse(&collapsed[round % 2], 0);
             kernel.khugepaged();
             kernel.compute(500);
         }
@@ -289,9 +294,9 @@ impl Thread {
     }
 }
 
-/// Cuts a file, grows it again or writes it back.
+/// Cuts a file, grows it again, writes it back, or punches a hole into one of shared memory.
 fn change_size(kernel: &World, files: &[File; FILES], rng: &mut Rng) {
-    let sizes = [HUGE_PAGES, SMALL, 2 * HUGE_PAGES, SMALL];
+    let sizes = [HUGE_PAGES, SMALL, 2 * HUGE_PAGES, SMALL, HUGE_PAGES + SMALL];
     let number = rng.below(FILES as u64) as usize;
     match rng.below(3) {
         0 => {
@@ -300,6 +305,10 @@ fn change_size(kernel: &World, files: &[File; FILES], rng: &mut Rng) {
             kernel.truncate(&files[number], sizes[number]);
         }
         1 => kernel.truncate(&files[number], sizes[number]),
+        _ if number >= 3 => {
+            let first = rng.below(SMALL);
+            kernel.punch_hole(&files[number], first..first + 1 + rng.below(4));
+        }
         _ => kernel.writeback(&files[number]),
     }
     kernel.compute(9000);

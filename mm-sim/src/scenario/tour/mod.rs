@@ -4,7 +4,7 @@
 //!
 //! * `address_space`: what system calls do to mappings, and huge pages of anonymous memory.
 //! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks.
-//! * `swap`, `shmem`, `hugetlb`: memory and files that are not like others.
+//! * `swap`, `shmem`, `shmem_huge`, `hugetlb`: memory and files that are not like others.
 //! * `others`: the kernel and other processes reach into the memory of a process.
 
 mod address_space;
@@ -14,6 +14,7 @@ mod memory;
 mod movers;
 mod others;
 mod shmem;
+mod shmem_huge;
 mod swap;
 mod userfault;
 
@@ -26,5 +27,6 @@ pub(super) use memory::MEMORY;
 pub(super) use movers::MOVERS;
 pub(super) use others::OTHERS;
 pub(super) use shmem::TOUR as SHMEM;
+pub(super) use shmem_huge::TOUR as SHMEM_HUGE;
 pub(super) use swap::TOUR as SWAP;
 pub(super) use userfault::USERFAULT;

@@ -95,6 +95,9 @@ fn map_in_all_ways(kernel: &World, process: &Process, file: &File) {
             checked(child.load(private + (round + 6) * PAGE_SIZE));
             child.exit();
         }
+        // In memory, and mapped; and then on the device.
+        checked(process.store(page(18), 500 + round));
+        process.advise(page(18)..page(19), Advice::Remove);
         swap_out(kernel);
         process.advise(page(13)..page(16), Advice::Remove);
         (12..17).for_each(|index| checked(process.load(page(index))));

@@ -6,7 +6,7 @@ use crate::{
     mem::HUGE_PAGES,
     op::{
         Advice,
-        neighbours::{console, cpus, memcg, shmlock, workqueue, zswap},
+        neighbours::{console, cpus, memcg, shmlock, trace, workqueue, zswap},
     },
     protocol::Protocol,
     world::{File, Process, World},
@@ -130,6 +130,8 @@ fn write_in_all_ways(kernel: &World, process: &Process, file: &File) {
         }
         checked(process.store(private + round * PAGE_SIZE, 7));
         kernel.flush();
+        // Clean, mapped and of no more use.
+        process.advise(shared..shared + 6 * PAGE_SIZE, Advice::PageOut);
         if round == 2 {
             kernel.truncate(file, FILE / 2);
             kernel.truncate(file, FILE);
@@ -151,6 +153,9 @@ fn split_in_all_ways(kernel: &World, process: &Process) {
         checked(process.load(code));
         checked(process.store(code + (100 + round) * PAGE_SIZE, round));
         kernel.truncate(&file, 300);
+        if round > 0 {
+            checked(process.load(code + 5 * PAGE_SIZE));
+        }
         reclaim(kernel, 2);
         (98..104).for_each(|page| checked(process.load(code + page * PAGE_SIZE)));
         checked(process.load(code + 301 * PAGE_SIZE));
@@ -207,6 +212,8 @@ fn meet_the_neighbours(kernel: &World) {
     shmlock::shmem_lock(m);
     shmlock::user_shm_unlock(m);
     shmlock::shmem_charge(m, &kernel.create(1).0);
+    trace::mmap_read_lock_traced(m, &process.mm);
+    trace::schedule_traced(m, &process.mm);
     process.exit();
 }
 

@@ -1,0 +1,179 @@
+//! The runs whose actors are watched, and the operations in what they did.
+//!
+//! Tours, which do on purpose what the paths need, and the sound halves of the catalogue; no random operations: a path that
+//! only those take is one that a tour lacks.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use super::{
+    Query,
+    nearest::Seen,
+    places::Scope,
+    search::{Runs, Search},
+    tables,
+};
+use crate::{
+    catalogue::{self, Pair},
+    mutate::Mutant,
+    protocol::Protocol,
+    run::{Direction, Setup, play_as},
+    scenario::{self, Expect, Scenario},
+    sync::{LockId, Mutation, Observer, Step, Trace},
+};
+
+/// The scenarios that are left out: random operations.
+const RANDOM: &[&str] = &["soak", "soak-hugetlb", "mail", "mail-no-reclaim", "mail-file-faults", "mail-deadlock"];
+
+/// An operation that an actor has done.
+pub(super) struct Operation<'a> {
+    /// In which run, and its name.
+    pub(super) seen: Seen,
+    /// What the actor did in it.
+    pub(super) steps: &'a [Step],
+}
+
+impl Operation<'_> {
+    /// Returns whether it is the outermost of these, and all the others were part of it.
+    pub(super) fn is(&self, scope: &Scope) -> bool {
+        let has = |name: &String| self.steps.iter().any(|step| matches!(step, Step::Enter(other) if other == name));
+        scope.split_first().is_some_and(|(outer, inner)| self.seen.operation == outer && inner.iter().all(has))
+    }
+}
+
+/// What runs have met besides what was looked for.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    /// The classes of all locks that somebody has taken.
+    pub(super) classes: BTreeSet<&'static str>,
+}
+
+impl Met {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.classes.extend(other.classes);
+    }
+}
+
+/// Does the runs that rows need, and looks for them in every operation that is not like an earlier one.
+pub(super) fn look(query: &Query<'_>, runs: Runs<'_>, searches: Vec<&mut Search<'_>>) -> Met {
+    let is_whole = query.is_whole();
+    let mut watch = Watch { searches, is_whole, mutation: mutation(query), seen: HashSet::new(), met: Met::default() };
+    match runs {
+        Runs::Nothing => {}
+        Runs::Protocol(name) => {
+            if let Some(protocol) = query.protocol.or_else(|| tables::protocol(name)) {
+                let _enough = (1..=1 + query.more_seeds).any(|seed| {
+                    setups(protocol).any(|setup| watch.play(&setup, protocol, seed)) || !watch.lacks(query.is_strict)
+                });
+            }
+        }
+        Runs::Pair(id) => {
+            if let Some(pair) = catalogue::named(id) {
+                let _enough = (1..=pair.seeds).any(|seed| watch.play(&pair_setup(pair), pair.buggy, seed));
+            }
+        }
+    }
+    watch.met
+}
+
+fn mutation(query: &Query<'_>) -> Arc<Mutation> {
+    Arc::new(match query.mutant {
+        Some(Mutant::Lock { place, twist, .. }) => Mutation::Lock(*place, *twist),
+        Some(Mutant::Look(look)) => Mutation::Look(*look),
+        None => Mutation::None,
+    })
+}
+
+/// Returns the runs of a protocol.
+fn setups(protocol: Protocol) -> impl Iterator<Item = Setup> {
+    let is_silent = |scenario: &&Scenario| (scenario.expect)(&Protocol::V6_12) == Expect::Silent;
+    let tours = scenario::ALL.iter().filter(is_silent).filter(|scenario| !RANDOM.contains(&scenario.id));
+    let tours = tours.map(|scenario| Setup { id: scenario.id, memory: scenario.memory, build: scenario.build });
+    let pairs = catalogue::all().filter(move |pair| pair.fixed.name == protocol.name);
+    tours.chain(pairs.map(pair_setup))
+}
+
+const fn pair_setup(pair: &Pair) -> Setup {
+    Setup { id: pair.id, memory: pair.memory, build: pair.build }
+}
+
+/// Rows that are looked for in one run after the other.
+struct Watch<'w, 'a> {
+    searches: Vec<&'w mut Search<'a>>,
+    is_whole: bool,
+    mutation: Arc<Mutation>,
+    /// The prints of the operations that have been looked at.
+    seen: HashSet<u64>,
+    met: Met,
+}
+
+impl Watch<'_, '_> {
+    /// Returns whether something has not been found, and is no exception or may be none.
+    fn lacks(&self, is_strict: bool) -> bool {
+        self.searches.iter().any(|search| !search.is_found() && (is_strict || search.exception().is_none()))
+    }
+
+    /// Does a run and looks at its operations. Returns whether nothing is left to look for.
+    fn play(&mut self, setup: &Setup, protocol: Protocol, seed: u64) -> bool {
+        let observer = Arc::new(Observer::Trace(Trace::default()));
+        let (mutation, watches) = (self.mutation.clone(), observer.clone());
+        let direction = Direction { seed, mutation, observer: watches, ..Direction::default() };
+        play_as(setup, protocol, Expect::Silent, direction);
+        for steps in observer.trace().map(Trace::take).unwrap_or_default() {
+            self.met.classes.extend(steps.iter().filter_map(|step| match step {
+                Step::Take(taken) => Some(taken.lock.0),
+                _ => None,
+            }));
+            for operation in operations(&steps, setup.id, seed) {
+                if self.seen.insert(print(&operation)) {
+                    let mut recording = None;
+                    self.searches.iter_mut().for_each(|search| search.look(&operation, &mut recording));
+                }
+            }
+        }
+        !self.is_whole && self.searches.iter().all(|search| search.is_found())
+    }
+}
+
+/// Returns all operations of an actor, those inside of others too. One that a deadlock has ended goes on to the end.
+fn operations<'a>(steps: &'a [Step], scenario: &'static str, seed: u64) -> Vec<Operation<'a>> {
+    let (mut open, mut all) = (Vec::new(), Vec::new());
+    let operation = |(operation, from): (&'static str, usize), to: usize| Operation {
+        seen: Seen { scenario, seed, operation },
+        steps: &steps[from..to],
+    };
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Step::Enter(name) => open.push((*name, at)),
+            Step::Leave => all.extend(open.pop().map(|opened| operation(opened, at))),
+            Step::Take(_) | Step::Release(_) | Step::Downgrade(_) => {}
+        }
+    }
+    all.extend(open.into_iter().map(|opened| operation(opened, steps.len())));
+    all
+}
+
+/// A number that operations share which do the same, on whichever locks of the same classes.
+fn print(operation: &Operation<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut numbers = HashMap::new();
+    let mut number = |lock: &LockId| {
+        let next = numbers.len();
+        (lock.0, *numbers.entry(*lock).or_insert(next))
+    };
+    for step in operation.steps {
+        match step {
+            Step::Take(taken) => {
+                (0, number(&taken.lock), taken.way, taken.tries, taken.level, taken.under).hash(&mut hasher);
+            }
+            Step::Release(lock) => (1, number(lock)).hash(&mut hasher),
+            Step::Downgrade(lock) => (2, number(lock)).hash(&mut hasher),
+            Step::Enter(name) => (3, name).hash(&mut hasher),
+            Step::Leave => 4.hash(&mut hasher),
+        }
+    }
+    hasher.finish()
+}
