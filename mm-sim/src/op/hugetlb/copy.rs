@@ -1,7 +1,8 @@
 //! `fork` of hugetlbfs: the private pages of the parent are shared with the child until somebody writes.
 //!
 //! Lock order: both mmap locks `-> fs_reclaim` for the tables of the child, `-> pmd_lock of the child -> pmd_lock of the parent
-//! (nested)`. The pages of a shared mapping are left to the child's page faults.
+//! (nested)`. The pages of a shared mapping are left to the child's page faults: the kernel copies them only for a
+//! userfaultfd that goes along with forks, which none does here.
 
 use std::sync::Arc;
 
@@ -29,9 +30,13 @@ pub(crate) fn copy_hugetlb_page_range(
         let _dst_ptl = dst.table.lock.lock();
         let _src_ptl = src.table.lock.lock_nested(1);
         let entry = src.load();
-        let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { continue };
         check_entry_locked(&src);
         check_entry_locked(&dst);
+        let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else {
+            // A page that is broken is so for the child too.
+            dst.store(entry);
+            continue;
+        };
         folio.map();
         src.update(|entry| entry.writable(false));
         dst.store(entry.writable(false).clean());
