@@ -180,6 +180,19 @@ impl Model {
         }
     }
 
+    /// Huge pages of a process, of which it has a copy of its own, break.
+    pub(crate) fn break_pages(&self, mm: u64, pages: Range<u64>) {
+        let mut state = self.0.lock();
+        state.mms.entry(mm).or_default().range_mut(pages).for_each(|(_, page)| page.is_broken = true);
+    }
+
+    /// Pages of a file break where no mapping has a copy of its own; while that is not `certain` they may be used still.
+    pub(crate) fn break_file(&self, file: u64, pages: Range<u64>, certain: bool) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.broken.extend(pages.map(|page| (page, certain)));
+        }
+    }
+
     /// What was written to a page of a file is lost, up to what is on disk.
     pub(crate) fn lose_file(&self, file: u64, index: u64, word: u64) {
         if let Some(file) = self.0.lock().files.get_mut(&file) {
@@ -236,6 +249,7 @@ impl Model {
         let mut state = self.0.lock();
         if let Some(file) = state.files.get_mut(&id) {
             file.words.split_off(&size);
+            file.mend(size..u64::MAX);
             file.maybe.split_off(&size);
             (file.size, file.cut) = (size, None);
         }
@@ -254,6 +268,7 @@ impl Model {
     pub(crate) fn zero(&self, file: u64, pages: Range<u64>) {
         if let Some(file) = self.0.lock().files.get_mut(&file) {
             file.words.retain(|index, _| !pages.contains(index));
+            file.mend(pages);
         }
     }
 

@@ -48,6 +48,10 @@ pub(crate) struct Folio {
     pub(crate) uptodate: AtomicBool,
     /// Locked in memory, as far as is known: a page of a VMA that is locked.
     pub(crate) mlocked: AtomicBool,
+    /// Nobody has used it since it was marked, as far as is known.
+    pub(crate) is_idle: AtomicBool,
+    /// It was used, although no entry says so any more.
+    pub(crate) was_used: AtomicBool,
     /// It may be dropped while it is clean (MADV_FREE).
     pub(crate) lazyfree: AtomicBool,
     /// A huge page that was taken out of the pool as a promise, and is not yet what it was promised for.
@@ -87,6 +91,8 @@ impl Folio {
             dirty: AtomicBool::new(false),
             uptodate: AtomicBool::new(false),
             mlocked: AtomicBool::new(false),
+            is_idle: AtomicBool::new(false),
+            was_used: AtomicBool::new(false),
             lazyfree: AtomicBool::new(false),
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),

@@ -12,6 +12,8 @@ pub(super) struct File {
     pub(super) hole: Option<Range<u64>>,
     /// What else a page may hold, because it was written while it was punched out.
     pub(super) maybe: BTreeMap<u64, Vec<u64>>,
+    /// The pages that are broken, and whether that is certain.
+    pub(super) broken: BTreeMap<u64, bool>,
 }
 
 impl File {
@@ -33,6 +35,11 @@ impl File {
         } else {
             self.maybe.remove(&index);
         }
+    }
+
+    /// What was broken of these pages is gone; but some mapping may remember it.
+    pub(super) fn mend(&mut self, pages: Range<u64>) {
+        self.broken.range_mut(pages).for_each(|(_, certain)| *certain = false);
     }
 
     /// A load has shown which of several words it is.

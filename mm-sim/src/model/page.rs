@@ -42,6 +42,8 @@ pub(super) struct Page {
     pub(super) settled: bool,
     /// A private copy may be lost or not: nothing is known before the next store.
     pub(super) vague: bool,
+    /// It has a copy of its own, and that is broken.
+    pub(super) is_broken: bool,
     /// System calls under way that throw away what is in it.
     pub(super) discards: u32,
     /// What it may hold, if that is not certain; `None` is what a page has that nobody has written to.
@@ -60,6 +62,7 @@ impl Page {
             becomes: None,
             settled: false,
             vague: false,
+            is_broken: false,
             discards: 0,
             maybe: Vec::new(),
             lazy: false,
@@ -96,6 +99,7 @@ impl Page {
 
     pub(super) fn blur(&mut self) {
         self.vague = matches!(self.source, Source::File { private: Some(_), .. });
+        self.is_broken = false;
     }
 
     /// It may lose its value.

@@ -37,6 +37,7 @@ impl State {
         let Some(mapped) = self.mms.entry(mm).or_default().get_mut(&page) else { return };
         mapped.vague &= is_past_end;
         mapped.changes();
+        mapped.is_broken = false;
         match mapped.source {
             Source::File { file, index, private: None } => self.files.entry(file).or_default().write(index, word),
             Source::Own(_) | Source::Lost | Source::File { .. } => mapped.write(word),
@@ -49,6 +50,9 @@ impl State {
         if !page.settled || page.vague {
             return Some(Expected::Unsettled);
         }
+        if page.is_broken {
+            return Some(Expected::Bus);
+        }
         Some(match &page.source {
             Source::Own(word) => Self::one_of(page, Some(*word), &[0]),
             Source::Lost => Expected::Bus,
@@ -59,6 +63,8 @@ impl State {
                     Expected::Unsettled
                 } else if *index >= file.size {
                     Expected::Bus
+                } else if let Some(certain) = file.broken.get(index).filter(|_| private.flatten().is_none()) {
+                    if *certain { Expected::Bus } else { Expected::Unsettled }
                 } else {
                     Self::one_of(page, private.flatten(), &file.words_at(*index))
                 }

@@ -8,11 +8,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{mmu_notifier, rmap, writeback};
+use super::{hugetlb, mmu_notifier, rmap, writeback};
 use crate::{
     machine::Machine,
     mem::{
-        Entry, Folio, Inode, PAGE_SIZE, Place,
+        Entry, Folio, FolioKind, Inode, PAGE_SIZE, Place,
         rmap::{rmap_walk, rmap_walk_trees},
     },
     sched,
@@ -36,7 +36,11 @@ pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
     let _scope = sched::scope("memory_failure");
     let _mf_mutex = m.mf_mutex.lock();
     sched::must_hold(m.mf_mutex.is_mine(), || format!("page {pfn} may be handled by two at the same time"));
-    let Some(folio) = m.memory.peek_folio(pfn).filter(|folio| folio.pages() == 1 && folio.try_get()) else {
+    let folio = m.memory.peek_folio(pfn);
+    if let Some(huge) = folio.as_ref().filter(|folio| folio.kind == FolioKind::Hugetlb) {
+        return hugetlb::memory_failure::memory_failure_hugetlb(m, huge);
+    }
+    let Some(folio) = folio.filter(|folio| folio.pages() == 1 && folio.try_get()) else {
         return Handled::Ignored;
     };
     if !m.lru.remove(&folio) {
@@ -84,7 +88,7 @@ fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
 
 /// Counts the processes that have the page: all processes are looked at, against all VMAs that may map it.
 #[inline(never)]
-fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
+pub(super) fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
     let mut found = 0;
     rmap_walk_trees(folio, true, &mut |vmas, _| {
         let _list = (!m.protocol.memory_failure_rcu).then(|| m.tasklist_lock.read());

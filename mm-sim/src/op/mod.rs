@@ -12,7 +12,7 @@
 //! * `collapse`, `collapse_pte_mapped`, `retract`: khugepaged makes a huge folio of a file range, and frees the page tables above it.
 //! * `thp`: huge pages of anonymous memory; `huge_pmd`: taking huge pages apart.
 //! * `hugetlb`: files of huge pages; `readdir`: their directory, and any other.
-//! * `reclaim`: gets memory back; `mglru`: finds out what is in use.
+//! * `reclaim`: gets memory back; `mglru`, `page_idle`: find out what is in use.
 //! * `populate`: faults in all of a mapping at once; `uprobe`: breakpoints in code.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
@@ -66,6 +66,7 @@ pub(crate) mod msync;
 pub(crate) mod munmap;
 pub(crate) mod neighbours;
 pub(crate) mod oom;
+pub(crate) mod page_idle;
 pub(crate) mod pgtables;
 pub(crate) mod populate;
 pub(crate) mod proc;

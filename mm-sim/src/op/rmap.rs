@@ -3,7 +3,10 @@
 //! Lock order: `folio_lock -> i_mmap_rwsem (read) or anon_vma->rwsem (read) -> pte_lock`. Looking at references only
 //! tries the second lock; unmapping waits for it.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{dirty, mmu_notifier, swap};
 use crate::{
@@ -29,6 +32,10 @@ pub(crate) fn folio_referenced(m: &Machine, folio: &Folio) -> Option<u32> {
             }
         });
     })?;
+    young += u32::from(folio.was_used.swap(false, Relaxed));
+    if young > 0 {
+        folio.is_idle.store(false, Relaxed);
+    }
     Some(young)
 }
 

@@ -175,6 +175,18 @@ impl World {
         })
     }
 
+    /// Marks the page of a process as not used. Returns whether there is one that can be marked.
+    pub fn mark_idle(&self, process: &Process, addr: u64) -> bool {
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.is_some_and(|pfn| op::page_idle::mark_idle(&self.machine, pfn))
+    }
+
+    /// Returns whether the page of a process was marked and has not been used since.
+    pub fn is_idle(&self, process: &Process, addr: u64) -> bool {
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.is_some_and(|pfn| op::page_idle::is_idle(&self.machine, pfn))
+    }
+
     /// The OOM killer kills a process and takes back what only it has. Returns whether the reaper got the lock.
     pub fn oom_kill(&self, process: &Process) -> bool {
         op::oom::kill(&process.mm);

@@ -78,11 +78,26 @@ impl HugetlbPool {
         })
     }
 
-    /// Puts a page back. One that was taken as a promise and not used for it is promised again.
+    /// Marks a page that is in use as broken, and takes a reference. Returns whether it is in use, and has not been marked.
+    #[track_caller]
+    pub(crate) fn get_for_hwpoison(&self, folio: &Folio) -> bool {
+        let _hugetlb_lock = self.lock.lock_irq();
+        sched::must_hold(self.lock.is_mine(), || format!("huge page {} is marked without hugetlb_lock", folio.pfn));
+        let is_ours = folio.place().is_some() && !folio.is_broken.load(Relaxed) && folio.try_get();
+        if is_ours {
+            folio.is_broken.store(true, Relaxed);
+        }
+        is_ours
+    }
+
+    /// Puts a page back, unless it is broken. One that was taken as a promise and not used for it is promised again.
     #[track_caller]
     pub(crate) fn enqueue(&self, memory: &Memory, folio: &Folio) {
         let _hugetlb_lock = self.lock.lock_irq();
-        if memory.forget_folio(folio) {
+        if folio.is_broken.load(Relaxed) {
+            memory.free_folio(folio);
+            self.change(|counts| counts.total -= 1);
+        } else if memory.forget_folio(folio) {
             let promised = folio.is_promised.load(Relaxed);
             self.change(|counts| {
                 counts.free += 1;

@@ -29,9 +29,13 @@ pub(crate) fn copy_hugetlb_page_range(
         let _dst_ptl = dst.table.lock.lock();
         let _src_ptl = src.table.lock.lock_nested(1);
         let entry = src.load();
-        let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { continue };
         check_entry_locked(&src);
         check_entry_locked(&dst);
+        let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else {
+            // A page that is broken is so for the child too.
+            dst.store(entry);
+            continue;
+        };
         folio.map();
         src.update(|entry| entry.writable(false));
         dst.store(entry.writable(false).clean());

@@ -136,6 +136,10 @@ impl HugetlbFault<'_> {
         if entry.is_none() {
             return self.no_page(&slot, serial);
         }
+        if entry.as_absent().is_some() {
+            // It is broken.
+            return Err(self.fail(Signal::Bus));
+        }
         self.present(&slot, entry, serial)
     }
 
@@ -193,6 +197,10 @@ impl HugetlbFault<'_> {
         }
         let shared = self.vma.flags().shared;
         let (folio, locked, is_new) = match self.lock_cached() {
+            Some((folio, locked)) if folio.is_broken.load(Relaxed) => {
+                self.unlock(Some((folio, locked)));
+                return Err(self.fail(Signal::Bus));
+            }
             Some((folio, locked)) => (folio, locked, false),
             None if self.vma.flags().uffd_missing => {
                 serial.unlock();

@@ -34,7 +34,8 @@ pub(crate) fn migrate_hugetlb_folio(m: &Machine, file: &Arc<Inode>, huge_index: 
     let locked = old.lock.lock();
     let new_locked = new.lock.try_lock();
     let pages = start..start + HUGE_PAGES;
-    let done = old.is_in(&file.mapping) && unmap_everywhere(m, file, &pages, &old) && replace(file, start, &old, &new);
+    let is_good = old.is_in(&file.mapping) && !old.is_broken.load(Relaxed);
+    let done = is_good && unmap_everywhere(m, file, &pages, &old) && replace(file, start, &old, &new);
     drop(new_locked);
     drop(locked);
     if done {

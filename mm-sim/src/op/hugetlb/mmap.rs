@@ -58,8 +58,12 @@ pub(crate) fn hugetlb_dup_vma_private(m: &Machine, vma: &Vma, copy: &Arc<Vma>) {
     }
 }
 
-/// The pages of a private mapping have moved to another one, and the promises with them.
+/// The pages of a private mapping have moved to another one, and the promises with them. From 6.7 on their lock is that of the
+/// page tables too: who cuts the file has tried it through this VMA, under i_mmap, and looks at the VMA again to unlock it.
+#[inline(never)]
 pub(crate) fn clear_vma_resv(vma: &Vma) {
+    let has_one = vma.hugetlb.resv_map.lock().is_some();
+    let _i_mmap = vma.file.as_ref().filter(|_| has_one).map(|file| file.mapping.i_mmap_rwsem.write());
     vma.hugetlb.resv_map.lock().take();
 }
 

@@ -10,11 +10,13 @@
 //! * `fault`, `wp`: page faults, and the copy on a write.
 //! * `mfill`: user code brings pages in (userfaultfd).
 //! * `unmap`, `protect`, `move_tables`, `copy`: what `munmap`, `mprotect`, `mremap` and `fork` do to the entries.
-//! * `file`: truncation, holes and allocation; `migrate`: a page moves to another place of memory.
+//! * `file`: truncation, holes and allocation; `migrate`: a page moves to another place of memory;
+//!   `memory_failure`: it breaks.
 
 pub(crate) mod copy;
 pub(crate) mod fault;
 pub(crate) mod file;
+pub(crate) mod memory_failure;
 pub(crate) mod mfill;
 pub(crate) mod migrate;
 pub(crate) mod mmap;

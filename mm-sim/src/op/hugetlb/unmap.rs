@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Folio, FolioKind, Gather, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
+    mem::{Entry, Folio, FolioKind, Gather, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
     op::mmu_notifier,
     protocol::HugetlbLocking,
     sched,
@@ -30,13 +30,15 @@ pub(crate) enum Wanted<'a> {
     Folio(&'a Folio),
     /// The same, and the mapping is not given another one: it was promised none.
     Rob(&'a Folio),
+    /// The same, because it is broken: whoever comes later is to know that.
+    Poison(&'a Folio),
 }
 
 impl Wanted<'_> {
     fn wants(self, folio: &Folio) -> bool {
         match self {
             Self::All => true,
-            Self::Folio(only) | Self::Rob(only) => only.pfn == folio.pfn,
+            Self::Folio(only) | Self::Rob(only) | Self::Poison(only) => only.pfn == folio.pfn,
         }
     }
 }
@@ -114,7 +116,13 @@ fn unmap_hugepage_range(
     let range = range.start / PMD_SIZE * PMD_SIZE..range.end.next_multiple_of(PMD_SIZE);
     let mut promised_again = Vec::new();
     let unshared = for_each_entry(m, mm, vma, &range, &mut |slot, addr, entry| {
-        let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else { return };
+        let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else {
+            if matches!(wanted, Wanted::All) {
+                // What was broken is nobody's any more.
+                slot.store(Entry::NONE);
+            }
+            return;
+        };
         if !wanted.wants(&folio) {
             return;
         }
@@ -123,6 +131,9 @@ fn unmap_hugepage_range(
             vma.hugetlb.was_robbed.store(true, Relaxed);
         }
         gather.take_hugetlb(mm, slot, addr, &folio);
+        if matches!(wanted, Wanted::Poison(_)) {
+            slot.store(Entry::hwpoison(folio.pfn));
+        }
         if is_private(&folio) && m.protocol.hugetlb_locking == HugetlbLocking::EveryVma {
             promised_again.push((addr, folio));
         }
@@ -131,7 +142,7 @@ fn unmap_hugepage_range(
     unshared.into_iter().for_each(|range| m.tlb.flush(mm.id, range.start / PAGE_SIZE..range.end / PAGE_SIZE));
     for (addr, folio) in promised_again {
         let index = reserve::index_of(vma, addr);
-        if folio.refs() == 1 && reserve::restore_private(m, vma, index) {
+        if folio.refs() == 1 && !folio.is_broken.load(Relaxed) && reserve::restore_private(m, vma, index) {
             folio.is_promised.store(true, Relaxed);
         }
     }

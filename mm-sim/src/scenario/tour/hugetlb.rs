@@ -1,11 +1,16 @@
 //! A tour of hugetlbfs: everything it does, in an order of their own for each actor.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use super::{Expect, Plan, Scenario, checked};
 use crate::{
     Access, Advice, Huge, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
-    protocol::Protocol,
-    world::{File, World},
+    protocol::{HugetlbLocking, Protocol},
+    world::{File, Process, World},
 };
 
 /// Pages that are shared by sharing their tables.
@@ -20,7 +25,7 @@ pub(in crate::scenario) const TOUR: Scenario = Scenario {
     story: "Two processes share the page tables of a file of 1 GiB and give them up again; a process forks with private\n\
             huge pages and both write; the file is cut, punched, allocated and moved under them.",
     source: "the simulator's own tour",
-    memory: 30 * HUGE_PAGES + 500,
+    memory: 36 * HUGE_PAGES + 500,
     default_protocol: Protocol::V6_12,
     expect: |_| Expect::Silent,
     build,
@@ -32,7 +37,7 @@ fn migrate(kernel: &World, file: &File, page: u64) {
 
 fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
-    world.set_huge_pages(28);
+    world.set_huge_pages(34);
     let (big, small) = (world.create_huge(), world.create_huge());
     for number in 0..2 {
         tour_shared(world, &big, number, &mut plan);
@@ -41,6 +46,7 @@ fn build(world: &World) -> Plan {
     tour_files(world, &big, &small, &mut plan);
     tour_directory(world, &small, &mut plan);
     tour_guest(world, &small, &mut plan);
+    tour_broken(world, &mut plan);
     plan
 }
 
@@ -112,6 +118,58 @@ fn tour_private(world: &World, small: &File, plan: &mut Plan) {
             checked(process.load(own + PMD_SIZE));
             process.unmap(own..own + SMALL * PMD_SIZE);
             poor.into_iter().for_each(|poor| process.unmap(poor..poor + PMD_SIZE));
+        }
+    });
+}
+
+/// Huge pages break: one that two processes share, one that only the next page fault finds, and private ones.
+fn tour_broken(world: &World, plan: &mut Plan) {
+    if world.protocol().hugetlb_locking == HugetlbLocking::Imap {
+        // Page faults lock folios under i_mmap, and memory failure asks the reverse map with the folio locked: a cycle.
+        return;
+    }
+    let (Some(first), Some(second)) = (plan.spawn(world), plan.spawn(world)) else { return };
+    let (kernel, file) = (world.clone(), world.create_huge());
+    let done = Arc::new(AtomicBool::new(false));
+    let (mapped, ended) = (file.clone(), done.clone());
+    plan.actor("neighbour", move || {
+        let Some(addr) = second.map_huge(&mapped, 0, 2 * HUGE_PAGES, Huge::SharedNoreserve) else { return };
+        while !ended.load(Relaxed) {
+            checked(second.load(addr));
+            checked(second.store(addr + PMD_SIZE, 5));
+        }
+    });
+    plan.actor("breaks", move || {
+        let shared = first.map_huge(&file, 0, 2 * HUGE_PAGES, Huge::SharedNoreserve);
+        if let Some(addr) = shared {
+            checked(first.store(addr, 1));
+            checked(first.store(addr + PMD_SIZE, 2));
+            let broken = (0..4).any(|_| kernel.break_page(&first, addr + PAGE_SIZE));
+            checked(first.load(addr));
+            checked(first.store(addr + PMD_SIZE, 3));
+            kernel.compute(100);
+            if broken {
+                // Whoever cuts the file gets rid of it.
+                kernel.truncate(&file, 0);
+                kernel.truncate(&file, 2 * HUGE_PAGES);
+            }
+            checked(first.load(addr));
+        }
+        done.store(true, Relaxed);
+        if let Some(own) = first.map_huge(&file, 0, 2 * HUGE_PAGES, Huge::PrivateNoreserve) {
+            checked(first.store(own, 4));
+            checked(first.store(own + PMD_SIZE, 5));
+            let child = first.fork();
+            kernel.break_page(&first, own);
+            for process in child.iter().chain([&first]) {
+                checked(process.load(own));
+                checked(process.load(own + PMD_SIZE));
+            }
+            let grandchild = first.fork();
+            grandchild.iter().for_each(|process| checked(process.load(own)));
+            first.advise(own..own + PMD_SIZE, Advice::DontNeed);
+            checked(first.load(own));
+            child.into_iter().chain(grandchild).for_each(Process::exit);
         }
     });
 }

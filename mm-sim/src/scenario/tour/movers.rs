@@ -42,6 +42,7 @@ fn build(world: &World) -> Plan {
         process.set_mergeable(heap..heap + 2 * PAGES * PAGE_SIZE, true);
         (0..2 * PAGES).for_each(|page| checked(process.store(heap + page * PAGE_SIZE, page % 3)));
         mover_process(world, &process, number, [heap, text, copy], &mut plan);
+        observer(world, &process, number, [heap, text, copy], &mut plan);
         asker(world, process, number, [heap, text, copy], &mut plan);
     }
     let kernel = world.clone();
@@ -82,6 +83,22 @@ fn mover_process(world: &World, process: &Process, number: u64, [heap, text, cop
             checked(process.store(heap + round % PAGES * PAGE_SIZE, round % 3));
             checked(process.store(copy + round % PAGES * PAGE_SIZE, round));
             kernel.compute(150);
+        }
+    });
+}
+
+/// Somebody looks which pages of it are idle.
+fn observer(world: &World, process: &Process, number: u64, places: [u64; 3], plan: &mut Plan) {
+    let (kernel, process) = (world.clone(), process.clone());
+    plan.actor(&format!("observer-{number}"), move || {
+        for _ in 0..ROUNDS {
+            for addr in places {
+                let _marked = (0..PAGES).filter(|page| kernel.mark_idle(&process, addr + page * PAGE_SIZE)).count();
+            }
+            kernel.compute(150);
+            for addr in places {
+                let _idle = (0..PAGES).filter(|page| kernel.is_idle(&process, addr + page * PAGE_SIZE)).count();
+            }
         }
     });
 }
