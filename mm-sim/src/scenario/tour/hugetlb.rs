@@ -45,25 +45,8 @@ fn build(world: &World) -> Plan {
     tour_private(world, &small, &mut plan);
     tour_files(world, &big, &small, &mut plan);
     tour_directory(world, &small, &mut plan);
-    tour_guest(world, &small, &mut plan);
     tour_broken(world, &mut plan);
     plan
-}
-
-/// Makes a guest of a process that has memory of all sorts: all of its locks are taken at once.
-fn tour_guest(world: &World, small: &File, plan: &mut Plan) {
-    let Some(process) = plan.spawn(world) else { return };
-    let (small, files) = (small.clone(), [world.create(2), world.create(2)]);
-    plan.actor("guest", move || {
-        let huge = process.map_huge(&small, 0, HUGE_PAGES, Huge::SharedNoreserve);
-        files.iter().for_each(|file| checked(process.load(process.map_file(file, 0, 2, true))));
-        for _ in 0..2 {
-            checked(process.store(process.map_anon(1), 1));
-        }
-        let guest = process.create_guest();
-        huge.into_iter().for_each(|huge| checked(guest.load(huge)));
-        guest.stop();
-    });
 }
 
 /// Shares page tables, and loses them in each of the ways there are.
