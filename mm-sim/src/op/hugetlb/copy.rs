@@ -1,7 +1,8 @@
 //! `fork` of hugetlbfs: the private pages of the parent are shared with the child until somebody writes.
 //!
 //! Lock order: both mmap locks `-> fs_reclaim` for the tables of the child, `-> pmd_lock of the child -> pmd_lock of the parent
-//! (nested)`. The pages of a shared mapping are left to the child's page faults.
+//! (nested)`. The pages of a shared mapping are left to the child's page faults: the kernel copies them only for a
+//! userfaultfd that goes along with forks, which none does here.
 
 use std::sync::Arc;
 

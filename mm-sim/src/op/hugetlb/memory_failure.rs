@@ -74,6 +74,8 @@ fn unmap_from_mappings(m: &Machine, mapping: &AddressSpace, index: u64, folio: &
     for vma in vmas {
         let Some(mm) = vma.mm.upgrade() else { continue };
         let Some(lock) = vma.hugetlb_vma_trylock_write(&m.protocol) else { continue };
+        let holds = vma.is_hugetlb_locked(&m.protocol, true);
+        sched::must_hold(holds, || format!("a broken page is taken out of vma {}, which others may share", vma.id));
         unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(&pages), Wanted::Poison(folio));
         drop(lock);
     }

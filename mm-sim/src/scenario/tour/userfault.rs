@@ -133,9 +133,14 @@ fn mapping_changes(
             checked(process.load(shared));
             kernel.collapse(&file, 0);
             process.collapse_pte_mapped(copy);
+            let low = process.map_anon(1);
+            checked(process.store(low, round));
             let more = process.map_anon(2);
             uffd.register(more..more + 2 * PAGE_SIZE, true, false);
+            // A page that comes from below is moved under the locks of both tables too, in the other order.
+            uffd.move_page(more, low);
             uffd.zeropage(more);
+            process.unmap(low..low + PAGE_SIZE);
             let moved = process.remap(more..more + 2 * PAGE_SIZE).unwrap_or(more);
             checked(process.load(moved));
             uffd.zeropage(moved + PAGE_SIZE);
