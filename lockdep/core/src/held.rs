@@ -327,6 +327,39 @@ impl HeldStack {
         innermost
     }
 
+    /// Returns how many locks are below those whose release takes no more than removing them; `None` while the stack is
+    /// frozen.
+    #[inline]
+    pub fn floor(&self) -> Option<usize> {
+        Some(self.floor.get()).filter(|floor| *floor != usize::MAX)
+    }
+
+    /// Removes the innermost entry of the lock `instance` if it is above this [`floor`](Self::floor) and everything is in
+    /// place; the stack is frozen meanwhile. Returns whether it did; if not, [`release`](Self::release) can tell.
+    #[must_use]
+    pub fn pull(&self, instance: u64, floor: usize) -> bool {
+        self.freeze();
+        let pulled = self.close_over(instance, floor);
+        self.floor.set(floor);
+        pulled
+    }
+
+    // A call of its own, so that a signal handler finds the stack frozen.
+    #[inline(never)]
+    fn close_over(&self, instance: u64, floor: usize) -> bool {
+        let len = self.len.get();
+        let above = if len <= INLINE { floor + 1..len + 1 } else { 0..0 };
+        let Some(index) = above.rev().find(|index| self.slots[*index].instance.get() == instance) else { return false };
+        let mut key = self.slots[index - 1].key.get();
+        for index in index..len {
+            let lock = self.slots[index + 1].get();
+            key = key.then(lock.how);
+            self.slots[index].set(HeldLock { key, ..lock });
+        }
+        self.len.set(len - 1);
+        true
+    }
+
     /// From now on until [`thaw`](Self::thaw), no lock is [popped](Self::pop).
     pub fn freeze(&self) {
         self.floor.set(usize::MAX);
@@ -370,8 +403,15 @@ impl HeldStack {
         if depth < INLINE {
             self.slots[INLINE].set(rekeyed(spilt[0]));
         }
-        for index in depth.saturating_sub(INLINE)..spilt.len() - 1 {
-            spilt[index] = rekeyed(spilt[index + 1]);
+        let first = depth.saturating_sub(INLINE);
+        for index in first..spilt.len() - 1 {
+            let lock = spilt[index + 1];
+            spilt[index] = rekeyed(lock);
+            // Two locks on, everybody has the same two below as before; and the same key, if this one has.
+            if index >= first + 2 && spilt[index].key == lock.key {
+                spilt.copy_within(index + 2.., index + 1);
+                break;
+            }
         }
     }
 

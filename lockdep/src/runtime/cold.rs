@@ -3,7 +3,10 @@
 //! While a thread is in here, whatever this code causes on the way (an allocator, a logger, a subscriber with locks of
 //! its own) is not watched. Only a panic waits until the thread is outside again.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    sync::atomic::{Ordering::SeqCst, compiler_fence},
+};
 
 use lockdep_core::{
     Acquired, Grade, HeldStack, Mode, Point, Proof, Report, Request, WaitKind,
@@ -199,6 +202,23 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
     .carry_out();
 }
 
+/// Takes a lock off the stack from under others, if nothing more need be done. Returns whether it has.
+///
+/// This is how locks are coupled, so it is done as [`Inside`], but without what a stack with nothing special above its floor
+/// has no need of.
+fn pull(thread: &Thread, instance: u64) -> bool {
+    // Inside, and while somebody wants to see everything, the stack is frozen.
+    let Some(floor) = thread.held.floor() else { return false };
+    thread.inside.set(true);
+    let attended = thread.attended.replace(state::UNSET);
+    compiler_fence(SeqCst);
+    let pulled = thread.held.pull(instance, floor);
+    compiler_fence(SeqCst);
+    thread.inside.set(false);
+    thread.attended.set(attended);
+    pulled
+}
+
 /// Takes a lock off the stack; returns whether it was there.
 fn take(thread: &Thread, instance: u64) -> bool {
     unwatched(|| {
@@ -216,6 +236,9 @@ fn take(thread: &Thread, instance: u64) -> bool {
 #[inline(never)]
 pub(super) fn release_for(instance: u64, holder: u32) {
     let own = thread::number() == holder;
+    if own && thread::with(|thread| pull(thread, instance)) {
+        return;
+    }
     let verdict = if own { placed::check_release(instance) } else { Verdict::GoOn };
     thread::with(|thread| {
         // Inside the runtime nothing is recorded, and neither is it for a thread without a number. What a thread does not
@@ -239,6 +262,9 @@ pub(super) fn introduce() {
 #[inline(never)]
 #[track_caller]
 pub(super) fn release(record: &Record, instance: u64, site: &'static Location<'static>) {
+    if thread::with(|thread| pull(thread, instance)) {
+        return;
+    }
     let verdict = placed::check_release(instance);
     if thread::with(|thread| !thread.inside.get() && !take(thread, instance)) {
         findings::release_unheld(record, site).carry_out();

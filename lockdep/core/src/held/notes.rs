@@ -179,7 +179,8 @@ impl HeldStack {
 
     /// Returns whether the lock `instance` must not be released now: it is pinned, or other locks are nested under it.
     pub fn must_stay(&self, instance: u64) -> bool {
-        self.notes.borrow().is_some()
+        let may = self.noted(|notes| !notes.pins.is_empty() || !notes.nests.is_empty());
+        may == Some(true)
             && (self.find(instance).is_some_and(|lock| lock.how().is_pinned()) || self.nested_under(instance).is_some())
     }
 

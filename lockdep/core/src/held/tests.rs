@@ -51,11 +51,11 @@ impl Twin {
 
 proptest! {
     #[test]
-    fn the_stack_behaves_like_a_list(ops in prop::collection::vec(op(), 0..120), deep in 0u32..60) {
+    fn the_stack_behaves_like_a_list(ops in prop::collection::vec(op(), 0..120), deep in 0u32..80, run in 1u32..80) {
         let stack = HeldStack::new();
         let mut twin = Twin::default();
         let (mut frozen, mut entered, mut noted) = (false, 0, false);
-        let deepen = (0..deep).map(|class| Op::Push(class, Mode::Exclusive, false));
+        let deepen = (0..deep).map(|lock| Op::Push(lock / run, Mode::Exclusive, false));
         for (step, op) in deepen.chain(ops).enumerate() {
             match op {
                 Op::Push(class, mode, trylock) => {
@@ -80,7 +80,10 @@ proptest! {
                     let popped = stack.pop(instance);
                     prop_assert!(!popped || innermost && !frozen);
                     prop_assert!(popped || noted || frozen || !innermost || stack.len() > INLINE);
-                    prop_assert_eq!(popped || stack.release(instance).is_some(), position.is_some());
+                    let pulled = !popped && stack.floor().is_some_and(|floor| stack.pull(instance, floor));
+                    prop_assert!(!pulled || position.is_some() && !frozen);
+                    prop_assert!(popped || pulled || noted || frozen || position.is_none() || stack.len() > INLINE);
+                    prop_assert_eq!(popped || pulled || stack.release(instance).is_some(), position.is_some());
                     position.map(|position| twin.0.remove(position));
                 }
                 Op::Pin(index) => {
