@@ -90,6 +90,7 @@ pub const ALL: &[Scenario] = &[
     tour::MEMORY,
     tour::CHANGES,
     tour::HUGE,
+    tour::COPIES,
     tour::OTHERS,
     tour::HUGETLB,
     soak::HUGETLB,

@@ -1,6 +1,6 @@
 //! A huge page of a file moves to another place of memory (`unmap_and_move_huge_page`).
 //!
-//! Lock order: `folio_lock(hugetlb), old -> folio_lock(hugetlb), new (trylock)`, and against the order of everybody else
+//! Lock order: `folio_lock(hugetlb), old (trylock, or waits) -> folio_lock(hugetlb), new (trylock)`, and against the order of everybody else
 //! `-> i_mmap_rwsem (write, trylock) -> hugetlb vma_lock (write, trylock) -> pmd_lock`; then `-> i_pages`. Who cannot have a
 //! lock gives up.
 
@@ -31,7 +31,7 @@ pub(crate) fn migrate_hugetlb_folio(m: &Machine, file: &Arc<Inode>, huge_index: 
         m.put_folio(&new, 1);
         return false;
     };
-    let locked = old.lock.lock();
+    let locked = old.lock.try_lock().unwrap_or_else(|| old.lock.lock());
     let new_locked = new.lock.try_lock();
     let pages = start..start + HUGE_PAGES;
     let is_good = old.is_in(&file.mapping) && !old.is_broken.load(Relaxed);

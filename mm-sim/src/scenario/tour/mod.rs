@@ -3,11 +3,13 @@
 //! They feed the comparison with a running kernel and the mutation campaign.
 //!
 //! * `address_space`: what system calls do to mappings, and huge pages of anonymous memory.
+//! * `copies`: private mappings of files.
 //! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks.
 //! * `swap`, `shmem`, `shmem_huge`, `hugetlb`: memory and files that are not like others.
 //! * `others`: the kernel and other processes reach into the memory of a process.
 
 mod address_space;
+mod copies;
 mod guest;
 mod hugetlb;
 mod memory;
@@ -21,6 +23,7 @@ mod userfault;
 use super::{Expect, Plan, Scenario, checked, pages};
 
 pub(super) use address_space::{CHANGES, HUGE};
+pub(super) use copies::TOUR as COPIES;
 pub(super) use guest::GUEST;
 pub(super) use hugetlb::TOUR as HUGETLB;
 pub(super) use memory::MEMORY;
