@@ -62,3 +62,25 @@ fn the_series_of_january_2023_breaks_it_where_the_mail_says() {
         }
     }
 }
+
+/// It is where the place of the VMA lock in the kernel's own document comes from, below the folio lock.
+#[test]
+fn until_6_5_a_vma_is_write_locked_under_a_folio_lock_in_one_place() {
+    let audit_of = |protocol| {
+        let tour = run(scenario::named("tour-shmem-huge").expect("it is one"), protocol, 1);
+        assert!(tour.is_expected, "{}: {}", protocol.name, tour.verdict);
+        audited(&[tour.journal])
+    };
+    let audit = audit_of(Protocol::V6_4);
+    let broken: Vec<_> = audit.documents[0].with_verdict(Verdict::Contradicted).collect();
+    assert!(!broken.is_empty());
+    for rule in broken {
+        let evidence = rule.evidence_against.as_ref().expect("a contradiction has evidence");
+        let is_it = |outer: &str, inner: &str| outer.starts_with("folio_lock") && inner == "vma->vm_lock";
+        assert!(evidence.steps.iter().any(|step| is_it(&step.outer, &step.inner)), "{evidence}");
+    }
+    for protocol in [Protocol::V6_1, Protocol::V6_6, Protocol::V6_12] {
+        let broken = contradicted(&audit_of(protocol).documents[0]);
+        assert!(broken.is_empty(), "{}: {broken:?}", protocol.name);
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::{Expect, Plan, Scenario, checked, pages};
 use crate::{
-    PAGE_SIZE,
+    PAGE_SIZE, PMD_SIZE, PUD_SIZE,
     mem::HUGE_PAGES,
     op::Advice,
     protocol::Protocol,
@@ -22,7 +22,7 @@ pub(in crate::scenario) const TOUR: Scenario = Scenario {
             are cut off and punched out, so that huge folios are split; kswapd swaps them out; khugepaged makes new ones and fills\n\
             the holes with zeros.",
     source: "the simulator's own tour",
-    memory: 4500,
+    memory: 9000,
     default_protocol: Protocol::V6_12,
     expect: |protocol| match protocol.waits_under_imap() {
         true => Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem"),
@@ -35,8 +35,8 @@ fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
     world.swapon(1200);
     let (file, other) = (world.create_huge_shmem(FILE), world.create_huge_shmem(FILE));
-    let processes: Vec<_> = (0..3).filter_map(|_| plan.spawn(world)).collect();
-    let [first, second, third] = &processes[..] else { return plan };
+    let processes: Vec<_> = (0..4).filter_map(|_| plan.spawn(world)).collect();
+    let [first, second, third, fourth] = &processes[..] else { return plan };
     let (kernel, process, mine) = (world.clone(), first.clone(), file.clone());
     plan.actor("mapper", move || (0..ROUNDS).for_each(|round| use_mappings(&kernel, &process, &mine, round)));
     let (process, mine) = (second.clone(), file.clone());
@@ -50,6 +50,8 @@ fn build(world: &World) -> Plan {
     });
     let (kernel, process) = (world.clone(), third.clone());
     plan.actor("cutter", move || (0..2 * ROUNDS).for_each(|round| cut_and_collapse(&kernel, &process, &other, round)));
+    let (kernel, process, library) = (world.clone(), fourth.clone(), world.create(3 * HUGE_PAGES));
+    plan.actor("program", move || (0..2).for_each(|round| use_library(&kernel, &process, &library, round)));
     let kernel = world.clone();
     plan.actor("kswapd", move || {
         for _ in 0..4 * ROUNDS {
@@ -134,9 +136,7 @@ fn cut_and_collapse(kernel: &World, process: &Process, file: &File, round: u64) 
         _ => {
             kernel.punch_hole(file, 0..2);
             // Out, and back for the new huge folio.
-            (0..4).for_each(|_| {
-                kernel.reclaim(64);
-            });
+            swap_out(kernel);
         }
     }
     checked(process.load(shared + 7 * PAGE_SIZE));
@@ -156,4 +156,53 @@ fn fill_by_hand(kernel: &World, process: &Process, file: &File) {
     checked(process.load(copy + 3 * PAGE_SIZE));
     uffd.unregister(pages(copy, 0, HUGE_PAGES));
     process.unmap(pages(copy, 0, HUGE_PAGES));
+}
+
+/// Uses a file of a disk by a private mapping that has a copy, so that a huge folio of the file is mapped page by page; and has
+/// one range made huge and the table of another one given up at once.
+fn use_library(kernel: &World, process: &Process, library: &File, round: u64) {
+    let code = process.map_file(library, 0, 3 * HUGE_PAGES, false);
+    let shared = process.map_file(library, 0, HUGE_PAGES, true);
+    checked(process.store(code + 2 * PMD_SIZE, round));
+    for addr in [code, code + PMD_SIZE, shared] {
+        checked(process.load(addr));
+    }
+    // The table stays, because there may be copies under it, and leads to the huge folio from the next touch on.
+    kernel.collapse(library, HUGE_PAGES);
+    checked(process.load(code + PMD_SIZE + 5 * PAGE_SIZE));
+    process.advise(pages(code, 0, 2 * HUGE_PAGES), Advice::Collapse);
+    checked(process.load(code + PMD_SIZE + 5 * PAGE_SIZE));
+    checked(process.load(code + 7 * PAGE_SIZE));
+    // A child of a process that wants pages merged and made huge.
+    let heap = process.map_anon(4);
+    checked(process.store(heap, round));
+    process.set_mergeable(pages(heap, 0, 4), true);
+    process.advise(pages(heap, 0, 4), Advice::HugePage);
+    if let Some(child) = process.fork() {
+        checked(child.load(code + 2 * PMD_SIZE));
+        child.exit();
+    }
+    process.unmap(pages(heap, 0, 4));
+    move_and_cut(kernel, process, code + 2 * PMD_SIZE);
+    process.unmap(pages(shared, 0, HUGE_PAGES));
+    process.unmap(pages(code, 0, 2 * HUGE_PAGES));
+    kernel.truncate(library, 0);
+    kernel.truncate(library, 3 * HUGE_PAGES);
+}
+
+/// Moves a whole table of a private mapping that has a copy far away, under another table, and unmaps the part of it that has been swapped out.
+fn move_and_cut(kernel: &World, process: &Process, addr: u64) {
+    let Some(moved) = process.remap_to(pages(addr, 0, HUGE_PAGES), addr + 4 * PUD_SIZE) else { return };
+    checked(process.store(moved + PAGE_SIZE, 9));
+    process.advise(pages(moved, 0, 1), Advice::PageOut);
+    swap_out(kernel);
+    process.unmap(pages(moved, 0, 2));
+    process.unmap(pages(moved, 2, HUGE_PAGES - 2));
+}
+
+/// Some rounds of reclaim.
+fn swap_out(kernel: &World) {
+    for _ in 0..4 {
+        kernel.reclaim(64);
+    }
 }
