@@ -3,7 +3,7 @@
 //! A hard or soft interrupt, a signal handler, one poll of a future, or whatever a program declares. A thread that holds
 //! a lock while a context is *enabled* may be interrupted by it; what the handler then waits for waits for that thread.
 //! [`ContextState`] is one thread's account: which contexts it is inside of, which it has disabled. [`Contexts`] is the
-//! part of it that an acquisition depends on, small enough to go into every point.
+//! part of it that an acquisition depends on, small enough to go into the chain key.
 //!
 //! Only *watched* contexts count as enabled: a program without interrupts pays nothing for them.
 

@@ -128,7 +128,8 @@ impl Slot {
     }
 }
 
-/// Computes the keys of a sequence, going up.
+/// Computes the keys of a sequence, going up. Those of what does not fit in place begin anew, so that they stay as they are
+/// when what is in place gets other keys, as with every change of the contexts.
 struct Keys {
     /// How many locks are below.
     depth: usize,
@@ -141,6 +142,9 @@ struct Keys {
 impl Keys {
     /// Returns the key of the sequence with one more acquisition.
     fn next(&mut self, how: Acquired) -> ChainKey {
+        if self.depth == INLINE {
+            self.key = ChainKey::EMPTY;
+        }
         let more_of_the_same = self.depth > INLINE && self.further == how && self.below == how;
         if !more_of_the_same {
             self.key = self.key.then(how);
@@ -167,9 +171,7 @@ pub struct HeldStack {
     len: Cell<usize>,
     /// Releasing the innermost lock takes no more than removing it if more locks than these are held.
     floor: Cell<usize>,
-    /// What the state of contexts adds to every point; 0 if there is nothing to say of it.
-    contexts_word: Cell<u64>,
-    /// The lock at depth n is in slot n + 1. Slot 0 has the key of holding nothing.
+    /// The lock at depth n is in slot n + 1. Slot 0 has the key of holding nothing in the present state of contexts.
     slots: [Slot; INLINE + 1],
     /// What does not fit. In a box, and none when empty, so that an empty stack is nothing but zeros.
     spill: RefCell<Option<Box<Spill>>>,
@@ -188,7 +190,6 @@ impl HeldStack {
         Self {
             len: Cell::new(0),
             floor: Cell::new(0),
-            contexts_word: Cell::new(0),
             slots: [const { Slot::new() }; INLINE + 1],
             spill: RefCell::new(None),
             notes: RefCell::new(None),
@@ -200,20 +201,19 @@ impl HeldStack {
     pub fn key(&self) -> ChainKey {
         match self.slots.get(self.len.get()) {
             Some(slot) => slot.key.get(),
-            None => self.spilt(self.len.get()).key,
+            None => self.whole(self.spilt(self.len.get()).key),
         }
+    }
+
+    /// Returns the key of everything, given that of what does not fit in place.
+    fn whole(&self, spilt: ChainKey) -> ChainKey {
+        self.slots[INLINE].key.get().over(spilt)
     }
 
     /// Returns the key of everything held and one more acquisition.
     pub fn key_with(&self, how: Acquired) -> ChainKey {
-        self.keys_from(self.len()).next(how)
-    }
-
-    /// Returns the number of the acquisition that made the sequence `key` at the place `site` in the present state of
-    /// contexts.
-    #[inline]
-    pub fn at(&self, key: ChainKey, site: u64) -> Point {
-        key.at(site ^ self.contexts_word.get())
+        let key = self.keys_from(self.len()).next(how);
+        if self.len() < INLINE { key } else { self.whole(key) }
     }
 
     /// Returns what computes the keys of the locks from `depth` on.
@@ -283,13 +283,13 @@ impl HeldStack {
         self.push_keyed(how, instance, point, self.key_with(how));
     }
 
-    /// Adds a lock on top, given the key that [`ChainKey::then`] computed already.
+    /// Adds a lock on top, given the key that [`key_with`](Self::key_with) computed already.
     #[inline]
     pub fn push_keyed(&self, how: Acquired, instance: u64, point: Point, key: ChainKey) {
         let index = self.len.get() + 1;
         match self.slots.get(index) {
             Some(slot) => slot.set(HeldLock { how, instance, point, key }),
-            None => self.push_deep(how, instance, point, key),
+            None => self.push_deep(how, instance, point),
         }
         self.len.set(index);
     }
@@ -297,7 +297,8 @@ impl HeldStack {
     // Takes the words one by one: a lock as a whole would be passed in memory, and stored there by everybody.
     #[cold]
     #[inline(never)]
-    fn push_deep(&self, how: Acquired, instance: u64, point: Point, key: ChainKey) {
+    fn push_deep(&self, how: Acquired, instance: u64, point: Point) {
+        let key = self.keys_from(self.len()).next(how);
         let lock = HeldLock { how, instance, point, key };
         self.spill.borrow_mut().get_or_insert_default().0.push(lock);
     }
@@ -458,7 +459,6 @@ impl HeldStack {
     pub fn swap(&self, other: &Self) {
         self.len.swap(&other.len);
         self.floor.swap(&other.floor);
-        self.contexts_word.swap(&other.contexts_word);
         self.slots.iter().zip(&other.slots).for_each(|(slot, other)| slot.swap(other));
         self.spill.swap(&other.spill);
         self.notes.swap(&other.notes);
@@ -506,8 +506,7 @@ impl HeldStack {
         let spilt = self.spill.borrow().as_ref().map(|spill| spill.0.len());
         assert_eq!(spilt.unwrap_or(0), self.len().saturating_sub(INLINE), "what is not in place is spilt");
         assert_ne!(spilt, Some(0), "an empty spill is none");
-        assert_eq!(self.slots[0].get(), HeldLock::NONE, "slot 0 is the start");
-        assert_eq!(self.contexts_word.get(), self.contexts_word(), "the state of contexts is in every point");
+        assert_eq!(self.slots[0].get(), HeldLock { key: self.start(), ..HeldLock::NONE }, "slot 0 is the start");
         let mut keys = self.keys_from(0);
         self.iter().enumerate().for_each(|(depth, lock)| {
             assert_eq!(lock.key, keys.next(lock.how), "an entry has the key of the sequence up to it");

@@ -180,7 +180,7 @@ impl Replay {
     fn request(&mut self, thread: usize, how: Acquired, instance: u64, site: &Option<Site>) -> Request {
         let Thread { held, segment, span, .. } = &self.threads[thread];
         let place = site.as_ref().map_or(0, site_number);
-        let point = held.at(held.key_with(how), place);
+        let point = held.key_with(how).at(place);
         if let Some(site) = site {
             self.names.sites.entry(point).or_insert_with(|| site.clone());
         }

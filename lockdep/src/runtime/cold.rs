@@ -164,7 +164,7 @@ fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Loc
     let Some(id) = record.id_at_hand() else { return false };
     let acquired = Acquired::new(id.class().nested(how.subclass), how.mode, how.trylock);
     let key = thread.held.key_with(acquired);
-    let point = thread.held.at(key, std::ptr::from_ref(site).addr() as u64);
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
     let within = || thread.held.point_within(acquired.class(), id.instance(), point);
     let known = thread.proven.find(point) || within().is_some_and(|exact| thread.proven.find_exact(exact));
     if known {
@@ -368,7 +368,7 @@ impl Attempt<'_> {
     }
 
     fn point(&self, held: &HeldStack) -> Point {
-        held.at(held.key_with(self.acquired), std::ptr::from_ref(self.site).addr() as u64)
+        held.key_with(self.acquired).at(std::ptr::from_ref(self.site).addr() as u64)
     }
 
     /// Finds the acquisition proven, or proves it, or reports it.

@@ -254,7 +254,7 @@ pub(super) fn catch_up(thread: &Thread, session: &Shared) -> Verdict {
 /// there it teaches once a segment. No acquisition is at such a point.
 fn point_of(held: &HeldStack, enabled: ContextSet, site: &'static Location<'static>) -> Point {
     let mixed = enabled.bits().wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    held.at(held.key(), mixed ^ !(std::ptr::from_ref(site).addr() as u64))
+    held.key().at(mixed ^ !(std::ptr::from_ref(site).addr() as u64))
 }
 
 /// Returns whether it teaches nothing that these contexts are enabled now, as far as the thread has seen itself.
@@ -289,7 +289,7 @@ fn mark(thread: &Thread, session: &Shared, enabled: ContextSet, site: Option<&'s
 pub(super) fn innermost(held: &HeldStack) -> Request {
     let nothing = || {
         let how = Acquired::new(ClassId::new(0), Mode::Exclusive, false);
-        Request::new(how, 0, held.at(held.key(), 0))
+        Request::new(how, 0, held.key().at(0))
     };
     held.iter().next_back().map_or_else(nothing, |lock| Request::new(lock.how(), lock.instance(), lock.point()))
 }

@@ -18,7 +18,7 @@ use crate::{Policy, hooks::Record};
 pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static Location<'static>>) -> Request {
     let innermost = contexts::innermost(&thread.held);
     let point = site.map_or(innermost.point, |site| {
-        let point = thread.held.at(thread.held.key(), std::ptr::from_ref(site).addr() as u64);
+        let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
         session.meet(point, site);
         point
     });

@@ -111,7 +111,7 @@ fn tell_release(
 ) -> Verdict {
     let origin = session.points.origin(lock.point());
     let point = origin.map_or(lock.point(), |Origin { location, .. }| {
-        let point = thread.held.at(thread.held.key(), !lock.point().as_u64());
+        let point = thread.held.key().at(!lock.point().as_u64());
         session.meet(point, location);
         point
     });

@@ -108,7 +108,7 @@ fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) 
     let word = record.word();
     let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
     let key = key.then(acquired);
-    let point = with(|thread| thread.held.at(key, std::ptr::from_ref(site).addr() as u64));
+    let point = key.at(std::ptr::from_ref(site).addr() as u64);
     let proven = with(|thread| thread.proven.contains(point));
     if proven {
         with(|thread| thread.held.push_in_place(top, acquired, word as u64, point, key));

@@ -156,6 +156,8 @@ fn empty(
 
 /// Takes the empty table out, under both locks.
 fn take_out(m: &Machine, mm: &Mm, pmd: &Slot, table: &Arc<PageTable>, locks: (SpinGuard, SpinGuard)) {
+    // Whoever has the pte lock knows that the table is in place.
+    sched::must_hold(table.lock.is_mine(), || format!("table {} is taken out without its lock", table.id));
     pmd.store(Entry::NONE);
     m.tlb.await_accesses();
     mm.tables.fetch_sub(1, Relaxed);

@@ -20,6 +20,11 @@ impl ChainKey {
         Self(folded(self.0 ^ how.as_u64()))
     }
 
+    /// Returns the key of this sequence with all of another one on top.
+    pub(super) const fn over(self, above: Self) -> Self {
+        Self(folded(self.0 ^ above.0.rotate_left(32)))
+    }
+
     /// Returns the number of the acquisition that made this sequence at the place `site`, any number that stands for a
     /// place in the source. Never 0.
     #[inline]

@@ -1,9 +1,9 @@
 //! What few stacks have: contexts, pins, ranks and nests. On the heap, and only while there are any.
 //!
-//! The state of contexts goes into every point and not into the keys: programs disable and enable interrupts far more often
-//! than they release a lock in the middle, and some do so while they hold hundreds.
+//! The key of a sequence begins with the state of contexts; when that changes, the keys of what is in place are computed
+//! anew, and no others: some programs disable and enable interrupts all the time while they hold hundreds of locks.
 
-use super::{HeldLock, HeldStack};
+use super::{ChainKey, HeldLock, HeldStack, INLINE};
 use crate::context::{ContextId, ContextSet, ContextState, Contexts, WaitType};
 
 /// The notes of one stack.
@@ -40,9 +40,19 @@ impl HeldStack {
         self.notes.borrow().as_ref().map(|notes| f(notes))
     }
 
-    /// Returns a number for the present state of contexts.
-    pub(super) fn contexts_word(&self) -> u64 {
-        self.noted(|notes| notes.contexts.word()).unwrap_or(0)
+    /// Returns the key of holding nothing in the present state of contexts.
+    pub(super) fn start(&self) -> ChainKey {
+        self.noted(|notes| notes.contexts.word()).map_or(ChainKey::EMPTY, ChainKey)
+    }
+
+    /// Computes the keys in place anew, from this one on.
+    fn restart(&self, start: ChainKey) {
+        let mut key = start;
+        self.slots[0].key.set(key);
+        for slot in &self.slots[1..=self.len().min(INLINE)] {
+            key = key.then(slot.how.get());
+            slot.key.set(key);
+        }
     }
 
     pub(super) fn is_base(&self, depth: usize) -> bool {
@@ -77,7 +87,7 @@ impl HeldStack {
         });
         let Some(moved) = moved else { return };
         if moved {
-            self.contexts_word.set(self.contexts_word());
+            self.restart(self.start());
         }
         if removed.how.is_boundary() {
             // The boundary is now at the lock below.
@@ -104,7 +114,7 @@ impl HeldStack {
             let result = change(&mut notes.contexts);
             (result, notes.contexts.word(), notes.contexts.contexts().enabled.without(before))
         });
-        self.contexts_word.set(word);
+        self.restart(ChainKey(word));
         (result, enabled)
     }
 

@@ -36,8 +36,14 @@ impl Twin {
     fn key(&self) -> ChainKey {
         let is_more_of_the_same =
             |depth: usize| depth > INLINE && self.0[depth - 2..depth].iter().all(|below| below.0 == self.0[depth].0);
-        let counting = (0..self.0.len()).filter(|depth| !is_more_of_the_same(*depth));
-        counting.fold(ChainKey::EMPTY, |key, depth| key.then(self.0[depth].0))
+        let key = |depths: std::ops::Range<usize>| {
+            let counting = depths.filter(|depth| !is_more_of_the_same(*depth));
+            counting.fold(ChainKey::EMPTY, |key, depth| key.then(self.0[depth].0))
+        };
+        match self.0.len() {
+            len @ ..=INLINE => key(0..len),
+            len => key(0..INLINE).over(key(INLINE..len)),
+        }
     }
 
     fn instance(&self, index: usize) -> u64 {

@@ -63,7 +63,10 @@ pub(crate) fn hugetlb_dup_vma_private(m: &Machine, vma: &Vma, copy: &Arc<Vma>) {
 #[inline(never)]
 pub(crate) fn clear_vma_resv(vma: &Vma) {
     let has_one = vma.hugetlb.resv_map.lock().is_some();
-    let _i_mmap = vma.file.as_ref().filter(|_| has_one).map(|file| file.mapping.i_mmap_rwsem.write());
+    let Some(file) = vma.file.as_ref().filter(|_| has_one) else { return };
+    let _i_mmap = file.mapping.i_mmap_rwsem.write();
+    let holds = file.mapping.i_mmap_rwsem.is_mine_to_write();
+    sched::must_hold(holds, || format!("vma {} loses its reservations, and the lock that goes with them", vma.id));
     vma.hugetlb.resv_map.lock().take();
 }
 

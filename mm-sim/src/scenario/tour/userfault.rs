@@ -133,14 +133,10 @@ fn mapping_changes(
             checked(process.load(shared));
             kernel.collapse(&file, 0);
             process.collapse_pte_mapped(copy);
-            let low = process.map_anon(1);
-            checked(process.store(low, round));
+            move_up(&process, round);
             let more = process.map_anon(2);
             uffd.register(more..more + 2 * PAGE_SIZE, true, false);
-            // A page that comes from below is moved under the locks of both tables too, in the other order.
-            uffd.move_page(more, low);
             uffd.zeropage(more);
-            process.unmap(low..low + PAGE_SIZE);
             let moved = process.remap(more..more + 2 * PAGE_SIZE).unwrap_or(more);
             checked(process.load(moved));
             uffd.zeropage(moved + PAGE_SIZE);
@@ -154,6 +150,19 @@ fn mapping_changes(
             }
         }
     });
+}
+
+/// A page comes from below: the tables of both places are locked in the other order.
+fn move_up(process: &Process, round: u64) {
+    let (low, high) = (process.map_anon(1), process.map_anon(1));
+    checked(process.store(low, round));
+    let uffd = process.userfaultfd();
+    uffd.register(high..high + PAGE_SIZE, true, false);
+    uffd.move_page(high, low);
+    uffd.close();
+    checked(process.load(high));
+    process.unmap(low..low + PAGE_SIZE);
+    process.unmap(high..high + PAGE_SIZE);
 }
 
 /// Huge pages that user code brings in.

@@ -90,7 +90,7 @@ impl History {
         }
         let mode = if self.random.below(6) == 0 { Mode::Shared } else { Mode::Exclusive };
         let how = Acquired::new(ClassId::new(class as u32), mode, self.random.below(10) == 0);
-        let point = held.at(held.key_with(how), 1);
+        let point = held.key_with(how).at(1);
         let request = Request { thread: actor as u32 + 1, ..Request::new(how, instance, point) };
         let expected = self.asking.acquire(held, &request);
         let found = self.sparing.acquire(actor, held, &request);
