@@ -15,11 +15,9 @@
 //! operation). Most locks are held once at a time; of those that are held by the hundred, such as the folios of a huge page,
 //! a path has one as a rule.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
+
+use rustc_hash::FxHashMap;
 
 use super::{
     documented::{Does, Step},
@@ -52,7 +50,7 @@ pub(super) fn follow(recording: &Recording, path: &[Step], is_class: &impl Fn(&s
         path,
         lasting: lasting(path),
         candidates: candidates.collect(),
-        failed: HashMap::new(),
+        failed: FxHashMap::default(),
         now: Followed::default(),
         best: Followed::default(),
     };
@@ -126,7 +124,7 @@ struct Search<'a> {
     /// The acquisitions that may stand for each step.
     candidates: Vec<Vec<usize>>,
     /// What has been tried in vain, by step and passing acquisitions: after which time, and until when all else is held.
-    failed: HashMap<(usize, Vec<usize>), Failed>,
+    failed: FxHashMap<(usize, Vec<usize>), Failed>,
     now: Followed,
     best: Followed,
 }

@@ -6,7 +6,7 @@ use super::{
     documented::Step,
     matcher::{self, Followed},
     nearest::{Nearest, Seen},
-    places::{Place, Places},
+    places::{Place, Places, Scope},
     recording::Recording,
     table::{Row, Verdict},
     workload::Operation,
@@ -78,6 +78,12 @@ impl<'a> Search<'a> {
     /// Returns whether there are runs, but no operation to look for it in.
     pub(super) const fn is_hidden(&self) -> bool {
         self.wanted.protocol.is_some() && self.wanted.place.is_none()
+    }
+
+    /// Returns whether it is looked for in operations of this name.
+    pub(super) fn is_in(&self, operation: &str) -> bool {
+        let is_outer = |scope: &Scope| scope.first().is_some_and(|outer| outer == operation);
+        self.wanted.place.is_some_and(|place| place.scopes.iter().any(is_outer))
     }
 
     /// Returns which of the operations that take it some run has entered, if this is where it is looked for.

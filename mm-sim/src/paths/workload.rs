@@ -4,10 +4,12 @@
 //! only those take is one that a tour lacks.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::BTreeSet,
+    hash::{Hash, Hasher},
     sync::Arc,
 };
+
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use super::{
     Query,
@@ -60,7 +62,8 @@ impl Met {
 /// Does the runs that rows need, and looks for them in every operation that is not like an earlier one.
 pub(super) fn look(query: &Query<'_>, runs: Runs<'_>, searches: Vec<&mut Search<'_>>) -> Met {
     let is_whole = query.is_whole();
-    let mut watch = Watch { searches, is_whole, mutation: mutation(query), seen: HashSet::new(), met: Met::default() };
+    let mut watch =
+        Watch { searches, is_whole, mutation: mutation(query), seen: FxHashSet::default(), met: Met::default() };
     match runs {
         Runs::Nothing => {}
         Runs::Protocol(name) => {
@@ -106,7 +109,7 @@ struct Watch<'w, 'a> {
     is_whole: bool,
     mutation: Arc<Mutation>,
     /// The prints of the operations that have been looked at.
-    seen: HashSet<u64>,
+    seen: FxHashSet<u64>,
     met: Met,
 }
 
@@ -128,7 +131,8 @@ impl Watch<'_, '_> {
                 _ => None,
             }));
             for operation in operations(&steps, setup.id, seed) {
-                if self.seen.insert(print(&operation)) {
+                let is_wanted = self.searches.iter().any(|search| search.is_in(operation.seen.operation));
+                if is_wanted && self.seen.insert(print(&operation)) {
                     let mut recording = None;
                     self.searches.iter_mut().for_each(|search| search.look(&operation, &mut recording));
                 }
@@ -158,8 +162,8 @@ fn operations<'a>(steps: &'a [Step], scenario: &'static str, seed: u64) -> Vec<O
 
 /// A number that operations share which do the same, on whichever locks of the same classes.
 fn print(operation: &Operation<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut numbers = HashMap::new();
+    let mut hasher = FxHasher::default();
+    let mut numbers = FxHashMap::default();
     let mut number = |lock: &LockId| {
         let next = numbers.len();
         (lock.0, *numbers.entry(*lock).or_insert(next))
