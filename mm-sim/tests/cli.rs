@@ -23,6 +23,7 @@ fn exit_codes_say_how_it_went() {
 fn bad_input_gets_one_clear_line() {
     for (args, words) in [
         (&["run", "nope"][..], "no such scenario: nope (known: mail,"),
+        (&["run", "v11"], "V11 cannot be shown: the VMA lock here"),
         (&["run", "mail", "--protocol", "2.4"], "no such protocol: 2.4 (known: 6.1,"),
         (&["--out", "/dev/null/nowhere"], "failed to make /dev/null/nowhere"),
     ] {

@@ -21,6 +21,10 @@ pub(crate) struct What {
 
 impl What {
     fn scenario(&self) -> Result<Scenario, String> {
+        let is_it = |absent: &&catalogue::Absent| absent.id.eq_ignore_ascii_case(&self.scenario);
+        if let Some(absent) = catalogue::ABSENT.iter().find(is_it) {
+            return Err(format!("{} cannot be shown: {}", absent.id, absent.reason));
+        }
         let ids = scenario::ALL.iter().map(|scenario| scenario.id).chain(catalogue::all().map(|pair| pair.id));
         let scenario = scenario::named(&self.scenario).ok_or_else(|| unknown("scenario", &self.scenario, ids))?;
         Ok(scenario.with_memory(self.memory.unwrap_or(scenario.memory)))
