@@ -140,12 +140,10 @@ impl Threads {
                 continue;
             }
             let parked = self.parked();
-            let still: Vec<ActorId> =
-                parked.iter().filter(|(id, park)| last.get(*id) == Some(*park)).map(|(&id, _)| id).collect();
-            if let Some(circle) = self.circle(&still) {
-                let steps = self.steps();
-                let waits = circle.into_iter().filter_map(|id| self.wait_of(id)).collect();
-                self.stop_all(Stop::Deadlock(Deadlock { waits, steps }));
+            let mut still = parked.clone();
+            still.retain(|id, park| last.get(id) == Some(park));
+            if let Some(waits) = self.circle(&still) {
+                self.stop_all(Stop::Deadlock(Deadlock { waits, steps: self.steps() }));
             } else if Instant::now() > end {
                 self.stop_all(Stop::NoEnd(self.busy()));
             }
@@ -155,21 +153,29 @@ impl Threads {
 
     /// Returns who is parked, and for the how manieth time.
     fn parked(&self) -> BTreeMap<ActorId, u64> {
-        let park = |(id, slot): (usize, &Slot)| match slot.inner.lock().state {
-            State::Blocked(park, ..) => Some((ActorId(id as u32), park)),
-            State::Running | State::Finished => None,
-        };
-        self.slots.iter().enumerate().filter_map(park).collect()
+        let ids = (0..self.slots.len()).map(|id| ActorId(id as u32));
+        ids.filter_map(|id| Some((id, self.park(id)?))).collect()
     }
 
-    /// Returns a shortest circle of actors who wait for each other. Who is in it cannot have moved since it was parked, so what
-    /// each one holds is what it held then.
-    fn circle(&self, parked: &[ActorId]) -> Option<Vec<ActorId>> {
-        let waits_for: BTreeMap<ActorId, Vec<ActorId>> = parked
-            .iter()
-            .map(|&id| (id, self.waiting(id).map_or_else(Vec::new, |waiting| waiting.what.blockers(id))))
-            .collect();
-        parked.iter().filter_map(|&start| circle_through(start, &waits_for)).min_by_key(Vec::len)
+    /// Returns for the how manieth time an actor is parked, if it is.
+    fn park(&self, id: ActorId) -> Option<u64> {
+        match self.slot(id).inner.lock().state {
+            State::Blocked(park, ..) => Some(park),
+            State::Running | State::Finished => None,
+        }
+    }
+
+    /// Returns the waits of a shortest circle of actors who wait for each other, of those who are `parked` for the so manieth
+    /// time. They are looked at one after the other while the rest runs on, and this thread may be kept from running for
+    /// long; so only those count who are parked for the same time still once all has been read: they have not moved
+    /// meanwhile, and what each one holds is what it held then.
+    fn circle(&self, parked: &BTreeMap<ActorId, u64>) -> Option<Vec<Wait>> {
+        let blockers = |id| self.waiting(id).map_or_else(Vec::new, |waiting| waiting.what.blockers(id));
+        let waits_for: BTreeMap<ActorId, Vec<ActorId>> = parked.keys().map(|&id| (id, blockers(id))).collect();
+        let circles = parked.keys().filter_map(|&start| circle_through(start, &waits_for));
+        let circle = circles.min_by_key(Vec::len)?;
+        let waits: Option<Vec<Wait>> = circle.iter().map(|&id| self.wait_of(id)).collect();
+        waits.filter(|_| circle.iter().all(|id| self.park(*id) == parked.get(id).copied()))
     }
 
     fn waiting(&self, id: ActorId) -> Option<Waiting> {
@@ -332,6 +338,55 @@ mod tests {
         ];
         let ran = Threads::run(1, Duration::from_secs(1), &Context::new(), actors);
         assert_eq!(ran.stop, Some(Stop::Panic { actor: "bad".to_owned(), message: "a bug".to_owned() }));
+    }
+
+    /// Somebody waits for this, and whom for changes while the watchdog looks.
+    struct Moving {
+        blocker: ActorId,
+        /// Is parked anew by the look.
+        moves: Option<(Arc<Mutex<Option<Arc<Threads>>>>, ActorId)>,
+    }
+
+    impl Waitable for Moving {
+        fn label(&self) -> String {
+            "something".to_owned()
+        }
+
+        fn holders(&self) -> Vec<crate::sched::Holder> {
+            Vec::new()
+        }
+
+        fn blockers(&self, _: ActorId) -> Vec<ActorId> {
+            if let Some((threads, who)) = &self.moves
+                && let Some(threads) = &*threads.lock()
+                && let State::Blocked(park, ..) = &mut threads.slot(*who).inner.lock().state
+            {
+                *park += 1;
+            }
+            vec![self.blocker]
+        }
+    }
+
+    #[test]
+    fn whoever_moves_while_the_watchdog_looks_is_in_no_circle() {
+        let circle = |moves: bool| {
+            let link = Arc::new(Mutex::new(None));
+            let slot = |id: u32| {
+                let moves = (moves && id == 1).then(|| (link.clone(), ActorId(0)));
+                let what = Arc::new(Moving { blocker: ActorId(1 - id), moves });
+                let slot = Slot::new("actor", Rng::new(1));
+                slot.inner.lock().state = State::Blocked(7, Waiting { what, mode: "write" }, Vec::new());
+                slot
+            };
+            let slots = vec![slot(0), slot(1)];
+            let threads = Arc::new(Threads { slots, stopped: AtomicBool::new(false), stop: Mutex::default() });
+            *link.lock() = Some(threads.clone());
+            let circle = threads.circle(&threads.parked());
+            *link.lock() = None;
+            circle.map(|waits| waits.len())
+        };
+        assert_eq!(circle(false), Some(2));
+        assert_eq!(circle(true), None, "the first one has run meanwhile, and may have let go");
     }
 
     #[test]
