@@ -340,11 +340,14 @@ mod tests {
         assert_eq!(ran.stop, Some(Stop::Panic { actor: "bad".to_owned(), message: "a bug".to_owned() }));
     }
 
+    /// What is made after whoever needs it.
+    type Late = Arc<Mutex<Option<Arc<Threads>>>>;
+
     /// Somebody waits for this, and whom for changes while the watchdog looks.
     struct Moving {
         blocker: ActorId,
         /// Is parked anew by the look.
-        moves: Option<(Arc<Mutex<Option<Arc<Threads>>>>, ActorId)>,
+        moves: Option<(Late, ActorId)>,
     }
 
     impl Waitable for Moving {
