@@ -322,7 +322,7 @@ mod tests {
         recorded.extend((0..397).map(|owner| release_of(owner, "a")));
         recorded.push(take("b", Way::Read));
         assert_eq!(misses(&recorded, path).as_deref(), Some("b:read"), "three are held then");
-        recorded.insert(799 - 2, take("b", Way::Read));
+        recorded.insert(400 + 396, take("b", Way::Read));
         assert_eq!(misses(&recorded, path), None);
     }
 }

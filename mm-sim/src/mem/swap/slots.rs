@@ -246,6 +246,8 @@ mod tests {
         assert!(swap.begin_off());
         assert_eq!(swap.take_slot(), None);
         swap.enable(16);
+        assert_eq!(swap.take_slot(), None, "it is on its way out");
+        swap.cancel_off();
         assert_eq!(swap.take_slot(), Some(3));
     }
 }
