@@ -60,3 +60,13 @@ fn huge_pages_are_what_the_model_says_and_their_promises_add_up() {
         assert!(shared > 0 && robbed > 0, "{}: {shared} tables were unshared, {robbed} pages taken", protocol.name);
     }
 }
+
+/// A page fault may find a huge page broken before its failure has been handled, and while its file is cut.
+#[test]
+fn a_signal_for_a_broken_huge_page_is_right_when_it_is_given() {
+    let tour = scenario::named("tour-hugetlb").unwrap();
+    for seed in [32, 49].into_iter().chain(1..=6) {
+        let outcome = run(tour, Protocol::V6_1, seed);
+        assert!(outcome.is_expected, "seed {seed}: {}\n{:#?}", outcome.verdict, outcome.findings);
+    }
+}

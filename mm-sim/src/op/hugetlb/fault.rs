@@ -198,8 +198,10 @@ impl HugetlbFault<'_> {
         let shared = self.vma.flags().shared;
         let (folio, locked, is_new) = match self.lock_cached() {
             Some((folio, locked)) if folio.is_broken.load(Relaxed) => {
+                // Said while the folio is locked: once it is not, the page may be cut off and be another one.
+                let broken = self.fail(Signal::Bus);
                 self.unlock(Some((folio, locked)));
-                return Err(self.fail(Signal::Bus));
+                return Err(broken);
             }
             Some((folio, locked)) => (folio, locked, false),
             None if self.vma.flags().uffd_missing => {

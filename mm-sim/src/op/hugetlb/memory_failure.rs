@@ -28,6 +28,10 @@ use crate::{
 #[inline(never)]
 pub(crate) fn memory_failure_hugetlb(m: &Machine, folio: &Arc<Folio>) -> Handled {
     let _scope = sched::scope("try_memory_failure_hugetlb");
+    // Whoever faults on it may get a signal as soon as it is marked.
+    if let Some(Place::File(mapping, index)) = folio.place() {
+        m.model.break_file(mapping.file, index..index + HUGE_PAGES, false);
+    }
     if !m.hugetlb.get_for_hwpoison(folio) {
         return Handled::Ignored;
     }
@@ -47,7 +51,6 @@ fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {
     match folio.place() {
         Some(Place::File(mapping, index)) => {
             let pages = index..index + HUGE_PAGES;
-            m.model.break_file(mapping.file, pages.clone(), false);
             m.stats.processes_hit.add(collect_procs(m, folio));
             if !unmap_from_mappings(m, &mapping, index, folio) {
                 return Handled::Ignored;
