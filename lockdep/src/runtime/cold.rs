@@ -207,14 +207,14 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 /// This is how locks are coupled, so it is done as [`Inside`], but without what a stack with nothing special above its floor
 /// has no need of.
 fn pull(thread: &Thread, instance: u64) -> bool {
-    // Inside, and while somebody wants to see everything, the stack is frozen.
+    // While somebody wants to see everything the stack is frozen. Whoever gives memory back is inside with a stack that is not.
     let Some(floor) = thread.held.floor() else { return false };
-    thread.inside.set(true);
+    let inside = thread.inside.replace(true);
     let attended = thread.attended.replace(state::UNSET);
     compiler_fence(SeqCst);
     let pulled = thread.held.pull(instance, floor);
     compiler_fence(SeqCst);
-    thread.inside.set(false);
+    thread.inside.set(inside);
     thread.attended.set(attended);
     pulled
 }
