@@ -33,10 +33,22 @@ impl AllocationTracker for Counter {
     }
 }
 
+/// Sessions within sessions: each has learnt something, so the tables of all of them are given back one after the other,
+/// and the list of tables grows under its lock, by the allocator.
+fn nest(sessions: u32, lock: &Mutex<()>) {
+    if sessions > 0 {
+        Session::new(Policy::Collect).enter(|| {
+            (0..3).for_each(|_| drop(lock.lock()));
+            nest(sessions - 1, lock);
+        });
+    }
+}
+
 #[test]
 fn an_allocator_may_use_watched_locks() {
     AllocationRegistry::set_global_tracker(Counter).expect("the only tracker");
     AllocationRegistry::enable_tracking();
+    nest(20, &Mutex::new(()));
     let session = Session::new(Policy::Collect);
     let locks: Vec<Mutex<()>> = (0..3).map(|_| Mutex::new(())).collect();
     let (a, b) = (Mutex::new(()), Mutex::new(()));

@@ -156,7 +156,8 @@ pub(super) fn dropped(record: &Record) {
 }
 
 /// Pushes an acquisition that this thread has seen proven but not where the fast path looks: elsewhere in the table, on a
-/// deep stack, of a lock that is new, of these very locks of one class. Returns whether it has. It takes no lock and no memory, so it need not be inside.
+/// deep stack, of a lock that is new, of these very locks of one class. Returns whether it has. It takes no lock and no
+/// memory, so it need not be inside.
 fn push_known(thread: &Thread, record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
     if thread.attended.get() != state::load() || !record.rules().tracked {
         return false;
@@ -207,7 +208,7 @@ pub(super) fn again(record: &Record, wait: WaitKind, site: &'static Location<'st
 /// This is how locks are coupled, so it is done as [`Inside`], but without what a stack with nothing special above its floor
 /// has no need of.
 fn pull(thread: &Thread, instance: u64) -> bool {
-    // While somebody wants to see everything the stack is frozen. Whoever gives memory back is inside with a stack that is not.
+    // Inside, and while somebody wants to see everything, the stack is frozen; but a signal may have come on the way inside.
     let Some(floor) = thread.held.floor() else { return false };
     let inside = thread.inside.replace(true);
     let attended = thread.attended.replace(state::UNSET);

@@ -68,11 +68,9 @@ thread_local! {
 }
 
 impl Thread {
-    /// Forgets what is proven. As inside, since giving memory back may take locks.
+    /// Forgets what is proven. As if inside, since giving memory back may take locks.
     pub(super) fn forget_proven(&self) {
-        let inside = self.inside.replace(true);
-        self.proven.clear();
-        self.inside.set(inside);
+        cold::unwatched(|| self.proven.clear());
     }
 }
 
