@@ -7,7 +7,7 @@
 //! * [`scenario`]: who does what, and what must come of it; [`run`]: doing it.
 //! * [`catalogue`]: bugs of the kernel's history, each with and without; [`Bug`]: what operations do wrong when told to.
 //! * [`story`]: the main job.
-//! * [`explore`]: all schedules of a small scenario.
+//! * [`explore`]: other schedules of a small scenario, all with few preemptions or drawn ones.
 //! * [`mutate`]: whether a bug would be noticed.
 //! * [`size`]: many processes with many VMAs.
 //! * [`stress`]: the operations on threads that really run at the same time.
