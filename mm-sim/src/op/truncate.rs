@@ -8,11 +8,11 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, hugetlb, shmem};
+use super::{dirty, gather::Gather, hugetlb, shmem, zap};
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
+    mem::{AddressSpace, Folio, FolioKind, Inode},
     protocol::VmaSequence,
     sched,
     sync::Look,
@@ -82,7 +82,7 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
             let addrs = vma.addrs_of(&pages);
             let _sequence = vma.write_sequence(mm.protocol.vma_sequence != VmaSequence::None);
             if even_cows {
-                gather.zap_all(m, &mm, &vma, addrs);
+                zap::unmap_single_vma(m, &mm, &vma, addrs, &mut gather);
             } else {
                 gather.zap(m, &mm, &vma, addrs, &|folio| matches!(folio.kind, FolioKind::File | FolioKind::Shmem));
             }
