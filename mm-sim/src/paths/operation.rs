@@ -5,7 +5,10 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::{nearest::Seen, places::Scope};
-use crate::sync::{LockId, Step};
+use crate::{
+    sched::Schedule,
+    sync::{LockId, Step},
+};
 
 /// An operation that an actor has done.
 pub(super) struct Operation<'a> {
@@ -24,10 +27,11 @@ impl Operation<'_> {
 }
 
 /// Returns all operations of an actor, those inside of others too. One that a deadlock has ended goes on to the end.
-pub(super) fn operations<'a>(steps: &'a [Step], scenario: &'static str, seed: u64) -> Vec<Operation<'a>> {
+pub(super) fn operations<'a>(steps: &'a [Step], how: (&'static str, u64, Option<&Schedule>)) -> Vec<Operation<'a>> {
+    let (scenario, seed, schedule) = how;
     let (mut open, mut all) = (Vec::new(), Vec::new());
     let operation = |(operation, from): (&'static str, usize), to: usize| Operation {
-        seen: Seen { scenario, seed, operation },
+        seen: Seen { scenario, seed, schedule: schedule.map(Schedule::to_string), operation },
         steps: &steps[from..to],
     };
     for (at, step) in steps.iter().enumerate() {

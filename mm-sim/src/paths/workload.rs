@@ -1,9 +1,9 @@
 //! The runs whose actors are watched.
 //!
 //! Tours, which do on purpose what the paths need, and the sound halves of the catalogue; no random operations: a path that
-//! only those take is one that a tour lacks.
+//! only those take is one that a tour lacks. What only some schedules show has a small scenario, whose schedules are all run.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use rustc_hash::FxHashSet;
 
@@ -14,15 +14,22 @@ use super::{
 };
 use crate::{
     catalogue::{self, Pair},
+    explore,
     mutate::Mutant,
     protocol::Protocol,
     run::{Direction, Setup, play_as},
     scenario::{self, Expect, Scenario},
+    sched::{Choice, Guide, Schedule},
     sync::{Mutation, Observer, Step, Trace},
 };
 
 /// The scenarios that are left out: random operations, and those of the mail, all of whose operations the tours have too.
 const LEFT_OUT: &[&str] = &["soak", "soak-hugetlb", "mail", "mail-no-reclaim", "mail-file-faults", "mail-deadlock"];
+
+/// The small scenarios for moments that a tour meets by luck: what is looked for is in one of their schedules.
+const BY_SCHEDULE: &[&str] = &["small-mapped-late"];
+/// Preemptions of these schedules, and how many are run at most.
+const PREEMPTIONS: (u32, u64) = (1, 500);
 
 /// The classes of all locks that runs have taken.
 pub(super) type Classes = BTreeSet<&'static str>;
@@ -42,7 +49,9 @@ pub(super) fn look(query: &Query<'_>, runs: Runs<'_>, searches: Vec<&mut Search<
         Runs::Protocol(name) => {
             if let Some(protocol) = query.protocol.or_else(|| Protocol::of_history(name)) {
                 let _enough = (1..=1 + query.more_seeds).any(|seed| {
-                    setups(protocol).any(|setup| watch.play(&setup, protocol, seed)) || !watch.lacks(query.is_strict)
+                    let is_over = setups(protocol).any(|setup| watch.play(&setup, protocol, seed))
+                        || seed == 1 && by_schedule().any(|setup| watch.play_schedules(&setup, protocol));
+                    is_over || !watch.lacks(query.is_strict)
                 });
             }
         }
@@ -63,13 +72,21 @@ fn mutation(query: &Query<'_>) -> Arc<Mutation> {
     })
 }
 
+const fn setup(scenario: &Scenario) -> Setup {
+    Setup { id: scenario.id, memory: scenario.memory, build: scenario.build }
+}
+
+/// Returns the small scenarios whose schedules are run.
+fn by_schedule() -> impl Iterator<Item = Setup> {
+    BY_SCHEDULE.iter().filter_map(|id| scenario::named(id)).map(setup)
+}
+
 /// Returns the runs of a protocol.
 fn setups(protocol: Protocol) -> impl Iterator<Item = Setup> {
     let is_silent = |scenario: &&Scenario| (scenario.expect)(&Protocol::V6_12) == Expect::Silent;
     let tours = scenario::ALL.iter().filter(is_silent).filter(|scenario| !LEFT_OUT.contains(&scenario.id));
-    let tours = tours.map(|scenario| Setup { id: scenario.id, memory: scenario.memory, build: scenario.build });
     let pairs = catalogue::all().filter(move |pair| pair.fixed.name == protocol.name);
-    tours.chain(pairs.map(pair_setup))
+    tours.map(setup).chain(pairs.map(pair_setup))
 }
 
 const fn pair_setup(pair: &Pair) -> Setup {
@@ -94,16 +111,38 @@ impl Watch<'_, '_> {
 
     /// Does a run and looks at its operations. Returns whether nothing is left to look for.
     fn play(&mut self, setup: &Setup, protocol: Protocol, seed: u64) -> bool {
+        self.watch(setup, protocol, seed, None);
+        self.has_all()
+    }
+
+    /// Does the runs of all schedules with few preemptions. Returns whether nothing is left to look for.
+    fn play_schedules(&mut self, setup: &Setup, protocol: Protocol) -> bool {
+        let (preemptions, limit) = PREEMPTIONS;
+        explore::schedules(preemptions, limit, &mut |schedule| {
+            let choices = self.watch(setup, protocol, 1, Some(schedule));
+            if self.has_all() { ControlFlow::Break(()) } else { ControlFlow::Continue(choices) }
+        });
+        self.has_all()
+    }
+
+    fn has_all(&self) -> bool {
+        !self.is_whole && self.searches.iter().all(|search| search.is_found())
+    }
+
+    /// Does a run, by the seed or by a schedule, and looks at its operations. Returns where it could have gone on otherwise.
+    fn watch(&mut self, setup: &Setup, protocol: Protocol, seed: u64, schedule: Option<&Schedule>) -> Vec<Choice> {
         let observer = Arc::new(Observer::Trace(Trace::default()));
         let (mutation, watches) = (self.mutation.clone(), observer.clone());
-        let direction = Direction { seed, mutation, observer: watches, ..Direction::default() };
-        play_as(setup, protocol, Expect::Silent, direction);
+        let guide = schedule.cloned().map(Guide::Schedule);
+        let direction = Direction { seed, guide, mutation, observer: watches, ..Direction::default() };
+        let (_, choices) = play_as(setup, protocol, Expect::Silent, direction);
+        let how = (setup.id, seed, schedule);
         for steps in observer.trace().map(Trace::take).unwrap_or_default() {
             self.classes.extend(steps.iter().filter_map(|step| match step {
                 Step::Take(taken) => Some(taken.lock.0),
                 _ => None,
             }));
-            for operation in operations(&steps, setup.id, seed) {
+            for operation in operations(&steps, how) {
                 let is_wanted = self.searches.iter().any(|search| search.is_in(operation.seen.operation));
                 if is_wanted && self.seen.insert(print(&operation)) {
                     let mut recording = None;
@@ -111,6 +150,6 @@ impl Watch<'_, '_> {
                 }
             }
         }
-        !self.is_whole && self.searches.iter().all(|search| search.is_found())
+        choices
     }
 }
