@@ -69,6 +69,8 @@ pub enum Invariant {
     NotifierMissed,
     /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
     PinBroken,
+    /// The buffers of a folio are neither freed nor moved under whoever uses them, and are dirty when it is.
+    BuffersBroken,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -108,6 +110,7 @@ impl Invariant {
             Self::LockUsedAfterFree => "lock-used-after-free",
             Self::NotifierMissed => "notifier-missed",
             Self::PinBroken => "pin-broken",
+            Self::BuffersBroken => "buffers-broken",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{AddressSpace, AnonVma, HUGE_PAGES, KsmStable};
+use super::{AddressSpace, AnonVma, Buffers, HUGE_PAGES, KsmStable};
 use crate::{
     classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB, FOLIO_LOCK_SHMEM},
     finding::Invariant,
@@ -72,6 +72,8 @@ pub(crate) struct Folio {
     refs: AtomicI64,
     maps: AtomicI64,
     place: Mutex<Option<Place>>,
+    /// Its buffers, if its file system has given it some.
+    pub(super) buffers: Mutex<Option<Arc<Buffers>>>,
 }
 
 impl Folio {
@@ -105,6 +107,7 @@ impl Folio {
             refs: AtomicI64::new(1),
             maps: AtomicI64::new(0),
             place: Mutex::new(None),
+            buffers: Mutex::new(None),
         }
     }
 

@@ -105,6 +105,7 @@ pub const DIRECTED: &[Scenario] = &[
     directed::TRUNCATE,
     directed::MAPPED_LATE,
     directed::SWAP_FILE,
+    directed::BUFFERS,
 ];
 
 /// Returns the scenario of this id.
