@@ -3,6 +3,7 @@
 //! Page tables, reverse maps and counts are computed from each other, without locks, and must agree.
 
 mod hugetlb;
+mod rmap;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Absent, Folio, FolioKind, Inode, Level, Mm, PAGE_SIZE, PageTable, rmap},
+    mem::{Absent, Folio, FolioKind, Inode, Level, Mm, PAGE_SIZE, PageTable},
     sched,
 };
 

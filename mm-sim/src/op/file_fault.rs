@@ -8,12 +8,13 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
     Signal, anon_fault, anon_vma, dax, dirty,
-    fault::{Outcome, VmFault},
     filemap::{self, Cached},
     shmem, userfaultfd,
+    vm_fault::{Outcome, VmFault},
+    walk::PteMap,
 };
 use crate::{
-    mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place, PteMap},
+    mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place},
     protocol::FileFaults,
     sched,
 };

@@ -12,7 +12,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, access, hugetlb, mmu_notifier, rmap, writeback};
+use super::{Signal, bus, hugetlb, mmu_notifier, rmap, writeback};
 use crate::{
     machine::Machine,
     mem::{
@@ -87,7 +87,7 @@ pub(super) fn kill_accessing_process(m: &Machine, pfn: u64, accessed_by: Accesse
     let _mmap = mm.mmap_lock.read();
     let vmas: Vec<_> = mm.vmas.lock().values().cloned().collect();
     let mut tell = |addr: u64| {
-        access::signal(m, mm, addr, store, Signal::Bus);
+        bus::signal(m, mm, addr, store, Signal::Bus);
     };
     let is_told = vmas.iter().any(|vma| {
         if vma.is_hugetlb() {

@@ -8,10 +8,11 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, hugetlb, shmem};
+use super::{dirty, gather::Gather, hugetlb, shmem, zap};
 use crate::{
+    finding::Invariant,
     machine::Machine,
-    mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
+    mem::{AddressSpace, Folio, FolioKind, Inode},
     protocol::VmaSequence,
     sched,
     sync::Look,
@@ -81,7 +82,7 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
             let addrs = vma.addrs_of(&pages);
             let _sequence = vma.write_sequence(mm.protocol.vma_sequence != VmaSequence::None);
             if even_cows {
-                gather.zap_all(m, &mm, &vma, addrs);
+                zap::unmap_single_vma(m, &mm, &vma, addrs, &mut gather);
             } else {
                 gather.zap(m, &mm, &vma, addrs, &|folio| matches!(folio.kind, FolioKind::File | FolioKind::Shmem));
             }
@@ -117,19 +118,24 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
         m.split_queue.add(folio);
         return;
     }
-    if folio.maps() > 0 {
+    if folio.maps() > 0 && !sched::forgets(Look::FolioMappedAgain) {
+        // By a page fault that had seen the old size, and had the folio locked until now.
         unmap_mapping_pages(m, &file.mapping, base..base + folio.pages(), false);
     }
     folio.dirty.store(false, Relaxed);
     filemap_remove_folio(m, file, base, folio);
 }
 
-/// Takes a locked folio out of the cache.
+/// Takes a locked folio that nobody has mapped out of the cache.
 pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
     {
         let _i_lock = file.mapping.i_lock.lock();
         let _i_pages = file.mapping.i_pages.lock_irq();
         folio.check_locked("taken out of the cache");
+        if folio.maps() > 0 {
+            let text = format!("folio {} leaves the cache of file {} while it is mapped", folio.pfn, file.id);
+            sched::finding(Invariant::CountMismatch, text);
+        }
         file.mapping.remove(base);
         folio.set_place(None);
     }

@@ -7,14 +7,14 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    anon_fault, anon_vma, dirty,
-    fault::{Outcome, VmFault},
-    file_fault, mmu_notifier, swap, userfaultfd,
+    anon_fault, anon_vma, dirty, file_fault, mmu_notifier, swap, userfaultfd,
+    vm_fault::{Outcome, VmFault},
+    walk::PteMap,
 };
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
+    mem::{Entry, Folio, FolioKind, PAGE_SIZE},
     sched,
 };
 

@@ -68,6 +68,17 @@ pub(super) const TRUNCATE: Scenario = Scenario {
     ..FORK
 };
 
+/// A truncation against a fault that has seen the old size.
+pub(super) const MAPPED_LATE: Scenario = Scenario {
+    id: "small-mapped-late",
+    title: "one write fault on a file against its truncation, which finds the folio mapped again",
+    story: "A page fault has locked a folio and looked at the size of the file. The file is cut and unmapped everywhere;\n\
+            only then the fault maps the folio, and lets go of it. Who cuts the file has to unmap it once more.",
+    source: "the look of truncate_cleanup_folio at a folio that it has locked",
+    build: build_mapped_late,
+    ..FORK
+};
+
 fn build_collapse(world: &World, khugepaged_first: bool) -> Plan {
     let mut plan = Plan::default();
     let file = world.create(HUGE_PAGES);
@@ -145,6 +156,25 @@ fn build_truncate(world: &World) -> Plan {
     plan.actor("truncate", move || {
         kernel.truncate(&file, 0);
         kernel.truncate(&file, 1);
+    });
+    plan
+}
+
+fn build_mapped_late(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(2);
+    let (Some(writer), Some(other)) = (mapped(world, &mut plan), mapped(world, &mut plan)) else { return plan };
+    let (text, same) = (writer.map_file(&file, 0, 2, true), other.map_file(&file, 0, 2, true));
+    // One of the two has it in its page table, which is unmapped at first.
+    let _checked = other.store(same, 5);
+    let (kernel, late) = (world.clone(), writer.clone());
+    plan.actor("page-fault", move || {
+        let _checked = late.store(text, 6);
+    });
+    plan.actor("truncate", move || {
+        kernel.truncate(&file, 0);
+        // The end of the file for both, or the model is not content.
+        let _checked = (writer.load(text), other.load(same));
     });
     plan
 }

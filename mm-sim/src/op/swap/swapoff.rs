@@ -86,7 +86,7 @@ fn unuse_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>) -> bool {
 fn unuse_pte(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, entry: Entry, slot: u64) -> bool {
     let folio = match swapin(m, slot, FolioKind::Anon) {
         Ok(folio) => folio,
-        Err(outcome) => return outcome == crate::op::fault::Outcome::Done,
+        Err(outcome) => return outcome == crate::op::vm_fault::Outcome::Done,
     };
     let locked = folio.lock.lock();
     dirty::wait_on_writeback(&folio);
