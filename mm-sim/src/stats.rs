@@ -38,6 +38,10 @@ impl Count {
 }
 
 stats! {
+    /// Files that swap was turned on with.
+    swap_files,
+    /// Changes of such a file that were refused.
+    swap_file_kept,
     /// Pages of shared memory that were swapped out.
     shmem_swapped_out,
     /// Pages of shared memory that came back.

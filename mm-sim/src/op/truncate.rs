@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, gather::Gather, hugetlb, shmem, zap};
+use super::{dirty, gather::Gather, hugetlb, shmem, swap, zap};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -18,21 +18,25 @@ use crate::{
     sync::Look,
 };
 
-/// Sets the size of a file, in pages.
+/// Sets the size of a file, in pages. Returns whether it may have it: one that swap is on is not cut (`ETXTBSY`).
 #[inline(never)]
-pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
+pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) -> bool {
     let _scope = sched::scope("truncate");
     let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
+    if pages < file.size() && swap::is_swapfile(m, file) {
+        return false;
+    }
     m.sb.check_writing(file.id, "gets a new size");
     m.stats.truncations.add(1);
     if file.hugetlb.is_some() {
-        return hugetlb::file::hugetlb_vmtruncate(m, file, pages);
+        hugetlb::file::hugetlb_vmtruncate(m, file, pages);
+        return true;
     }
     if pages >= file.size() {
         m.model.end_truncate(file.id, pages);
         file.set_size(pages);
-        return;
+        return true;
     }
     let _invalidate = (!file.is_shmem()).then(|| file.mapping.invalidate_lock.write());
     m.model.begin_truncate(file.id, pages);
@@ -44,6 +48,7 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     }
     file.cut_disk(pages);
     m.model.end_truncate(file.id, pages);
+    true
 }
 
 /// Drops the whole cache of a file, as unmounting does. A fault that came during a truncation may have left a folio beyond

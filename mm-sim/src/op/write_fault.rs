@@ -62,7 +62,10 @@ fn check_not_pinned(old: &Folio) {
 
 #[inline(never)]
 fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry) -> Outcome {
-    let Some(cached) = file_fault::do_page_mkwrite(fault, folio, pfn) else { return Outcome::Done };
+    let cached = match file_fault::do_page_mkwrite(fault, folio, pfn) {
+        Ok(cached) => cached,
+        Err(outcome) => return outcome,
+    };
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {

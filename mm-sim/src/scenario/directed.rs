@@ -79,6 +79,16 @@ pub(super) const MAPPED_LATE: Scenario = Scenario {
     ..FORK
 };
 
+/// A write to a file that swap is on.
+pub(super) const SWAP_FILE: Scenario = Scenario {
+    id: "small-swap-file",
+    title: "one write to a file against swap, which is turned on with it",
+    story: "A page is swapped out to a file. Whoever wrote to the file now would write to that page.",
+    source: "dc617f29dbe5, \"vfs: don't allow writes to swap files\"",
+    build: build_swap_file,
+    ..FORK
+};
+
 fn build_collapse(world: &World, khugepaged_first: bool) -> Plan {
     let mut plan = Plan::default();
     let file = world.create(HUGE_PAGES);
@@ -175,6 +185,28 @@ fn build_mapped_late(world: &World) -> Plan {
         kernel.truncate(&file, 0);
         // The end of the file for both, or the model is not content.
         let _checked = (writer.load(text), other.load(same));
+    });
+    plan
+}
+
+fn build_swap_file(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(2);
+    let (Some(process), Some(writer)) = (mapped(world, &mut plan), mapped(world, &mut plan)) else { return plan };
+    let heap = process.map_anon(1);
+    let _checked = process.store(heap, 5);
+    let (kernel, same) = (world.clone(), file.clone());
+    plan.actor("swap", move || {
+        kernel.swapon_file(&same);
+        let _unmapped = (0..4).filter(|_| kernel.reclaim(8)).count();
+        let _checked = process.load(heap);
+    });
+    let kernel = world.clone();
+    let word = writer.map_anon(1);
+    let _checked = writer.store(word, 6);
+    plan.actor("write", move || {
+        let _checked = writer.write(&file, 1, word);
+        kernel.writeback(&file);
     });
     plan
 }

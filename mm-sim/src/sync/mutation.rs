@@ -34,18 +34,21 @@ pub enum Look {
     UnmapAgain,
     /// Whether somebody has mapped a folio since its file was unmapped, before it is cut off.
     FolioMappedAgain,
+    /// Whether swap is on a file, before it is changed.
+    SwapOnFile,
     /// Whether somebody may be walking a table under RCU, before it is freed.
     RcuGracePeriod,
 }
 
 impl Look {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PmdUnderPteLock,
         Self::VmaSequenceAgain,
         Self::FolioStillThere,
         Self::UnmapAgain,
         Self::FolioMappedAgain,
+        Self::SwapOnFile,
         Self::RcuGracePeriod,
     ];
 
@@ -57,6 +60,7 @@ impl Look {
             Self::FolioStillThere => "folio-still-there",
             Self::UnmapAgain => "unmap-again",
             Self::FolioMappedAgain => "folio-mapped-again",
+            Self::SwapOnFile => "swap-on-file",
             Self::RcuGracePeriod => "rcu-grace-period",
         }
     }

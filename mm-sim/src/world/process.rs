@@ -58,12 +58,13 @@ impl Process {
         op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
     }
 
-    /// Writes the word at `from` to page `index` of a file, by a system call.
+    /// Writes the word at `from` to page `index` of a file, by a system call. Returns whether it did: not beyond the end, nor if
+    /// swap is on the file.
     ///
     /// # Errors
     ///
     /// The signal that reading `from` gets.
-    pub fn write(&self, file: &File, index: u64, from: u64) -> Result<(), Signal> {
+    pub fn write(&self, file: &File, index: u64, from: u64) -> Result<bool, Signal> {
         op::rw::write(&self.machine, &self.mm, &file.0, index, from)
     }
 
