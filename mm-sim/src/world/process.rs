@@ -180,7 +180,7 @@ impl Process {
     ///
     /// The signal that the access gets. It is checked against the memory model, as is the value.
     pub fn load(&self, addr: u64) -> Result<u64, Signal> {
-        op::access::load(&self.machine, &self.mm, addr)
+        op::access::user_load(&self.machine, &self.mm, addr)
     }
 
     /// Writes the word at an address.
@@ -189,7 +189,7 @@ impl Process {
     ///
     /// The signal that the access gets. It is checked against the memory model.
     pub fn store(&self, addr: u64, word: u64) -> Result<(), Signal> {
-        op::access::store(&self.machine, &self.mm, addr, word)
+        op::access::user_store(&self.machine, &self.mm, addr, word)
     }
 
     /// Reads one word of each of `pages` pages.
