@@ -114,6 +114,10 @@ stats! {
     userfaults,
     /// Broken pages that were handled.
     memory_failures,
+    /// Accesses of user code that the hardware could not make.
+    machine_checks,
+    /// Processes that were told of a page that had been handled before.
+    told_later,
     /// Processes that had one of them.
     processes_hit,
     /// VMAs of killed processes that were zapped.

@@ -2,7 +2,7 @@
 //!
 //! * [`Entry`], [`PageTable`]: page tables as the hardware sees them; [`Slot`]: the place of an entry.
 //! * [`Memory`]: physical memory: which frames and tables exist, how much is free (`zone`), where it is (`node`); [`Folio`]:
-//!   the unit of data.
+//!   the unit of data; [`Poison`]: frames that have failed.
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Swap`]: the swap device and the swap cache.
@@ -35,6 +35,7 @@ mod memory;
 mod mm;
 mod neighbours;
 mod node;
+mod poison;
 mod policy;
 pub(crate) mod rmap;
 mod sb;
@@ -67,6 +68,7 @@ pub(crate) use memory::{Memory, OutOfMemory};
 pub(crate) use mm::{Mm, MmapWrite};
 pub(crate) use neighbours::{Neighbours, Trace};
 pub(crate) use node::{NODES, local as local_node};
+pub(crate) use poison::Poison;
 pub(crate) use policy::Policy;
 pub(crate) use sb::SuperBlock;
 pub(crate) use secondary_mmu::{SecondaryMmu, Shadow};

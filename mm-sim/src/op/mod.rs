@@ -16,7 +16,7 @@
 //! * `populate`: faults in all of a mapping at once; `uprobe`: breakpoints in code.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
-//! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
+//! * `machine_check`, `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
 //! * `proc`: what others see of a process.
 //! * `ksm`: pages that are alike become one.
 //! * `migrate`: pages move to other frames.
@@ -54,6 +54,7 @@ pub(crate) mod hugetlb;
 pub(crate) mod ima;
 pub(crate) mod ksm;
 pub(crate) mod lazyfree;
+pub(crate) mod machine_check;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
 pub(crate) mod memory_failure;

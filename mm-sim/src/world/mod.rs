@@ -185,8 +185,15 @@ impl World {
     pub fn break_page(&self, process: &Process, addr: u64) -> bool {
         let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
         frame.is_some_and(|pfn| {
-            op::memory_failure::memory_failure(&self.machine, pfn) == op::memory_failure::Handled::Recovered
+            op::memory_failure::memory_failure(&self.machine, pfn, None) == op::memory_failure::Handled::Recovered
         })
+    }
+
+    /// The frame of a page of a process fails, and nobody notices before user code accesses it. Returns whether there was one.
+    pub fn fail_page(&self, process: &Process, addr: u64) -> bool {
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.into_iter().for_each(|pfn| self.machine.poison.fail(pfn));
+        frame.is_some()
     }
 
     /// Marks the page of a process as not used. Returns whether there is one that can be marked.
