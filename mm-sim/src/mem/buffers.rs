@@ -5,13 +5,13 @@
 //! and has marked them so: whoever looks for a block, without the folio lock, finds neither buffers that are being freed nor
 //! such as are being moved. What is in use is neither freed nor moved.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use super::{AddressSpace, Folio};
-use crate::{finding::Invariant, sched, sync::Look};
+use crate::{
+    finding::Invariant,
+    sched,
+    sync::{Look, SpinLock},
+};
 
 /// The buffers of one folio.
 pub(crate) struct Buffers {
@@ -25,6 +25,16 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
+    /// Those of the folio that begins with page `pfn`, and is dirty or not.
+    pub(super) const fn new(pfn: u64, dirty: bool) -> Self {
+        Self {
+            folio: AtomicU64::new(pfn),
+            dirty: AtomicBool::new(dirty),
+            users: AtomicI64::new(0),
+            is_moving: AtomicBool::new(false),
+        }
+    }
+
     /// Returns whether they have to be written.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty.load(Relaxed)
@@ -51,8 +61,8 @@ impl Buffers {
     }
 
     /// Uses them, unless the folio is being moved. The caller has `private_lock`.
-    pub(crate) fn get(&self, mapping: &AddressSpace) -> bool {
-        check_lock(mapping, "are looked up");
+    pub(crate) fn get(&self, private_lock: &SpinLock) -> bool {
+        self.check_lock(private_lock, "are looked up");
         let may = !self.is_moving.load(Relaxed);
         self.users.fetch_add(i64::from(may), Relaxed);
         may
@@ -64,8 +74,8 @@ impl Buffers {
     }
 
     /// Looks whether nobody uses them, and if so lets nobody begin to. The caller has `private_lock`.
-    pub(crate) fn begin_move(&self, mapping: &AddressSpace) -> bool {
-        check_lock(mapping, "are looked at");
+    pub(crate) fn begin_move(&self, private_lock: &SpinLock) -> bool {
+        self.check_lock(private_lock, "are looked at");
         let may = self.may_go();
         self.is_moving.store(may, Relaxed);
         may
@@ -76,70 +86,35 @@ impl Buffers {
         self.is_moving.store(false, Relaxed);
     }
 
+    /// They are freed. Under `private_lock`, unless the folio is in no file any more.
+    pub(super) fn free(&self, private_lock: Option<&SpinLock>) {
+        if let Some(private_lock) = private_lock {
+            self.check_lock(private_lock, "are freed");
+        }
+        self.check_unused("freed");
+        self.folio.store(0, Relaxed);
+    }
+
+    /// They belong to the folio that begins with page `pfn` from now on. Nobody may have begun to use them.
+    pub(super) fn follow(&self, pfn: u64) {
+        self.check_unused("moved");
+        if !self.is_moving.load(Relaxed) {
+            let text = format!("the buffers of folio {} are moved while they may be looked up", self.pfn());
+            sched::finding(Invariant::BuffersBroken, text);
+        }
+        self.folio.store(pfn, Relaxed);
+    }
+
+    /// Checks that nobody attaches, looks up or frees buffers of the file at the same time.
+    pub(super) fn check_lock(&self, private_lock: &SpinLock, what: &str) {
+        let holds = private_lock.is_mine();
+        sched::must_hold(holds, || format!("the buffers of folio {} {what} without private_lock", self.pfn()));
+    }
+
     fn check_unused(&self, what: &str) {
         if self.is_busy() {
             let text = format!("the buffers of folio {} are {what} while they are in use", self.pfn());
             sched::finding(Invariant::BuffersBroken, text);
         }
-    }
-}
-
-/// Checks that nobody attaches, looks up or frees buffers of a file at the same time.
-fn check_lock(mapping: &AddressSpace, what: &str) {
-    let holds = mapping.private_lock.is_mine();
-    sched::must_hold(holds, || format!("buffers of file {} {what} without private_lock", mapping.file));
-}
-
-impl Folio {
-    /// Returns its buffers, if it has any.
-    pub(crate) fn buffers(&self) -> Option<Arc<Buffers>> {
-        self.buffers.lock().clone()
-    }
-
-    /// Returns how many references its buffers have to it.
-    pub(crate) fn buffer_refs(&self) -> u64 {
-        u64::from(self.buffers.lock().is_some())
-    }
-
-    /// Gives it buffers, unless it has some; they are as dirty as it is. The caller has locked it, and has `private_lock`.
-    pub(crate) fn attach_buffers(&self, mapping: &AddressSpace) {
-        check_lock(mapping, "are attached");
-        self.check_locked("given buffers");
-        let mut buffers = self.buffers.lock();
-        if buffers.is_none() {
-            self.get(1);
-            *buffers = Some(Arc::new(Buffers {
-                folio: AtomicU64::new(self.pfn),
-                dirty: AtomicBool::new(self.dirty.load(Relaxed)),
-                users: AtomicI64::new(0),
-                is_moving: AtomicBool::new(false),
-            }));
-        }
-    }
-
-    /// Frees its buffers, whose reference to it the caller takes over. Under `private_lock`, or when it is in no file any more.
-    pub(crate) fn detach_buffers(&self, mapping: Option<&AddressSpace>) {
-        if let Some(mapping) = mapping {
-            check_lock(mapping, "are freed");
-        }
-        if let Some(buffers) = self.buffers.lock().take() {
-            buffers.check_unused("freed");
-            buffers.folio.store(0, Relaxed);
-        }
-    }
-
-    /// Gives its buffers to the folio that its pages move to. Both are locked, and nobody may begin to use the buffers. The
-    /// caller takes over their reference to it.
-    pub(crate) fn move_buffers(&self, to: &Self) {
-        self.check_locked("moved");
-        let Some(buffers) = self.buffers.lock().take() else { return };
-        buffers.check_unused("moved");
-        if !buffers.is_moving.load(Relaxed) {
-            let text = format!("the buffers of folio {} are moved while they may be looked up", self.pfn);
-            sched::finding(Invariant::BuffersBroken, text);
-        }
-        buffers.folio.store(to.pfn, Relaxed);
-        to.get(1);
-        *to.buffers.lock() = Some(buffers);
     }
 }

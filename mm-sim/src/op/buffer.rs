@@ -25,7 +25,7 @@ pub(crate) fn create_empty_buffers(file: &Inode, folio: &Folio) {
     let has_blocks = folio.kind == FolioKind::File && !folio.is_huge() && !file.is_dax.load(Relaxed);
     if has_blocks && folio.buffer_refs() == 0 {
         let _private_lock = file.mapping.private_lock.lock();
-        folio.attach_buffers(&file.mapping);
+        folio.attach_buffers(&file.mapping.private_lock);
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn try_to_free_buffers(m: &Machine, mapping: &AddressSpace, folio: &A
         if buffers.is_dirty() || !buffers.may_go() {
             return false;
         }
-        folio.detach_buffers(Some(mapping));
+        folio.detach_buffers(Some(&mapping.private_lock));
     }
     m.put_folio(folio, 1);
     true
@@ -67,7 +67,7 @@ pub(crate) fn free_orphan(m: &Machine, folio: &Arc<Folio>) {
 #[inline(never)]
 pub(crate) fn begin_move(mapping: &AddressSpace, buffers: &Buffers) -> bool {
     let _private_lock = mapping.private_lock.lock();
-    buffers.begin_move(mapping)
+    buffers.begin_move(&mapping.private_lock)
 }
 
 /// A block that somebody uses.
@@ -83,7 +83,7 @@ fn find_get_block(m: &Machine, file: &Inode, index: u64) -> Option<Block> {
     let folio = file.mapping.get(index)?;
     let found = {
         let _private_lock = file.mapping.private_lock.lock();
-        folio.buffers().filter(|buffers| folio.is_in(&file.mapping) && buffers.get(&file.mapping))
+        folio.buffers().filter(|buffers| folio.is_in(&file.mapping) && buffers.get(&file.mapping.private_lock))
     };
     // The buffers keep the folio.
     let block = found.map(|buffers| Block { folio: folio.clone(), buffers });
