@@ -27,9 +27,9 @@ impl Process {
 }
 
 impl Userfault {
-    /// Polls the file.
-    pub fn poll(&self) {
-        self.ctx.poll();
+    /// Polls the file. Returns whether somebody waits for a page.
+    pub fn poll(&self) -> bool {
+        self.ctx.poll()
     }
 
     /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
