@@ -46,6 +46,8 @@ pub(crate) struct VmFault<'a> {
     pub(crate) addr: u64,
     pub(crate) write: bool,
     pub(crate) under_vma_lock: bool,
+    /// It is nobody's who needs the page: rather than wait for a folio it gives up.
+    pub(crate) gives_up: bool,
     pub(crate) pmd: Slot,
     /// A table made before a folio was locked, for the case that it is needed.
     pub(crate) prealloc: RefCell<Option<Arc<PageTable>>>,
@@ -191,7 +193,7 @@ fn handle_mm_fault(
     let under_vma_lock = vma_lock.is_some();
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
-    let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };
+    let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, gives_up: false, pmd, prealloc };
     if fault.pmd.load().is_none()
         && let Some(outcome) = thp::fault::do_huge_pmd_anonymous_page(&fault)
     {
@@ -255,7 +257,7 @@ fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
 }
 
 /// Reads the entry of the fault without its lock.
-fn peek_pte(fault: &VmFault<'_>) -> Entry {
+pub(crate) fn peek_pte(fault: &VmFault<'_>) -> Entry {
     let _rcu = fault.mm.protocol.pte_map_under_rcu.then(|| fault.m.rcu.read());
     fault.mm.check_walk(&fault.vma);
     fault.mm.slot(fault.m, fault.addr, Level::Pte).map_or(Entry::NONE, |slot| slot.load())

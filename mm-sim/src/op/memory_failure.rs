@@ -1,6 +1,6 @@
 //! Memory failure: the hardware reports that a page is broken.
 //!
-//! Lock order: `mf_mutex -> lru_lock` to isolate the folio, `-> folio_lock -> i_mmap_rwsem or anon_vma->rwsem (read)` twice:
+//! Lock order: `mf_mutex -> folio_lock -> lru_lock` to isolate the folio, `-> i_mmap_rwsem or anon_vma->rwsem (read)` twice:
 //! to find the processes that have it, with `-> tasklist_lock (read)` up to 6.6 and under RCU from 6.7 on (d256d1cd8da1: many
 //! processes made that a long time to spin for), and to take it out of their page tables,
 //! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock`; then `-> inode->i_lock -> i_pages` to drop it from the page cache. What was lost is
@@ -43,23 +43,27 @@ pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
     let Some(folio) = folio.filter(|folio| folio.pages() == 1 && folio.try_get()) else {
         return Handled::Ignored;
     };
-    if !m.lru.remove(&folio) {
-        m.put_folio(&folio, 1);
-        return Handled::Ignored;
-    }
+    // Whoever reads it from now on may find out, before the folio is to be had.
+    folio.is_failing.store(true, Relaxed);
     let handled = {
         let _locked = folio.lock.lock();
-        handle_locked(m, &folio)
+        isolate_and_handle(m, &folio)
     };
-    match handled {
-        Handled::Recovered => {
-            m.stats.memory_failures.add(1);
-            m.put_folio(&folio, 1);
-        }
-        Handled::Ignored => {
-            m.lru.add(&folio);
-            m.put_folio(&folio, 1);
-        }
+    folio.is_failing.store(false, Relaxed);
+    if handled == Handled::Recovered {
+        m.stats.memory_failures.add(1);
+    }
+    m.put_folio(&folio, 1);
+    handled
+}
+
+fn isolate_and_handle(m: &Machine, folio: &Arc<Folio>) -> Handled {
+    if !m.lru.remove(folio) {
+        return Handled::Ignored;
+    }
+    let handled = handle_locked(m, folio);
+    if handled == Handled::Ignored {
+        m.lru.add(folio);
     }
     handled
 }

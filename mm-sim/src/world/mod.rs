@@ -169,10 +169,17 @@ impl World {
     /// The hardware reports that the frame of a page of a process is broken. Returns whether there was one and nobody else was
     /// doing something with it.
     pub fn break_page(&self, process: &Process, addr: u64) -> bool {
-        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
-        frame.is_some_and(|pfn| {
-            op::memory_failure::memory_failure(&self.machine, pfn) == op::memory_failure::Handled::Recovered
-        })
+        self.frame_of(process, addr).is_some_and(|frame| self.break_frame(frame))
+    }
+
+    /// Returns the frame of a page of a process, if it has one.
+    pub fn frame_of(&self, process: &Process, addr: u64) -> Option<u64> {
+        op::gup::frame_of(&self.machine, &process.mm, addr)
+    }
+
+    /// The hardware reports that a frame is broken. Returns whether it was used, and nobody was doing something with it.
+    pub fn break_frame(&self, frame: u64) -> bool {
+        op::memory_failure::memory_failure(&self.machine, frame) == op::memory_failure::Handled::Recovered
     }
 
     /// Marks the page of a process as not used. Returns whether there is one that can be marked.
