@@ -3,6 +3,7 @@
 //! Page tables, reverse maps and counts are computed from each other, without locks, and must agree.
 
 mod hugetlb;
+mod rmap;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Absent, Folio, FolioKind, Inode, Level, Mm, PAGE_SIZE, PageTable, rmap},
+    mem::{Absent, Folio, FolioKind, Inode, Level, Mm, PAGE_SIZE, PageTable},
     sched,
 };
 
@@ -228,13 +229,10 @@ fn check_folio(m: &Machine, folio: &Folio, entries: i64) {
 pub(crate) fn at_end(m: &Machine) {
     sched::drain();
     let files = m.files.lock().clone();
-    for file in &files {
-        crate::op::truncate::evict_inode(m, file);
-        if !file.mapping.i_mmap.lock().is_empty() {
-            sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
-        }
-    }
+    let (swapfiles, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.is_swapfile());
+    others.iter().for_each(|file| evict(m, file));
     crate::op::swap::swapoff(m);
+    swapfiles.iter().for_each(|file| evict(m, file));
     if m.swap.in_use() > 0 {
         sched::finding(Invariant::Leak, format!("{} slots of the swap device are still taken", m.swap.in_use()));
     }
@@ -247,6 +245,16 @@ pub(crate) fn at_end(m: &Machine) {
     let used = m.memory.used_pages();
     if used != 0 {
         sched::finding(Invariant::Leak, format!("{used} pages are in use although every process has ended"));
+    }
+}
+
+fn evict(m: &Machine, file: &Arc<Inode>) {
+    crate::op::truncate::evict_inode(m, file);
+    if !file.mapping.i_mmap.lock().is_empty() {
+        sched::finding(Invariant::Leak, format!("file {} is mapped by a process that has ended", file.id));
+    }
+    if file.is_swapfile() {
+        sched::finding(Invariant::Leak, format!("swap is on file {} although it is off", file.id));
     }
 }
 

@@ -256,6 +256,7 @@ impl Model {
             file.mend(size..u64::MAX);
             file.maybe.split_off(&size);
             (file.size, file.cut) = (size, None);
+            file.is_scrambled &= size > 0;
         }
         for page in state.mms.values_mut().flat_map(BTreeMap::values_mut) {
             if let Source::File { file, index, private: Some(copy) } = &mut page.source
@@ -346,6 +347,20 @@ impl Model {
             && let Some(hole) = file.hole.take()
         {
             file.words.retain(|index, _| !hole.contains(index));
+        }
+    }
+
+    /// Swap has the pages of a file from now on: what they hold nobody knows, before the file has been cut to nothing.
+    pub(crate) fn lend(&self, file: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            (file.is_lent, file.is_scrambled) = (true, true);
+        }
+    }
+
+    /// Swap does not have the pages of a file any more.
+    pub(crate) fn give_back(&self, file: u64) {
+        if let Some(file) = self.0.lock().files.get_mut(&file) {
+            file.is_lent = false;
         }
     }
 

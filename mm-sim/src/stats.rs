@@ -38,6 +38,10 @@ impl Count {
 }
 
 stats! {
+    /// Files that swap was turned on with.
+    swap_files,
+    /// Changes of such a file that were refused.
+    swap_file_kept,
     /// Pages of shared memory that were swapped out.
     shmem_swapped_out,
     /// Pages of shared memory that came back.
@@ -116,6 +120,10 @@ stats! {
     userfaults,
     /// Broken pages that were handled.
     memory_failures,
+    /// Accesses of user code that the hardware could not make.
+    machine_checks,
+    /// Processes that were told of a page that had been handled before.
+    told_later,
     /// Processes that had one of them.
     processes_hit,
     /// VMAs of killed processes that were zapped.

@@ -42,7 +42,15 @@ fn drawn_schedules_find_the_deadlock_and_shrink_to_what_it_takes() {
 
 #[test]
 fn without_a_bug_no_schedule_goes_wrong() {
-    for (id, preemptions) in [("small-fork", 2), ("small-cow", 1), ("small-walk", 1), ("small-truncate", 1)] {
+    let all = [
+        ("small-fork", 2),
+        ("small-cow", 1),
+        ("small-walk", 1),
+        ("small-truncate", 1),
+        ("small-mapped-late", 2),
+        ("small-swap-file", 1),
+    ];
+    for (id, preemptions) in all {
         let exploration = explore::explore(scenario::named(id).unwrap(), Protocol::V6_12, preemptions, 2000);
         assert!(exploration.found.is_none() && exploration.is_complete, "{id}: {exploration}");
         assert!(exploration.runs > 10, "{id}: only {} schedules", exploration.runs);
@@ -59,8 +67,9 @@ fn a_folio_beyond_the_end_goes_with_its_file() {
 
 #[test]
 fn mutants_that_a_soak_does_not_see_are_detected() {
-    for name in ["forget vma-sequence", "forget unmap-again", "forget pmd-under", "forget rcu-grace"] {
-        let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, Some(name)).unwrap();
+    let looks = ["vma-sequence", "unmap-again", "folio-mapped-again", "swap-on-file", "pmd-under", "rcu-grace"];
+    for name in looks.map(|look| format!("forget {look}")) {
+        let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, Some(&name)).unwrap();
         assert_eq!((campaign.trials.len(), campaign.detected()), (1, 1), "{campaign}");
     }
 }

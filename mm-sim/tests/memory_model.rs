@@ -70,3 +70,18 @@ fn a_signal_for_a_broken_huge_page_is_right_when_it_is_given() {
         assert!(outcome.is_expected, "seed {seed}: {}\n{:#?}", outcome.verdict, outcome.findings);
     }
 }
+
+/// Swap on a file: whoever has the file open cannot change it, and what went there comes back.
+#[test]
+fn what_is_swapped_out_to_a_file_comes_back_whoever_tries_to_change_the_file() {
+    let tour = scenario::named("tour-swap").unwrap();
+    let (mut files, mut kept) = (0, 0);
+    for seed in 1..=5 {
+        let outcome = run(tour, Protocol::V6_12, seed);
+        assert!(outcome.is_expected, "seed {seed}: {}\n{:#?}", outcome.verdict, outcome.findings);
+        let count = |what: &str| outcome.stats.get(what).copied().unwrap_or(0);
+        files += count("swap_files");
+        kept += count("swap_file_kept");
+    }
+    assert!(files > 0 && kept > 0, "swap was on {files} files, which refused {kept} changes");
+}

@@ -51,6 +51,7 @@ fn pages_move_and_are_merged() {
 #[test]
 fn memory_breaks_and_goes() {
     went(&tour("tour-memory", 1..=4), &["memory_failures", "processes_hit", "reaped", "migrated", "ksm_merged"]);
+    went(&tour("tour-memory", 1..=4), &["machine_checks", "told_later"]);
 }
 
 #[test]

@@ -130,12 +130,12 @@ fn attach_and_fork(world: &World) -> Plan {
     let (kernel, mm) = (world.clone(), process.mm.clone());
     plan.actor("attach", move || {
         memcg::attach_task(&kernel.machine, &mm, 1);
-        assert!(kernel.machine.neighbours.memcg.charged(1) > 0, "its pages are counted in the new group");
+        assert!(kernel.machine.memcg.charged(1) > 0, "its pages are counted in the new group");
     });
     let kernel = world.clone();
     plan.actor("kthread-create", move || {
         let _mmap = process.mm.mmap_write_lock();
-        let _fork = kernel.machine.neighbours.memcg.threadgroup_rwsem.read();
+        let _fork = kernel.machine.memcg.threadgroup_rwsem.read();
     });
     plan
 }
@@ -144,7 +144,7 @@ fn write_and_kill(world: &World) -> Plan {
     const PAGES: u64 = 6;
     let mut plan = Plan::default();
     let file = world.create(PAGES);
-    world.machine.neighbours.memcg.limit(2);
+    world.machine.memcg.limit(2);
     let (kernel, process, same) = (world.clone(), stage::process(world, &mut plan), file.clone());
     let from = process.map_anon(1);
     stage::ignore(process.store(from, 7));
@@ -155,7 +155,7 @@ fn write_and_kill(world: &World) -> Plan {
     plan.actor("victim", move || {
         (0..40).for_each(|round| stage::ignore(victim.write(&file, round % 2, from)));
         // Back in user space it is killed.
-        kernel.machine.neighbours.memcg.victim_ended();
+        kernel.machine.memcg.victim_ended();
     });
     plan
 }

@@ -247,7 +247,9 @@ fn fork_and_punch(world: &World) -> Plan {
     });
     let kernel = world.clone();
     plan.actor("punch-hole", move || {
-        (0..72).for_each(|_| kernel.punch_hole(&file, 0..2 * HUGE_PAGES));
+        (0..72).for_each(|_| {
+            kernel.punch_hole(&file, 0..2 * HUGE_PAGES);
+        });
     });
     plan
 }

@@ -4,7 +4,7 @@
 //! first those that depart late. This is bounded model checking by preemptions (Musuvathi and Qadeer, 2007): most bugs need
 //! but one or two, and up to a bound *all* schedules are run, of which a drawn one never knows.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{Exploration, Kind, goes_wrong, play};
 use crate::{
@@ -27,23 +27,37 @@ pub(crate) fn explore_as(
     limit: u64,
     mutation: &Arc<Mutation>,
 ) -> Exploration {
-    // By preemptions; each stack is taken from its end.
-    let mut waiting = vec![Vec::new(); preemptions as usize + 1];
-    waiting[0].push(Schedule::default());
-    let mut exploration = Exploration { runs: 0, is_complete: true, kind: Kind::Bounded(preemptions), found: None };
-    while let Some(cost) = waiting.iter().position(|stack| !stack.is_empty()) {
-        if exploration.runs == limit {
-            exploration.is_complete = false;
-            return exploration;
-        }
-        let Some(schedule) = waiting[cost].pop() else { continue };
-        exploration.runs += 1;
+    let mut found = None;
+    let (runs, is_complete) = schedules(preemptions, limit, &mut |schedule| {
         let guide = Guide::Schedule(schedule.clone());
         let (outcome, choices) = play(scenario, protocol, guide, mutation.clone());
         if goes_wrong(&outcome) {
-            exploration.found = Some((schedule, outcome));
-            return exploration;
+            found = Some((schedule.clone(), outcome));
+            return ControlFlow::Break(());
         }
+        ControlFlow::Continue(choices)
+    });
+    Exploration { runs, is_complete: is_complete || found.is_some(), kind: Kind::Bounded(preemptions), found }
+}
+
+/// Calls `play` with one schedule after the other, at most `limit` of them. It says where that run could have gone on
+/// otherwise, or that it is enough. Returns how many schedules there were, and whether these were all.
+pub(crate) fn schedules(
+    preemptions: u32,
+    limit: u64,
+    play: &mut dyn FnMut(&Schedule) -> ControlFlow<(), Vec<Choice>>,
+) -> (u64, bool) {
+    // By preemptions; each stack is taken from its end.
+    let mut waiting = vec![Vec::new(); preemptions as usize + 1];
+    waiting[0].push(Schedule::default());
+    let mut runs = 0;
+    while let Some(cost) = waiting.iter().position(|stack| !stack.is_empty()) {
+        if runs == limit {
+            return (runs, false);
+        }
+        let Some(schedule) = waiting[cost].pop() else { continue };
+        runs += 1;
+        let ControlFlow::Continue(choices) = play(&schedule) else { return (runs, false) };
         for Choice { point, forced, others, .. } in choices {
             let cost = cost + usize::from(!forced);
             if point > schedule.last() && cost < waiting.len() {
@@ -51,5 +65,5 @@ pub(crate) fn explore_as(
             }
         }
     }
-    exploration
+    (runs, true)
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use bounded::explore;
-pub(crate) use bounded::explore_as;
+pub(crate) use bounded::{explore_as, schedules};
 pub use pct::draw;
 
 /// What was found.

@@ -60,8 +60,6 @@ pub(crate) struct Folio {
     pub(crate) lru: AtomicU64,
     /// The hardware has reported it broken.
     pub(crate) is_broken: AtomicBool,
-    /// The same, and nobody has taken it out of use yet: whoever copies it finds that out.
-    pub(crate) is_failing: AtomicBool,
     /// On its way to disk or to the swap device.
     pub(crate) writeback: AtomicBool,
     /// Reclaim wants it as soon as it is clean.
@@ -99,7 +97,6 @@ impl Folio {
             is_promised: AtomicBool::new(false),
             lru: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
-            is_failing: AtomicBool::new(false),
             writeback: AtomicBool::new(false),
             reclaim: AtomicBool::new(false),
             swap: AtomicU64::new(0),

@@ -46,6 +46,8 @@ pub(crate) struct Inode {
     size: AtomicU64,
     /// Names that it has.
     links: AtomicU64,
+    /// Its pages on disk are those of swap: nobody else changes them (the kernel's `S_SWAPFILE`), under `i_rwsem`.
+    is_swapfile: AtomicBool,
     disk: Mutex<BTreeMap<u64, u64>>,
     fs: Mutex<Option<Arc<dyn FileSystem>>>,
 }
@@ -78,6 +80,7 @@ impl Inode {
             blocks: AtomicU64::new(0),
             size,
             links: AtomicU64::new(1),
+            is_swapfile: AtomicBool::new(false),
             disk: Mutex::default(),
             fs: Mutex::default(),
         })
@@ -97,6 +100,7 @@ impl Inode {
             blocks: AtomicU64::new(0),
             size: AtomicU64::new(0),
             links: AtomicU64::new(1),
+            is_swapfile: AtomicBool::new(false),
             disk: Mutex::default(),
             fs: Mutex::default(),
         })
@@ -146,6 +150,18 @@ impl Inode {
     /// mutex, and who cuts a file takes them all; those on shared memory look at it again with the folio locked.
     fn is_settled(&self) -> bool {
         self.hugetlb.is_some() || self.is_shmem() || self.mapping.invalidate_lock.is_mine_to_write()
+    }
+
+    /// Returns whether swap is on it: then it is neither written nor cut, nor loses its name.
+    pub(crate) fn is_swapfile(&self) -> bool {
+        self.is_swapfile.load(Relaxed)
+    }
+
+    /// Swap has its pages from now on, or no more.
+    pub(crate) fn set_swapfile(&self, yes: bool) {
+        let holds = self.i_rwsem.is_mine_to_write();
+        sched::must_hold(holds, || format!("file {} is given to swap, or back, without i_rwsem", self.id));
+        self.is_swapfile.store(yes, Relaxed);
     }
 
     /// Makes it a file of a file system with locks of its own.

@@ -2,9 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Folio, PAGE_SIZE, Place, Vma};
+use super::{Folio, Place, Vma};
 use crate::{
-    machine::Machine,
     sched,
     sync::{ReadGuard, RwSem},
 };
@@ -71,33 +70,6 @@ pub(crate) fn is_locked_elsewhere(folio: &Folio) -> bool {
     let mut locked = false;
     rmap_walk(folio, true, &mut |vma, _| locked |= vma.flags().locked);
     locked
-}
-
-/// Counts the entries that the reverse map finds, without locks: for the invariants.
-pub(crate) fn count_mappings(m: &Machine, folio: &Folio) -> i64 {
-    let Some(place) = folio.place() else { return 0 };
-    let mut found = std::collections::BTreeSet::new();
-    let mut look = |vmas: Vec<Arc<Vma>>, index: u64| {
-        for vma in vmas {
-            let Some(mm) = vma.mm.upgrade() else { continue };
-            for addr in vma.addrs_of(&(index..index + folio.pages())).step_by(PAGE_SIZE as usize) {
-                let Some(slot) = mm.hardware_slot(m, addr) else { continue };
-                if maps(folio, slot.load().as_page()) {
-                    found.insert((slot.table.id, slot.index));
-                }
-            }
-        }
-    };
-    match &place {
-        Place::File(mapping, index) => look(mapping.i_mmap.lock().peek(*index..*index + folio.pages()), *index),
-        Place::Anon(anon_vma, index) => look(anon_vma.vmas.lock().peek(*index..*index + folio.pages()), *index),
-        Place::Ksm(stable) => {
-            for (anon_vma, index) in stable.places() {
-                look(anon_vma.vmas.lock().peek(index..index + 1), index);
-            }
-        }
-    }
-    found.len() as i64
 }
 
 /// Returns whether an entry that leads to `pfn` maps the folio.

@@ -12,6 +12,10 @@ pub(super) struct File {
     pub(super) hole: Option<Range<u64>>,
     /// What else a page may hold, because it was written while it was punched out.
     pub(super) maybe: BTreeMap<u64, Vec<u64>>,
+    /// Swap has its pages: nobody else writes to them.
+    pub(super) is_lent: bool,
+    /// What swap has left in its pages, nobody knows.
+    pub(super) is_scrambled: bool,
     /// The pages that are broken, and whether that is certain.
     pub(super) broken: BTreeMap<u64, bool>,
 }
@@ -23,9 +27,11 @@ impl File {
         std::iter::once(word).chain(others).collect()
     }
 
-    /// Returns whether neither a truncation nor a hole has to do with a page just now.
+    /// Returns whether neither swap nor a truncation nor a hole has to do with a page just now.
     pub(super) fn is_certain(&self, index: u64) -> bool {
-        self.cut.is_none_or(|cut| index < cut) && self.hole.as_ref().is_none_or(|hole| !hole.contains(&index))
+        !self.is_scrambled
+            && self.cut.is_none_or(|cut| index < cut)
+            && self.hole.as_ref().is_none_or(|hole| !hole.contains(&index))
     }
 
     pub(super) fn write(&mut self, index: u64, word: u64) {

@@ -51,6 +51,9 @@ impl Model {
         }
         let mut state = self.0.lock();
         let expected = state.expected(mm, page);
+        if state.mms.get(&mm).and_then(|pages| pages.get(&page)).is_some_and(|mapped| state.is_lent(mapped)) {
+            return Err(format!("page {page:#x} is written, but swap is on its file"));
+        }
         let Some(mapped) = state.mms.entry(mm).or_default().get_mut(&page) else {
             return Err(format!("page {page:#x} is written, but is not mapped"));
         };

@@ -31,6 +31,12 @@ impl State {
         self.files.get(file).is_none_or(|file| *index >= file.cut.unwrap_or(file.size).min(file.size))
     }
 
+    /// Returns whether a page is one of a file that swap has, and not a copy of it.
+    pub(super) fn is_lent(&self, page: &Page) -> bool {
+        let Source::File { file, private: None, .. } = page.source else { return false };
+        self.files.get(&file).is_some_and(|file| file.is_lent)
+    }
+
     /// A page holds `word` from now on, and so does the file of a shared mapping.
     pub(super) fn store(&mut self, mm: u64, page: u64, word: u64) {
         let is_past_end = self.is_past_end(mm, page);
@@ -59,7 +65,8 @@ impl State {
             Source::File { file, index, private } => {
                 let Some(file) = self.files.get(file) else { return Some(Expected::Bus) };
                 let is_in_hole = file.hole.as_ref().is_some_and(|hole| hole.contains(index));
-                if file.cut.is_some_and(|cut| *index >= cut) || is_in_hole && private.flatten().is_none() {
+                let is_unknown = is_in_hole || file.is_scrambled && *index < file.size;
+                if file.cut.is_some_and(|cut| *index >= cut) || is_unknown && private.flatten().is_none() {
                     Expected::Unsettled
                 } else if *index >= file.size {
                     Expected::Bus

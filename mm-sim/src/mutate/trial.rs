@@ -107,6 +107,8 @@ impl<'w> Court<'w> {
             Look::VmaSequenceAgain => ("small-fork", 2),
             Look::UnmapAgain => ("small-cow", 1),
             Look::FolioStillThere => ("small-truncate", 2),
+            Look::FolioMappedAgain => ("small-mapped-late", 1),
+            Look::SwapOnFile => ("small-swap-file", 1),
         };
         let scenario = scenario::named(scenario)?;
         let mutation = Arc::new(Mutation::Look(look));

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    Signal,
-    fault::{Outcome, VmFault},
-    swap,
+    Signal, swap,
+    vm_fault::{Outcome, VmFault},
 };
 use crate::{
     mem::{Absent, Entry, Folio},

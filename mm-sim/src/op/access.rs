@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, fault};
+use super::{Signal, bus::perform, fault, machine_check};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -15,55 +15,87 @@ use crate::{
 /// Faults in a row before an access gives up, which never happens unless a fault does not do its work.
 const MAX_FAULTS: u32 = 1000;
 
+/// Who accesses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// User code, which holds nothing: it gets to know at once that a frame has failed.
+    User,
+    /// The kernel, on behalf of user code.
+    Kernel,
+}
+
+/// Why an access does not succeed at once.
+enum Miss {
+    /// It takes a page fault.
+    Fault,
+    /// The hardware cannot read this frame any more.
+    Failed(u64),
+}
+
+/// User code reads the word at an address.
+pub(crate) fn user_load(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Result<u64, Signal> {
+    access(m, mm, addr, None, By::User)
+}
+
+/// User code writes the word at an address.
+pub(crate) fn user_store(m: &Machine, mm: &Arc<Mm>, addr: u64, word: u64) -> Result<(), Signal> {
+    access(m, mm, addr, Some(word), By::User).map(drop)
+}
+
 /// Reads the word at an address.
 pub(crate) fn load(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Result<u64, Signal> {
-    access(m, mm, addr, None)
+    access(m, mm, addr, None, By::Kernel)
 }
 
 /// Writes the word at an address.
 pub(crate) fn store(m: &Machine, mm: &Arc<Mm>, addr: u64, word: u64) -> Result<(), Signal> {
-    access(m, mm, addr, Some(word)).map(drop)
+    access(m, mm, addr, Some(word), By::Kernel).map(drop)
 }
 
 /// Reads the word at an address if no fault is needed for that (`copy_from_user` with page faults disabled).
 pub(crate) fn load_without_fault(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
     sched::step();
-    try_access(m, mm, addr, None)
+    load_inatomic(m, mm, addr)
 }
 
 /// Reads the word at an address if that takes no page fault.
-pub(crate) fn load_inatomic(m: &Machine, mm: &Arc<Mm>, addr: u64) -> Option<u64> {
-    try_access(m, mm, addr, None)
+pub(crate) fn load_inatomic(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
+    try_access(m, mm, addr, None, By::Kernel).ok()
 }
 
-fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>) -> Result<u64, Signal> {
+fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>, by: By) -> Result<u64, Signal> {
     for _ in 0..MAX_FAULTS {
         sched::step();
         if mm.is_killed.load(Relaxed) {
             return Err(Signal::Kill);
         }
-        if let Some(value) = try_access(m, mm, addr, word) {
-            m.stats.accesses.add(1);
-            return Ok(value);
+        match try_access(m, mm, addr, word, by) {
+            Ok(value) => {
+                m.stats.accesses.add(1);
+                return Ok(value);
+            }
+            Err(Miss::Fault) => fault::do_user_addr_fault(m, mm, addr, word.is_some())?,
+            Err(Miss::Failed(pfn)) => machine_check::do_machine_check(m, mm, pfn, word.is_some())?,
         }
-        fault::do_user_addr_fault(m, mm, addr, word.is_some())?;
     }
     sched::finding(Invariant::NoProgress, format!("{MAX_FAULTS} faults at {addr:#x} have mapped nothing"));
     Err(Signal::OutOfMemory)
 }
 
 /// Accesses, if the TLB or the page table allows it. A walk marks the entry used, and the TLB keeps what it found.
-fn try_access(m: &Machine, mm: &Mm, addr: u64, word: Option<u64>) -> Option<u64> {
+fn try_access(m: &Machine, mm: &Mm, addr: u64, word: Option<u64>, by: By) -> Result<u64, Miss> {
     let _access = m.tlb.access();
     let (cpu, page) = (sched::current(), addr / PAGE_SIZE);
+    let fails = |pfn| by == By::User && m.poison.has_failed(pfn);
     if let Some(pfn) = m.tlb.lookup(cpu, mm.id, page, word.is_some()) {
-        return Some(perform(m, mm, addr, &*m.memory.folio(pfn)?, pfn, word));
+        let folio = m.memory.folio(pfn).ok_or(Miss::Fault)?;
+        return if fails(pfn) { Err(Miss::Failed(pfn)) } else { Ok(perform(m, mm, addr, &folio, pfn, word)) };
     }
-    let slot = mm.hardware_slot(m, addr)?;
+    let slot = mm.hardware_slot(m, addr).ok_or(Miss::Fault)?;
     let _bus = slot.table.bus();
-    let (folio, pfn) = translate(m, &slot, addr, word.is_some())?;
+    let (folio, pfn) = translate(m, &slot, addr, word.is_some()).ok_or(Miss::Fault)?;
     m.tlb.fill(cpu, mm.id, page, pfn, word.is_some());
-    Some(perform(m, mm, addr, &folio, pfn, word))
+    if fails(pfn) { Err(Miss::Failed(pfn)) } else { Ok(perform(m, mm, addr, &folio, pfn, word)) }
 }
 
 /// Finds the page that an entry leads to, and marks the entry used. The caller has the bus.
@@ -81,31 +113,4 @@ fn translate(m: &Machine, slot: &Slot, addr: u64, store: bool) -> Option<(Arc<Fo
 /// Returns which page of the entry's page an address is in: 0, but for a huge page.
 fn offset_in(slot: &Slot, addr: u64) -> u64 {
     addr % slot.table.level.entry_size() / PAGE_SIZE
-}
-
-/// Reads or writes a word at this very step, and checks it against the model.
-pub(crate) fn perform(m: &Machine, mm: &Mm, addr: u64, folio: &Folio, pfn: u64, word: Option<u64>) -> u64 {
-    let page = addr / PAGE_SIZE;
-    let (value, check) = match word {
-        None => {
-            let value = folio.read(pfn);
-            (value, m.model.check_load(mm.id, page, value))
-        }
-        Some(word) => {
-            folio.write(pfn, word);
-            (word, m.model.check_store(mm.id, page, word))
-        }
-    };
-    if let Err(text) = check {
-        sched::finding(Invariant::WrongRead, format!("process {}: {text}", mm.id));
-    }
-    value
-}
-
-/// Records that an access gets a signal, at the moment that decides it.
-pub(crate) fn signal(m: &Machine, mm: &Mm, addr: u64, store: bool, signal: Signal) -> Signal {
-    if let Err(text) = m.model.check_signal(mm.id, addr / PAGE_SIZE, store, signal) {
-        sched::finding(Invariant::WrongSignal, format!("process {}: {text}", mm.id));
-    }
-    signal
 }

@@ -6,12 +6,12 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    anon_vma,
-    fault::{Outcome, VmFault},
-    userfaultfd,
+    anon_vma, userfaultfd,
+    vm_fault::{Outcome, VmFault},
+    walk::PteMap,
 };
 use crate::{
-    mem::{Entry, Folio, FolioKind, Place, PteMap, Vma, local_node},
+    mem::{Entry, Folio, FolioKind, Place, Vma, local_node},
     sched,
 };
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::fault::{Outcome, VmFault};
+use super::vm_fault::{Outcome, VmFault};
 use crate::{
     Bug, Invariant,
     machine::Machine,

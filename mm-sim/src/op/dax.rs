@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::fault::VmFault;
+use super::vm_fault::VmFault;
 use crate::{Bug, mem::Inode, sched, sync::ReadGuard};
 
 /// Keeps truncation away from a page that is being copied.

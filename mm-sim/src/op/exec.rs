@@ -14,6 +14,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     Signal, exit, fork,
+    gather::Gather,
     gup::{self, Foll},
     mmap::{self, Request},
     move_page_tables::move_page_tables,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     machine::Machine,
-    mem::{Gather, Mm, OutOfMemory, PAGE_SIZE, VmFlags, Vma},
+    mem::{Mm, OutOfMemory, PAGE_SIZE, VmFlags, Vma},
     sched,
 };
 

@@ -6,14 +6,8 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{ksm, mmu_notifier, munmap, pgtables, thp::khugepaged};
-use crate::{
-    Bug,
-    finding::Invariant,
-    machine::Machine,
-    mem::{Gather, Mm},
-    sched,
-};
+use super::{gather::Gather, ksm, mmu_notifier, munmap, pgtables, thp::khugepaged, zap};
+use crate::{Bug, finding::Invariant, machine::Machine, mem::Mm, sched};
 
 /// Ends a process: unmaps everything and frees all its tables.
 #[inline(never)]
@@ -27,7 +21,7 @@ pub(crate) fn exit_mmap(m: &Machine, mm: &Arc<Mm>) {
     let mut gather = Gather::default();
     {
         let _mmap = mm.mmap_lock.read();
-        mm.all().iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
+        mm.all().iter().for_each(|vma| zap::unmap_single_vma(m, mm, vma, vma.range(), &mut gather));
     }
     mm.skip_oom.store(true, Relaxed);
     let vmas = {

@@ -17,7 +17,7 @@ pub(crate) enum Fallocate {
     PunchHole,
 }
 
-/// Does it. Returns whether there were enough pages.
+/// Does it. Returns whether there were enough pages, and swap is not on the file.
 #[inline(never)]
 pub(crate) fn vfs_fallocate(m: &Machine, file: &Arc<Inode>, what: Fallocate, pages: Range<u64>) -> bool {
     let _scope = sched::scope("vfs_fallocate");
@@ -27,7 +27,7 @@ pub(crate) fn vfs_fallocate(m: &Machine, file: &Arc<Inode>, what: Fallocate, pag
         Fallocate::Allocate => {}
         Fallocate::PunchHole if file.hugetlb.is_some() => hugetlb::file::hugetlbfs_punch_hole(m, file, pages),
         Fallocate::PunchHole if file.is_shmem() => shmem::shmem_punch_hole(m, file, pages),
-        Fallocate::PunchHole => hole::punch_hole(m, file, pages),
+        Fallocate::PunchHole => return hole::punch_hole(m, file, pages),
     }
     true
 }

@@ -7,76 +7,18 @@
 use std::{cell::RefCell, sync::Arc};
 
 use super::{
-    Signal, absent_fault, access, anon_fault, file_fault, huge_pmd, hugetlb, migrate, stack, thp, write_fault,
+    Signal, absent_fault, anon_fault, bus, file_fault, huge_pmd, hugetlb, migrate, stack, thp,
+    vm_fault::{Outcome, VmFault},
+    write_fault,
 };
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PageTable, PteMap, Slot, Userfaultfd, Vma, VmaReadGuard},
+    mem::{Entry, Level, Mm, PAGE_SIZE, Userfaultfd, Vma, VmaReadGuard},
     protocol::{FileFaults, UserfaultLocks},
     sched,
     sync::ReadGuard,
 };
-
-/// What a handler did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The entry is there, or something changed: look again.
-    Done,
-    /// It cannot be done under the VMA lock.
-    Retry,
-    /// User code has to bring the page: wait for that, without any lock.
-    Userfault,
-    /// It cannot be done.
-    Fail(Signal),
-}
-
-impl From<OutOfMemory> for Outcome {
-    fn from(_: OutOfMemory) -> Self {
-        Self::Fail(Signal::OutOfMemory)
-    }
-}
-
-/// A fault on its way through the handlers.
-pub(crate) struct VmFault<'a> {
-    pub(crate) m: &'a Machine,
-    pub(crate) mm: &'a Arc<Mm>,
-    pub(crate) vma: Arc<Vma>,
-    /// The page's address.
-    pub(crate) addr: u64,
-    pub(crate) write: bool,
-    pub(crate) under_vma_lock: bool,
-    /// It is nobody's who needs the page: rather than wait for a folio it gives up.
-    pub(crate) gives_up: bool,
-    pub(crate) pmd: Slot,
-    /// A table made before a folio was locked, for the case that it is needed.
-    pub(crate) prealloc: RefCell<Option<Arc<PageTable>>>,
-}
-
-impl<'a> VmFault<'a> {
-    /// Maps and locks the PTE table of the fault.
-    pub(crate) fn map_pte(&self) -> Option<PteMap<'a>> {
-        self.mm.pte_offset_map_lock(self.m, &self.vma, &self.pmd, 0)
-    }
-
-    /// Returns the page offset of the fault in its file, or in its anon_vma.
-    pub(crate) fn pgoff(&self) -> u64 {
-        self.vma.pgoff_of(self.addr)
-    }
-
-    /// Ends the fault with a signal.
-    pub(crate) fn fail(&self, signal: Signal) -> Outcome {
-        Outcome::Fail(access::signal(self.m, self.mm, self.addr, self.write, signal))
-    }
-}
-
-impl Drop for VmFault<'_> {
-    fn drop(&mut self) {
-        if let Some(unused) = self.prealloc.take() {
-            self.m.free_table(&unused);
-        }
-    }
-}
 
 /// Handles a fault of user code.
 #[inline(never)]
@@ -103,7 +45,7 @@ fn fault_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, write: bool) -> R
     m.stats.faults_under_mmap_lock.add(1);
     let (mmap, vma) = stack::lock_mm_and_find_vma(m, mm, addr, write)?;
     if !vma.flags().allows(write) {
-        return Err(access::signal(m, mm, addr, write, Signal::Segv));
+        return Err(bus::signal(m, mm, addr, write, Signal::Segv));
     }
     match handle_mm_fault(m, mm, &vma, addr, write, &mut None) {
         Outcome::Userfault => wait_for_user(vma.uffd(), mmap),

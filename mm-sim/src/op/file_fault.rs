@@ -8,12 +8,13 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
     Signal, anon_fault, anon_vma, dax, dirty,
-    fault::{Outcome, VmFault},
     filemap::{self, Cached},
-    shmem, userfaultfd,
+    shmem, swap, userfaultfd,
+    vm_fault::{Outcome, VmFault},
+    walk::PteMap,
 };
 use crate::{
-    mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place, PteMap},
+    mem::{Entry, Folio, Inode, Level, PAGE_SIZE, PMD_SIZE, Place},
     protocol::FileFaults,
     sched,
 };
@@ -88,20 +89,21 @@ fn do_shared_fault(fault: &VmFault<'_>) -> Result<(), Outcome> {
     prealloc_table(fault)?;
     let Cached { folio, locked, pfn } = call_fault(fault)?;
     drop(locked);
-    match do_page_mkwrite(fault, folio, pfn) {
-        Some(cached) => {
-            let done = finish_fault(fault, &cached.folio, cached.pfn, true);
-            dirty::folio_mark_dirty(fault.m, &cached.folio);
-            unlock(fault, cached);
-            done
-        }
-        None => Ok(()),
-    }
+    let cached = do_page_mkwrite(fault, folio, pfn)?;
+    let done = finish_fault(fault, &cached.folio, cached.pfn, true);
+    dirty::folio_mark_dirty(fault.m, &cached.folio);
+    unlock(fault, cached);
+    done
 }
 
-/// Asks the file system whether the page may be written, which takes its own locks. `None` if the page is gone meanwhile.
+/// Asks the file system whether the page may be written, which takes its own locks. The access is tried again if the page is
+/// gone meanwhile; and nobody writes to a file that swap is on.
 #[inline(never)]
-pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Option<Cached> {
+pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Result<Cached, Outcome> {
+    if swap::is_swapfile(fault.m, file(fault)) {
+        fault.m.put_folio(&folio, 1);
+        return Err(fault.fail(Signal::Bus));
+    }
     let mapping = &file(fault).mapping;
     if mapping.shmem.is_some() {
         // It has no say in that.
@@ -118,17 +120,17 @@ pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) 
     lock_again(fault, folio, pfn)
 }
 
-/// Locks a folio that was unlocked meanwhile. `None` if the page is gone.
+/// Locks a folio that was unlocked meanwhile, unless the page is gone.
 #[inline(never)]
-fn lock_again(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Option<Cached> {
+fn lock_again(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) -> Result<Cached, Outcome> {
     let locked = folio.lock.lock();
     let mapping = &file(fault).mapping;
     if !folio.is_in(mapping) || fault.pgoff() >= file(fault).size() {
         drop(locked);
         fault.m.put_folio(&folio, 1);
-        return None;
+        return Err(Outcome::Done);
     }
-    Some(Cached { folio, locked, pfn })
+    Ok(Cached { folio, locked, pfn })
 }
 
 /// Makes sure of a table before anything is locked, if there is none yet.

@@ -15,13 +15,12 @@ use std::{
 use super::{
     anon_vma, hugetlb, ksm, mmu_notifier,
     thp::{self, copy::Copied},
+    walk::PteMap,
 };
 use crate::{
     Bug,
     machine::Machine,
-    mem::{
-        Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, PteMap, Slot, Vma,
-    },
+    mem::{Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Place, Slot, Vma},
     sched,
 };
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, access,
+    Signal, bus,
     gup::{self, Foll},
     gup_fast,
 };
@@ -46,7 +46,7 @@ pub(crate) fn access(
 fn try_access(m: &Machine, mm: &Mm, guest: &SecondaryMmu, addr: u64, word: Option<u64>) -> Option<u64> {
     let _access = m.tlb.access();
     let pfn = guest.lookup(addr / PAGE_SIZE, word.is_some())?;
-    Some(access::perform(m, mm, addr, &*m.memory.folio(pfn)?, pfn, word))
+    Some(bus::perform(m, mm, addr, &*m.memory.folio(pfn)?, pfn, word))
 }
 
 /// Looks a page up in the process and maps it, unless entries have changed meanwhile.

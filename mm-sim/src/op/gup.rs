@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, access, dirty, fault};
+use super::{Signal, bus, dirty, fault};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -44,7 +44,7 @@ pub(crate) fn get_user_page(m: &Machine, mm: &Arc<Mm>, addr: u64, foll: Foll) ->
             return Err(Signal::Kill);
         }
         let Some(vma) = mm.find(addr).filter(|vma| vma.flags().allows(foll.write)) else {
-            return Err(access::signal(m, mm, addr, foll.write, Signal::Segv));
+            return Err(bus::signal(m, mm, addr, foll.write, Signal::Segv));
         };
         if let Some(page) = follow_page(m, mm, &vma, addr, foll) {
             return Ok(page);
@@ -121,7 +121,7 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
         page.folio.dirty.store(true, Relaxed);
     }
     if is_accessible {
-        access::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
+        bus::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
         return;
     }
     if slot.is_some_and(|slot| leads_to(slot.load(), &slot, addr) == Some(page.pfn)) {

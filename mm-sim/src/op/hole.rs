@@ -8,22 +8,26 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, truncate};
+use super::{dirty, swap, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
     sched,
 };
 
-/// Punches a hole of these pages.
+/// Punches a hole of these pages. Returns whether it may: a file that swap is on gets none (`ETXTBSY`; the kernel looks before
+/// it locks the file).
 #[inline(never)]
-pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
+pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) -> bool {
     let _scope = sched::scope("punch_hole");
     let _i_rwsem = file.i_rwsem.write();
+    if swap::is_swapfile(m, file) {
+        return false;
+    }
     let _invalidate = file.mapping.invalidate_lock.write();
     let pages = pages.start..pages.end.min(file.size());
     if pages.is_empty() {
-        return;
+        return true;
     }
     let holds = file.i_rwsem.is_mine_to_write() && file.mapping.invalidate_lock.is_mine_to_write();
     sched::must_hold(holds, || format!("file {} gets a hole without its locks", file.id));
@@ -39,6 +43,7 @@ pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) {
     file.cut_disk_range(pages);
     m.model.end_hole(file.id);
     m.stats.holes.add(1);
+    true
 }
 
 #[inline(never)]

@@ -6,11 +6,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{fault::VmFault, mmu_notifier};
+use super::{gather::Gather, mmu_notifier, vm_fault::VmFault};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{ENTRIES, Entry, Folio, Gather, HUGE_PAGES, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma, rmap},
+    mem::{ENTRIES, Entry, Folio, HUGE_PAGES, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma, rmap},
     sched,
 };
 

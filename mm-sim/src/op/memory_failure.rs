@@ -1,18 +1,22 @@
 //! Memory failure: the hardware reports that a page is broken.
 //!
-//! Lock order: `mf_mutex -> folio_lock -> lru_lock` to isolate the folio, `-> i_mmap_rwsem or anon_vma->rwsem (read)` twice:
+//! Lock order: `mf_mutex -> lru_lock` to isolate the folio, `-> folio_lock -> i_mmap_rwsem or anon_vma->rwsem (read)` twice:
 //! to find the processes that have it, with `-> tasklist_lock (read)` up to 6.6 and under RCU from 6.7 on (d256d1cd8da1: many
 //! processes made that a long time to spin for), and to take it out of their page tables,
 //! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock`; then `-> inode->i_lock -> i_pages` to drop it from the page cache. What was lost is
 //! marked in the page tables: whoever touches it gets a signal. A clean page of a file is not lost, it is read again.
+//!
+//! Two may find out at the same time that a frame has failed. The second one finds that the page has been handled, and looks
+//! for the address to tell its process: `mf_mutex -> mmap_lock (read) -> pte_lock`, or for hugetlbfs `-> hugetlb vma_lock
+//! (read)`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{hugetlb, mmu_notifier, rmap, writeback};
+use super::{Signal, bus, hugetlb, mmu_notifier, rmap, writeback};
 use crate::{
     machine::Machine,
     mem::{
-        Entry, Folio, FolioKind, Inode, PAGE_SIZE, Place,
+        Absent, Entry, Folio, FolioKind, Inode, Mm, PAGE_SIZE, Place, Vma,
         rmap::{rmap_walk, rmap_walk_trees},
     },
     sched,
@@ -26,46 +30,100 @@ const STEPS_A_PROCESS: u32 = 4;
 pub(crate) enum Handled {
     /// Nobody will use it again.
     Recovered,
+    /// It had been handled before, and the process that came upon it again has been told.
+    Told,
+    /// It had been handled before, and nobody asks for it now.
+    Already,
+    /// Nobody uses it now.
+    Free,
     /// Somebody else is doing something with it.
     Ignored,
 }
 
-/// Handles the failure of a frame.
+/// The process that has accessed a frame which has failed, and whether to store something there.
+pub(crate) type AccessedBy<'a> = Option<(&'a Arc<Mm>, bool)>;
+
+/// Handles the failure of a frame, which somebody has accessed or the hardware has found by itself.
 #[inline(never)]
-pub(crate) fn memory_failure(m: &Machine, pfn: u64) -> Handled {
+pub(crate) fn memory_failure(m: &Machine, pfn: u64, accessed_by: AccessedBy<'_>) -> Handled {
     let _scope = sched::scope("memory_failure");
     let _mf_mutex = m.mf_mutex.lock();
     sched::must_hold(m.mf_mutex.is_mine(), || format!("page {pfn} may be handled by two at the same time"));
     let folio = m.memory.peek_folio(pfn);
     if let Some(huge) = folio.as_ref().filter(|folio| folio.kind == FolioKind::Hugetlb) {
-        return hugetlb::memory_failure::memory_failure_hugetlb(m, huge);
+        return hugetlb::memory_failure::memory_failure_hugetlb(m, huge, pfn, accessed_by);
     }
-    let Some(folio) = folio.filter(|folio| folio.pages() == 1 && folio.try_get()) else {
+    if m.poison.is_handled(pfn) {
+        return kill_accessing_process(m, pfn, accessed_by);
+    }
+    let Some(folio) = folio.filter(|folio| folio.try_get()) else { return Handled::Free };
+    if folio.pages() > 1 {
+        m.put_folio(&folio, 1);
         return Handled::Ignored;
-    };
-    // Whoever reads it from now on may find out, before the folio is to be had.
-    folio.is_failing.store(true, Relaxed);
+    }
+    if !m.lru.remove(&folio) {
+        m.put_folio(&folio, 1);
+        return Handled::Ignored;
+    }
     let handled = {
         let _locked = folio.lock.lock();
-        isolate_and_handle(m, &folio)
+        handle_locked(m, &folio)
     };
-    folio.is_failing.store(false, Relaxed);
     if handled == Handled::Recovered {
+        m.poison.handle(pfn..pfn + 1);
         m.stats.memory_failures.add(1);
+    } else {
+        m.lru.add(&folio);
     }
     m.put_folio(&folio, 1);
     handled
 }
 
-fn isolate_and_handle(m: &Machine, folio: &Arc<Folio>) -> Handled {
-    if !m.lru.remove(folio) {
-        return Handled::Ignored;
+/// A process has come upon a frame that had been handled by then: looks where the process has it, and tells it so.
+#[inline(never)]
+pub(super) fn kill_accessing_process(m: &Machine, pfn: u64, accessed_by: AccessedBy<'_>) -> Handled {
+    let Some((mm, store)) = accessed_by else { return Handled::Already };
+    let _scope = sched::scope("kill_accessing_process");
+    let _mmap = mm.mmap_lock.read();
+    let vmas: Vec<_> = mm.vmas.lock().values().cloned().collect();
+    let mut tell = |addr: u64| {
+        bus::signal(m, mm, addr, store, Signal::Bus);
+    };
+    let is_told = vmas.iter().any(|vma| {
+        if vma.is_hugetlb() {
+            hugetlb::memory_failure::find_in(m, mm, vma, pfn, &mut tell)
+        } else {
+            find_in(m, mm, vma, pfn, &mut tell)
+        }
+    });
+    if !is_told {
+        return Handled::Already;
     }
-    let handled = handle_locked(m, folio);
-    if handled == Handled::Ignored {
-        m.lru.add(folio);
-    }
-    handled
+    m.stats.told_later.add(1);
+    Handled::Told
+}
+
+/// Looks for a frame in the page tables of a VMA. Returns whether it is there, after `tell` has been called with the first
+/// address.
+#[inline(never)]
+fn find_in(m: &Machine, mm: &Mm, vma: &Arc<Vma>, pfn: u64, tell: &mut dyn FnMut(u64)) -> bool {
+    let mut found = false;
+    mm.walk(m, vma, vma.range(), &mut |slot, addr, entry| {
+        if let Some(page) = page_in(entry, pfn, slot.table.level.entry_size()).filter(|_| !found) {
+            found = true;
+            tell(addr + page * PAGE_SIZE);
+        }
+    });
+    found
+}
+
+/// Returns which page of an entry is a frame, if the entry maps it or says that it is broken.
+pub(super) fn page_in(entry: Entry, pfn: u64, size: u64) -> Option<u64> {
+    let first = match entry.as_absent() {
+        Some(Absent::Hwpoison(first)) => first,
+        _ => entry.as_page()?,
+    };
+    pfn.checked_sub(first).filter(|page| *page < size / PAGE_SIZE)
 }
 
 fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {

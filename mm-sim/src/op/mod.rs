@@ -2,7 +2,7 @@
 //!
 //! * `mmap`, `munmap`, `mprotect`, `mremap` (`move_page_tables`), `brk`, `madvise`, `mlock`, `mbind`, `msync`, `remap_file_pages`,
 //!   `fork`, `exec`, `exit`, `mincore`: a process's address space.
-//! * `access`: loads and stores as the hardware does them; `fault`, `anon_fault`, `file_fault`, `write_fault`,
+//! * `access`, `bus`: loads and stores as the hardware does them; `fault`, `vm_fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
 //! * `filemap`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
 //! * `neighbours`: parts of the kernel that memory management meets.
@@ -16,12 +16,14 @@
 //! * `populate`: faults in all of a mapping at once; `uprobe`: breakpoints in code.
 //! * `gup`, `gup_fast`: pages for others than the process; `guest`: a virtual machine on a process's memory; `mmu_notifier`,
 //!   `take_all_locks`: telling it what changes.
-//! * `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
+//! * `machine_check`, `memory_failure`, `memory_hotplug`: memory that breaks or goes; `oom`: that of a process which has been killed.
 //! * `proc`: what others see of a process.
 //! * `ksm`: pages that are alike become one.
 //! * `migrate`: pages move to other frames.
 //! * `userfaultfd`: user code brings pages in.
 //! * `rmap`: what is done to all entries that map a folio.
+//! * `walk`: finding page-table entries and making tables; `zap`, `gather`: emptying them, and what is freed after the flush;
+//!   `page_alloc`: memory for all of them.
 //! * `anon_vma`, `vma`, `pgtables`: the parts that several of them share.
 
 pub(crate) mod absent_fault;
@@ -29,6 +31,7 @@ pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod brk;
+pub(crate) mod bus;
 pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;
 pub(crate) mod dax;
@@ -40,6 +43,7 @@ pub(crate) mod fault;
 pub(crate) mod file_fault;
 pub(crate) mod filemap;
 pub(crate) mod fork;
+pub(crate) mod gather;
 pub(crate) mod guest;
 pub(crate) mod gup;
 pub(crate) mod gup_fast;
@@ -49,6 +53,7 @@ pub(crate) mod hugetlb;
 pub(crate) mod ima;
 pub(crate) mod ksm;
 pub(crate) mod lazyfree;
+pub(crate) mod machine_check;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
 pub(crate) mod memory_failure;
@@ -66,6 +71,7 @@ pub(crate) mod msync;
 pub(crate) mod munmap;
 pub(crate) mod neighbours;
 pub(crate) mod oom;
+pub(crate) mod page_alloc;
 pub(crate) mod page_idle;
 pub(crate) mod pgtables;
 pub(crate) mod populate;
@@ -86,9 +92,12 @@ pub(crate) mod truncate;
 pub(crate) mod unlink;
 pub(crate) mod uprobe;
 pub(crate) mod userfaultfd;
+pub(crate) mod vm_fault;
 pub(crate) mod vma;
+pub(crate) mod walk;
 pub(crate) mod write_fault;
 pub(crate) mod writeback;
+pub(crate) mod zap;
 
 pub use madvise::Advice;
 

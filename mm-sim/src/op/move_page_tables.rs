@@ -10,13 +10,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{huge_pmd, hugetlb, mmu_notifier};
+use super::{gather::Gather, huge_pmd, hugetlb, mmu_notifier};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{
-        Absent, Entry, FolioKind, Gather, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma, is_visited_before,
-    },
+    mem::{Absent, Entry, FolioKind, Level, Mm, OutOfMemory, PAGE_SIZE, PMD_SIZE, Slot, Vma, is_visited_before},
     sched,
     sync::WriteGuard,
 };

@@ -6,11 +6,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{hugetlb, pgtables, userfaultfd, vma::split::split_at};
+use super::{gather::Gather, hugetlb, pgtables, userfaultfd, vma::split::split_at, zap};
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Gather, Mm, MmapWrite, PAGE_SIZE, Vma},
+    mem::{Mm, MmapWrite, PAGE_SIZE, Vma},
     protocol::StackGrowth,
     sched,
 };
@@ -94,7 +94,7 @@ fn detach(mm: &Mm, vma: &Arc<Vma>) {
 #[inline(never)]
 fn unmap_region(m: &Machine, mm: &Mm, vmas: &[Arc<Vma>], range: Range<u64>, gap: &Range<u64>) {
     let mut gather = Gather::default();
-    vmas.iter().for_each(|vma| gather.zap_all(m, mm, vma, vma.range()));
+    vmas.iter().for_each(|vma| zap::unmap_single_vma(m, mm, vma, vma.range(), &mut gather));
     pgtables::free_pgtables(m, mm, vmas, range, gap, &mut gather);
     gather.finish(m);
 }

@@ -7,11 +7,8 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use crate::{
-    machine::Machine,
-    mem::{Gather, Mm},
-    sched,
-};
+use super::{gather::Gather, zap};
+use crate::{machine::Machine, mem::Mm, sched};
 
 /// Kills a process: no access of it succeeds any more.
 pub(crate) fn kill(mm: &Mm) {
@@ -45,7 +42,7 @@ fn reap(m: &Machine, mm: &Arc<Mm>) {
     }
     for vma in mm.all().into_iter().filter(|vma| !vma.flags().hugetlb && !vma.flags().shared) {
         let mut gather = Gather::default();
-        gather.zap_all(m, mm, &vma, vma.range());
+        zap::unmap_single_vma(m, mm, &vma, vma.range(), &mut gather);
         gather.finish(m);
         m.stats.reaped.add(1);
     }

@@ -9,12 +9,12 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_vma, hugetlb::share};
+use super::{anon_vma, gather::Gather, hugetlb::share};
 use crate::{
     Bug,
     finding::Invariant,
     machine::Machine,
-    mem::{Entry, Gather, Level, Mm, PMD_SIZE, PageTable, Slot, Vma},
+    mem::{Entry, Level, Mm, PMD_SIZE, PageTable, Slot, Vma},
     sched,
 };
 

@@ -14,8 +14,6 @@ use crate::{
     sched,
 };
 
-/// Rounds of direct reclaim before an allocation fails.
-pub(crate) const RETRIES: u32 = 6;
 /// Folios that one round looks at.
 const BATCH: usize = 32;
 /// Moments that a round without success waits for devices.

@@ -8,11 +8,11 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, mmu_notifier, swap};
+use super::{dirty, gather::Gather, mmu_notifier, swap};
 use crate::{
     machine::Machine,
     mem::{
-        Folio, Gather, PAGE_SIZE, Vma,
+        Folio, PAGE_SIZE, Vma,
         rmap::{maps, rmap_walk, rmap_walk_locked},
     },
     sched,

@@ -12,7 +12,7 @@ use super::{
     Signal, access, dirty,
     filemap::{self, Cached},
     neighbours::memcg,
-    shmem,
+    shmem, swap,
 };
 use crate::{
     Bug,
@@ -22,12 +22,16 @@ use crate::{
     sched,
 };
 
-/// Writes the word at `from` of a process's memory to a page of a file. Nothing beyond the end.
+/// Writes the word at `from` of a process's memory to a page of a file. Returns whether it did: not beyond the end, nor to a
+/// file that swap is on (`ETXTBSY`).
 #[inline(never)]
-pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, from: u64) -> Result<(), Signal> {
+pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, from: u64) -> Result<bool, Signal> {
     let _scope = sched::scope("write");
     let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
+    if swap::is_swapfile(m, file) {
+        return Ok(false);
+    }
     m.sb.check_writing(file.id, "is written");
     dirty::mark_inode_dirty(m, &file.mapping); // file_update_time()
     while index < file.size() {
@@ -44,10 +48,10 @@ pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, fr
         unlock(m, cached);
         if copied?.is_some() {
             m.stats.writes.add(1);
-            break;
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 #[inline(never)]

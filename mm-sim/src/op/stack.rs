@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{
-    Signal, access, anon_vma,
+    Signal, anon_vma, bus,
     mmap::{self, Request},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) fn lock_mm_and_find_vma(
     addr: u64,
     store: bool,
 ) -> Result<(ReadGuard, Arc<Vma>), Signal> {
-    let segv = || access::signal(m, mm, addr, store, Signal::Segv);
+    let segv = || bus::signal(m, mm, addr, store, Signal::Segv);
     let locked = mm.mmap_lock.read();
     let Some(vma) = mm.find_from(addr) else { return Err(segv()) };
     if vma.range().start <= addr {

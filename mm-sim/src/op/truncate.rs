@@ -8,30 +8,35 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, hugetlb, shmem};
+use super::{dirty, gather::Gather, hugetlb, shmem, swap, zap};
 use crate::{
+    finding::Invariant,
     machine::Machine,
-    mem::{AddressSpace, Folio, FolioKind, Gather, Inode},
+    mem::{AddressSpace, Folio, FolioKind, Inode},
     protocol::VmaSequence,
     sched,
     sync::Look,
 };
 
-/// Sets the size of a file, in pages.
+/// Sets the size of a file, in pages. Returns whether it may have it: one that swap is on is not cut (`ETXTBSY`).
 #[inline(never)]
-pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
+pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) -> bool {
     let _scope = sched::scope("truncate");
     let _writers = m.sb.start_write();
     let _i_rwsem = file.i_rwsem.write();
+    if pages < file.size() && swap::is_swapfile(m, file) {
+        return false;
+    }
     m.sb.check_writing(file.id, "gets a new size");
     m.stats.truncations.add(1);
     if file.hugetlb.is_some() {
-        return hugetlb::file::hugetlb_vmtruncate(m, file, pages);
+        hugetlb::file::hugetlb_vmtruncate(m, file, pages);
+        return true;
     }
     if pages >= file.size() {
         m.model.end_truncate(file.id, pages);
         file.set_size(pages);
-        return;
+        return true;
     }
     let _invalidate = (!file.is_shmem()).then(|| file.mapping.invalidate_lock.write());
     m.model.begin_truncate(file.id, pages);
@@ -43,6 +48,7 @@ pub(crate) fn truncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
     }
     file.cut_disk(pages);
     m.model.end_truncate(file.id, pages);
+    true
 }
 
 /// Drops the whole cache of a file, as unmounting does. A fault that came during a truncation may have left a folio beyond
@@ -81,7 +87,7 @@ pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Ra
             let addrs = vma.addrs_of(&pages);
             let _sequence = vma.write_sequence(mm.protocol.vma_sequence != VmaSequence::None);
             if even_cows {
-                gather.zap_all(m, &mm, &vma, addrs);
+                zap::unmap_single_vma(m, &mm, &vma, addrs, &mut gather);
             } else {
                 gather.zap(m, &mm, &vma, addrs, &|folio| matches!(folio.kind, FolioKind::File | FolioKind::Shmem));
             }
@@ -117,19 +123,24 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
         m.split_queue.add(folio);
         return;
     }
-    if folio.maps() > 0 {
+    if folio.maps() > 0 && !sched::forgets(Look::FolioMappedAgain) {
+        // By a page fault that had seen the old size, and had the folio locked until now.
         unmap_mapping_pages(m, &file.mapping, base..base + folio.pages(), false);
     }
     folio.dirty.store(false, Relaxed);
     filemap_remove_folio(m, file, base, folio);
 }
 
-/// Takes a locked folio out of the cache.
+/// Takes a locked folio that nobody has mapped out of the cache.
 pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
     {
         let _i_lock = file.mapping.i_lock.lock();
         let _i_pages = file.mapping.i_pages.lock_irq();
         folio.check_locked("taken out of the cache");
+        if folio.maps() > 0 {
+            let text = format!("folio {} leaves the cache of file {} while it is mapped", folio.pfn, file.id);
+            sched::finding(Invariant::CountMismatch, text);
+        }
         file.mapping.remove(base);
         folio.set_place(None);
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::swap;
 use crate::{classes::I_RWSEM, machine::Machine, mem::Inode, sched, sync::RwSem};
 
 /// The subclass of a directory whose entries are being changed (the kernel's `I_MUTEX_PARENT`).
@@ -21,12 +22,17 @@ impl PlainDirectory {
     }
 }
 
-/// Takes the name of a file out of a directory. The file lives on while it is in use.
+/// Takes the name of a file out of a directory. The file lives on while it is in use. Returns whether it may lose the name: one
+/// that swap is on may not.
 #[inline(never)]
-pub(crate) fn vfs_unlink(m: &Machine, directory: &PlainDirectory, file: &Arc<Inode>) {
+pub(crate) fn vfs_unlink(m: &Machine, directory: &PlainDirectory, file: &Arc<Inode>) -> bool {
     let _scope = sched::scope("unlink");
     let _writers = m.sb.start_write();
     let _parent = directory.i_rwsem.write_nested(PARENT);
     let _i_rwsem = file.i_rwsem.write();
-    file.drop_link();
+    let may = !swap::is_swapfile(m, file);
+    if may {
+        file.drop_link();
+    }
+    may
 }

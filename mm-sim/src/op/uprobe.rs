@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{anon_fault, anon_vma, fault, fault::VmFault, gup, huge_pmd, mmu_notifier};
+use super::{anon_fault, anon_vma, fault, gup, huge_pmd, mmu_notifier, vm_fault::VmFault};
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, FolioKind, Inode, Level, Mm, PAGE_SIZE, Vma},

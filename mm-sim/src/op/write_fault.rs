@@ -7,14 +7,14 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    anon_fault, anon_vma, dirty,
-    fault::{Outcome, VmFault},
-    file_fault, mmu_notifier, swap, userfaultfd,
+    anon_fault, anon_vma, dirty, file_fault, mmu_notifier, swap, userfaultfd,
+    vm_fault::{Outcome, VmFault},
+    walk::PteMap,
 };
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Entry, Folio, FolioKind, PAGE_SIZE, PteMap},
+    mem::{Entry, Folio, FolioKind, PAGE_SIZE},
     sched,
 };
 
@@ -62,7 +62,10 @@ fn check_not_pinned(old: &Folio) {
 
 #[inline(never)]
 fn wp_page_shared(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64, entry: Entry) -> Outcome {
-    let Some(cached) = file_fault::do_page_mkwrite(fault, folio, pfn) else { return Outcome::Done };
+    let cached = match file_fault::do_page_mkwrite(fault, folio, pfn) {
+        Ok(cached) => cached,
+        Err(outcome) => return outcome,
+    };
     if let Some(map) = fault.map_pte() {
         let slot = map.slot(fault.addr);
         if slot.load().young(true) == entry.young(true) {

@@ -4,7 +4,8 @@
 //! * [`check`]: runs the scenarios under each protocol and says of each path whether an operation has followed it.
 //! * [`Tables`]: what is looked for, and where: `documented` (`data/paths.txt`) has the paths, `places`
 //!   (`data/paths-places.txt`) the operations that take them, which protocol stands for which kernel, and the exceptions.
-//! * `workload`: the runs; `recording`: what one operation did; `matcher`: that against one path.
+//! * `workload`: the runs; `operation`: what one operation did; `recording`: that made ready for `matcher`, which holds it against one
+//!   path.
 //! * `search`: a path under a protocol while it is looked for; [`Table`]: what came of all; `nearest`: how far an operation
 //!   came that did not follow; `render`: as text.
 //!
@@ -17,6 +18,7 @@
 mod documented;
 mod matcher;
 mod nearest;
+mod operation;
 mod places;
 mod recording;
 mod render;
@@ -34,7 +36,7 @@ pub use self::{
 };
 use self::{
     search::{Runs, Search},
-    workload::Met,
+    workload::Classes,
 };
 use crate::{mutate::Mutant, protocol::Protocol};
 
@@ -76,14 +78,14 @@ pub fn check(tables: &Tables, query: &Query<'_>) -> Table {
     for (at, search) in searches.enumerate() {
         groups.entry(search.runs()).or_default().push((at, search));
     }
-    let (mut searched, mut met): (Group<'_>, Met) = Default::default();
+    let (mut searched, mut met): (Group<'_>, Classes) = Default::default();
     thread::scope(|scope| {
         let start = |(runs, group)| scope.spawn(move || look(query, runs, group));
         let threads: Vec<_> = groups.into_iter().map(start).collect();
         for thread in threads {
             let (group, its) = thread.join().expect("a run catches the panics of its actors");
             searched.extend(group);
-            met.merge(its);
+            met.extend(its);
         }
     });
     searched.sort_by_key(|(at, _)| *at);
@@ -98,7 +100,7 @@ pub fn check(tables: &Tables, query: &Query<'_>) -> Table {
 /// Rows that need the same runs, numbered by their order in the file.
 type Group<'a> = Vec<(usize, Search<'a>)>;
 
-fn look<'a>(query: &Query<'_>, runs: Runs<'a>, mut group: Group<'a>) -> (Group<'a>, Met) {
+fn look<'a>(query: &Query<'_>, runs: Runs<'a>, mut group: Group<'a>) -> (Group<'a>, Classes) {
     let met = workload::look(query, runs, group.iter_mut().map(|(_, search)| search).collect());
     (group, met)
 }

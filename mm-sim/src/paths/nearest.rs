@@ -17,6 +17,9 @@ pub struct Seen {
     pub scenario: &'static str,
     /// The seed.
     pub seed: u64,
+    /// The schedule, if it did not come from the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// The operation.
     pub operation: &'static str,
 }

@@ -71,6 +71,9 @@ fn write_covered(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
     writeln!(f, "{:<26} {protocol:<8} {:>2} steps: {}{without}", row.path, row.steps, place(seen))
 }
 
-fn place(Seen { scenario, seed, operation }: &Seen) -> String {
-    format!("{operation} in {scenario}, seed {seed}")
+fn place(Seen { scenario, seed, schedule, operation }: &Seen) -> String {
+    match schedule {
+        Some(schedule) => format!("{operation} in {scenario}, schedule {schedule}"),
+        None => format!("{operation} in {scenario}, seed {seed}"),
+    }
 }

@@ -6,10 +6,10 @@ use super::{
     documented::Step,
     matcher::{self, Followed},
     nearest::{Nearest, Seen},
+    operation::Operation,
     places::{Place, Places, Scope},
     recording::Recording,
     table::{Row, Verdict},
-    workload::Operation,
 };
 use crate::sync;
 

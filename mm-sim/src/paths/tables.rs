@@ -8,7 +8,6 @@ use super::{
     documented::{self, Documented, Step},
     places::{Place, Places},
     search::{Search, Wanted},
-    workload::Met,
 };
 use crate::{catalogue, protocol::Protocol};
 
@@ -74,12 +73,12 @@ impl Tables {
     /// Checks that what the places name is there.
     fn check_places(&self, file: &str) -> Result<(), InputError> {
         for (kernel, said) in &self.places.kernels {
-            let unknown = said.what.iter().find(|name| *name != NONE && protocol(name).is_none());
+            let unknown = said.what.iter().find(|name| *name != NONE && Protocol::of_history(name).is_none());
             if let Some(unknown) = unknown {
                 return Err(InputError::at(file, said.line, format!("no such protocol: {unknown}")));
             }
             let first = kernel.split(['+', '/', ' ']).next().unwrap_or_default();
-            if said.what.iter().any(|name| name == NONE) && protocol(first).is_some() {
+            if said.what.iter().any(|name| name == NONE) && Protocol::of_history(first).is_some() {
                 return Err(InputError::at(file, said.line, format!("there is a protocol {first}")));
             }
         }
@@ -145,11 +144,11 @@ impl Tables {
 
     /// Returns the lines that the runs do not bear out: of a lock that nobody has taken, or somebody has taken after all; of
     /// an operation that nobody was in.
-    pub(super) fn stale(&self, searches: &[Search<'_>], met: &Met) -> Vec<String> {
-        let unmet = self.places.classes().into_iter().filter(|class| !met.classes.contains(class));
+    pub(super) fn stale(&self, searches: &[Search<'_>], classes: &BTreeSet<&'static str>) -> Vec<String> {
+        let unmet = self.places.classes().into_iter().filter(|class| !classes.contains(class));
         let mut stale: Vec<_> = unmet.map(|class| format!("lock ... {class}: no run takes it")).collect();
         for name in self.places.without.keys() {
-            if let Some(class) = met.classes.iter().find(|class| class.contains(name.as_str())) {
+            if let Some(class) = classes.iter().find(|class| class.contains(name.as_str())) {
                 stale.push(format!("without {name}: runs take {class}"));
             }
         }
@@ -164,9 +163,4 @@ impl Tables {
 
 fn pair(place: &Place) -> Option<&'static catalogue::Pair> {
     catalogue::named(place.pair.as_deref()?)
-}
-
-/// Returns the protocol of a name, also of the one that no command line offers.
-pub(super) fn protocol(name: &str) -> Option<Protocol> {
-    Protocol::named(name).or_else(|| (Protocol::V6_4_0.name == name).then_some(Protocol::V6_4_0))
 }

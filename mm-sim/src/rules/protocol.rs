@@ -341,4 +341,9 @@ impl Protocol {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.name == name)
     }
+
+    /// As [`named`](Self::named), and the one that stands for a few weeks of history and that no command line offers.
+    pub(crate) fn of_history(name: &str) -> Option<Self> {
+        Self::named(name).or_else(|| (Self::V6_4_0.name == name).then_some(Self::V6_4_0))
+    }
 }

@@ -68,6 +68,27 @@ pub(super) const TRUNCATE: Scenario = Scenario {
     ..FORK
 };
 
+/// A truncation against a fault that has seen the old size.
+pub(super) const MAPPED_LATE: Scenario = Scenario {
+    id: "small-mapped-late",
+    title: "one write fault on a file against its truncation, which finds the folio mapped again",
+    story: "A page fault has locked a folio and looked at the size of the file. The file is cut and unmapped everywhere;\n\
+            only then the fault maps the folio, and lets go of it. Who cuts the file has to unmap it once more.",
+    source: "the look of truncate_cleanup_folio at a folio that it has locked",
+    build: build_mapped_late,
+    ..FORK
+};
+
+/// A write to a file that swap is on.
+pub(super) const SWAP_FILE: Scenario = Scenario {
+    id: "small-swap-file",
+    title: "one write to a file against swap, which is turned on with it",
+    story: "A page is swapped out to a file. Whoever wrote to the file now would write to that page.",
+    source: "dc617f29dbe5, \"vfs: don't allow writes to swap files\"",
+    build: build_swap_file,
+    ..FORK
+};
+
 fn build_collapse(world: &World, khugepaged_first: bool) -> Plan {
     let mut plan = Plan::default();
     let file = world.create(HUGE_PAGES);
@@ -145,6 +166,47 @@ fn build_truncate(world: &World) -> Plan {
     plan.actor("truncate", move || {
         kernel.truncate(&file, 0);
         kernel.truncate(&file, 1);
+    });
+    plan
+}
+
+fn build_mapped_late(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(2);
+    let (Some(writer), Some(other)) = (mapped(world, &mut plan), mapped(world, &mut plan)) else { return plan };
+    let (text, same) = (writer.map_file(&file, 0, 2, true), other.map_file(&file, 0, 2, true));
+    // One of the two has it in its page table, which is unmapped at first.
+    let _checked = other.store(same, 5);
+    let (kernel, late) = (world.clone(), writer.clone());
+    plan.actor("page-fault", move || {
+        let _checked = late.store(text, 6);
+    });
+    plan.actor("truncate", move || {
+        kernel.truncate(&file, 0);
+        // The end of the file for both, or the model is not content.
+        let _checked = (writer.load(text), other.load(same));
+    });
+    plan
+}
+
+fn build_swap_file(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(2);
+    let (Some(process), Some(writer)) = (mapped(world, &mut plan), mapped(world, &mut plan)) else { return plan };
+    let heap = process.map_anon(1);
+    let _checked = process.store(heap, 5);
+    let (kernel, same) = (world.clone(), file.clone());
+    plan.actor("swap", move || {
+        kernel.swapon_file(&same);
+        let _unmapped = (0..4).filter(|_| kernel.reclaim(8)).count();
+        let _checked = process.load(heap);
+    });
+    let kernel = world.clone();
+    let word = writer.map_anon(1);
+    let _checked = writer.store(word, 6);
+    plan.actor("write", move || {
+        let _checked = writer.write(&file, 1, word);
+        kernel.writeback(&file);
     });
     plan
 }

@@ -99,8 +99,15 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// Small scenarios, to be explored schedule by schedule.
-pub const DIRECTED: &[Scenario] =
-    &[directed::COLLAPSE, directed::WALK, directed::FORK, directed::COW, directed::TRUNCATE];
+pub const DIRECTED: &[Scenario] = &[
+    directed::COLLAPSE,
+    directed::WALK,
+    directed::FORK,
+    directed::COW,
+    directed::TRUNCATE,
+    directed::MAPPED_LATE,
+    directed::SWAP_FILE,
+];
 
 /// Returns the scenario of this id.
 pub fn named(id: &str) -> Option<&'static Scenario> {

@@ -9,20 +9,11 @@ use std::{
 
 use lockdep::Session;
 
-use super::{backend::Backend, interrupt::Interrupts};
+use super::{backend::Backend, id::ActorId, raised::Interrupts};
 use crate::{
     finding::{Finding, Findings, Invariant},
     sync::{Irq, Look, Mutation, Observer, Step, Survey, Twist},
 };
-
-/// The number of an actor within its run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ActorId(pub(crate) u32);
-
-impl ActorId {
-    /// A thread that is no actor: tests and the code around a run.
-    pub(crate) const OUTSIDE: Self = Self(u32::MAX);
-}
 
 /// What all actors of a run share.
 #[derive(Clone)]

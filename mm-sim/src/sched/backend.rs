@@ -1,15 +1,8 @@
-//! What a run's actors are to the operations: four things that a scheduler does for the actor of the current thread.
-//!
-//! The [`Baton`](super::Baton) lets one actor run at a time and decides who; [`Threads`](super::Threads) lets them all run,
-//! as the machine under us sees fit.
+//! [`Backend`]: what a scheduler does for an actor, and why a run ends ([`Stop`]).
 
-use std::{sync::Arc, thread};
+use std::sync::Arc;
 
-use super::{
-    Deadlock, Waitable,
-    actor::{self, ActorId},
-    interrupt,
-};
+use super::{Deadlock, Waitable, id::ActorId};
 
 /// What an actor does.
 pub(crate) type Body = Box<dyn FnOnce() + Send>;
@@ -67,46 +60,4 @@ pub(super) trait Backend: Send + Sync {
 
     /// Looks until `holds` does, or it cannot change any more: others may be between two steps that belong together.
     fn settles(&self, holds: &dyn Fn() -> bool) -> bool;
-}
-
-/// A scheduling point of the current actor. On a thread that is none, and while unwinding, it does nothing.
-pub(crate) fn step() {
-    if let Some(actor) = actor::this().filter(|_| !thread::panicking()) {
-        actor.backend.step(actor.id);
-        interrupt::moment(&actor);
-    }
-}
-
-/// Lets the others run for `steps` steps, if the current thread is an actor.
-pub(crate) fn sleep(steps: u64) {
-    if let Some(actor) = actor::this() {
-        actor.backend.sleep(actor.id, steps);
-    }
-}
-
-/// Blocks the current actor until [`wake`].
-///
-/// # Panics
-///
-/// On a thread that is no actor: there is nobody who could wake it.
-pub(crate) fn block(what: Arc<dyn Waitable>, mode: &'static str) {
-    let Some(actor) = actor::this() else { panic!("would wait for ever for {}", what.label()) };
-    actor.backend.block(actor.id, what, mode, actor.path_now());
-}
-
-/// Returns how many steps there have been, where one actor runs at a time.
-pub(crate) fn now() -> Option<u64> {
-    actor::this()?.backend.now()
-}
-
-/// Makes a blocked actor ready.
-pub(crate) fn wake(id: ActorId) {
-    if let Some(actor) = actor::this() {
-        actor.backend.wake(id);
-    }
-}
-
-/// Returns whether `holds` does, once everybody has got out of what takes but a moment.
-pub(crate) fn settles(holds: impl Fn() -> bool) -> bool {
-    actor::this().map_or_else(&holds, |actor| actor.backend.settles(&holds))
 }

@@ -16,8 +16,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Body, Choice, Deadlock, Order, Rng, Stop, Waitable,
-    actor::{self, ActorId, Context},
+    actor::{self, Context},
     backend::{Backend, Stopped},
+    id::ActorId,
     wait_for::{Wait, Waiting},
 };
 

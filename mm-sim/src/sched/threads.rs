@@ -19,8 +19,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Body, Deadlock, Rng, Stop, Wait, Waitable,
-    actor::{self, ActorId, Context},
+    actor::{self, Context},
     backend::{Backend, Stopped},
+    id::ActorId,
     wait_for::Waiting,
 };
 

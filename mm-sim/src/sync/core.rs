@@ -8,9 +8,9 @@ use lockdep::{LockClass, LockMap, Subclass};
 use parking_lot::Mutex;
 
 use super::{
+    id::LockId,
     mutation::{Place, Twist},
     state::{State, Want},
-    survey::LockId,
     trace::{Step, Taken},
 };
 use crate::{

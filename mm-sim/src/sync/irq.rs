@@ -7,8 +7,9 @@
 use lockdep::{Context, Disabled};
 
 use super::{
+    id::unowned,
     pseudo::pseudo,
-    trace::{Step, Way, unowned},
+    trace::{Step, Way},
 };
 use crate::sched;
 

@@ -1,6 +1,6 @@
 //! The simulator's locks: a `lockdep::LockMap` each, and a state that the scheduler understands.
 //!
-//! * `state`: who holds a lock and who queues for it, fairly; `core`: how an actor acquires one and waits.
+//! * `id`: which lock; `state`: who holds a lock and who queues for it, fairly; `core`: how an actor acquires one and waits.
 //! * [`RwSem`]: a sleeping reader-writer lock with downgrade, the kernel's rwsem.
 //! * [`SpinLock`]: spins; who holds one must not sleep. [`Irq`]: the interrupts that it may have to keep out.
 //! * [`SleepMutex`]: sleeps; one holder.
@@ -18,6 +18,7 @@
 
 mod core;
 mod folio_lock;
+mod id;
 mod irq;
 mod lockless;
 mod mutation;
@@ -35,6 +36,7 @@ mod wait_queue;
 
 pub(crate) use folio_lock::{FolioGuard, FolioLock};
 #[allow(unused_imports)]
+pub(crate) use id::LockId;
 pub(crate) use irq::{Irq, IrqOff, in_irq, watch_irqs};
 pub(crate) use lockless::LocklessWalks;
 pub(crate) use mutation::Mutation;
@@ -46,6 +48,6 @@ pub(crate) use rcu::{Rcu, RcuGuard};
 pub(crate) use rwlock::RwSpinLock;
 pub(crate) use rwsem::{Held, ReadGuard, RwSem, WriteGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
-pub(crate) use survey::{LockId, Note, Survey};
+pub(crate) use survey::{Note, Survey};
 pub(crate) use trace::{Step, Taken, Trace, Way};
 pub(crate) use wait_queue::WaitQueue;

@@ -32,14 +32,25 @@ pub enum Look {
     FolioStillThere,
     /// For private copies that were made while a file was being cut.
     UnmapAgain,
+    /// Whether somebody has mapped a folio since its file was unmapped, before it is cut off.
+    FolioMappedAgain,
+    /// Whether swap is on a file, before it is changed.
+    SwapOnFile,
     /// Whether somebody may be walking a table under RCU, before it is freed.
     RcuGracePeriod,
 }
 
 impl Look {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::PmdUnderPteLock, Self::VmaSequenceAgain, Self::FolioStillThere, Self::UnmapAgain, Self::RcuGracePeriod];
+    pub const ALL: [Self; 7] = [
+        Self::PmdUnderPteLock,
+        Self::VmaSequenceAgain,
+        Self::FolioStillThere,
+        Self::UnmapAgain,
+        Self::FolioMappedAgain,
+        Self::SwapOnFile,
+        Self::RcuGracePeriod,
+    ];
 
     /// Returns the name in reports.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +59,8 @@ impl Look {
             Self::VmaSequenceAgain => "vma-sequence-again",
             Self::FolioStillThere => "folio-still-there",
             Self::UnmapAgain => "unmap-again",
+            Self::FolioMappedAgain => "folio-mapped-again",
+            Self::SwapOnFile => "swap-on-file",
             Self::RcuGracePeriod => "rcu-grace-period",
         }
     }

@@ -2,7 +2,10 @@
 
 use lockdep::{Acquire, LockClass, LockMap};
 
-use super::trace::{Step, Taken, Way, unowned};
+use super::{
+    id::unowned,
+    trace::{Step, Taken, Way},
+};
 use crate::sched;
 
 /// A lock that is a `LockMap` alone: there is no state behind it.

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use super::{
+    id::unowned,
     pseudo::pseudo,
-    trace::{Step, Way, unowned},
+    trace::{Step, Way},
 };
 use crate::sched;
 

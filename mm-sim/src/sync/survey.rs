@@ -12,11 +12,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{mutation::Place, state::Want};
+use super::{id::LockId, mutation::Place, state::Want};
 use crate::sched::ActorId;
-
-/// A lock: its class and its owner.
-pub(crate) type LockId = (&'static str, &'static str, u64);
 
 /// What is known of a place.
 #[derive(Clone, Debug, Default)]

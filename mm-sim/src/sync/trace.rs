@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::survey::LockId;
+use super::id::LockId;
 use crate::sched::ActorId;
 
 /// How a lock was acquired.
@@ -65,9 +65,4 @@ impl Trace {
     pub(crate) fn take(&self) -> Vec<Vec<Step>> {
         std::mem::take(&mut *self.0.lock()).into_values().collect()
     }
-}
-
-/// Names a lock that has no owner: a pseudo lock, RCU, interrupts.
-pub(crate) const fn unowned(class: &'static str) -> LockId {
-    (class, "machine", 0)
 }

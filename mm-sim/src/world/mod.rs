@@ -91,9 +91,10 @@ impl World {
         op::hugetlb::pool::set_max_huge_pages(&self.machine, count)
     }
 
-    /// Punches a hole into a file, which is zeros from then on; one of hugetlbfs loses only whole huge pages.
-    pub fn punch_hole(&self, file: &File, pages: Range<u64>) {
-        op::fallocate::vfs_fallocate(&self.machine, &file.0, Fallocate::PunchHole, pages);
+    /// Punches a hole into a file, which is zeros from then on; one of hugetlbfs loses only whole huge pages. Returns whether it
+    /// may: not if swap is on it.
+    pub fn punch_hole(&self, file: &File, pages: Range<u64>) -> bool {
+        op::fallocate::vfs_fallocate(&self.machine, &file.0, Fallocate::PunchHole, pages)
     }
 
     /// Gives the huge pages of a range of a file of hugetlbfs memory now. Returns whether there was enough.
@@ -106,9 +107,10 @@ impl World {
         op::hugetlb::migrate::migrate_hugetlb_folio(&self.machine, &file.0, huge_index)
     }
 
-    /// Sets the size of a file, in pages. That of a file of hugetlbfs is a multiple of 512.
-    pub fn truncate(&self, file: &File, pages: u64) {
-        op::truncate::truncate(&self.machine, &file.0, pages);
+    /// Sets the size of a file, in pages. That of a file of hugetlbfs is a multiple of 512. Returns whether it may have it: one
+    /// that swap is on is not cut.
+    pub fn truncate(&self, file: &File, pages: u64) -> bool {
+        op::truncate::truncate(&self.machine, &file.0, pages)
     }
 
     /// Writes what is dirty of a file to disk.
@@ -141,14 +143,20 @@ impl World {
         PlainDirectory(Arc::new(op::unlink::PlainDirectory::new(&self.machine)))
     }
 
-    /// Takes a file's name out of a directory.
-    pub fn unlink(&self, directory: &PlainDirectory, file: &File) {
-        op::unlink::vfs_unlink(&self.machine, &directory.0, &file.0);
+    /// Takes a file's name out of a directory. Returns whether it may: not if swap is on it.
+    pub fn unlink(&self, directory: &PlainDirectory, file: &File) -> bool {
+        op::unlink::vfs_unlink(&self.machine, &directory.0, &file.0)
     }
 
     /// Turns swap on, with room for at least `slots` pages.
     pub fn swapon(&self, slots: u64) {
         op::swap::swapon(&self.machine, slots);
+    }
+
+    /// Turns swap on with a file, whose pages are those of swap until it is off again. Returns whether it is on: a file takes
+    /// the place of no other device.
+    pub fn swapon_file(&self, file: &File) -> bool {
+        op::swap::swapon_file(&self.machine, &file.0)
     }
 
     /// Turns swap off: everything comes back into memory. Returns whether there was room; if not, swap stays on.
@@ -169,17 +177,17 @@ impl World {
     /// The hardware reports that the frame of a page of a process is broken. Returns whether there was one and nobody else was
     /// doing something with it.
     pub fn break_page(&self, process: &Process, addr: u64) -> bool {
-        self.frame_of(process, addr).is_some_and(|frame| self.break_frame(frame))
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.is_some_and(|pfn| {
+            op::memory_failure::memory_failure(&self.machine, pfn, None) == op::memory_failure::Handled::Recovered
+        })
     }
 
-    /// Returns the frame of a page of a process, if it has one.
-    pub fn frame_of(&self, process: &Process, addr: u64) -> Option<u64> {
-        op::gup::frame_of(&self.machine, &process.mm, addr)
-    }
-
-    /// The hardware reports that a frame is broken. Returns whether it was used, and nobody was doing something with it.
-    pub fn break_frame(&self, frame: u64) -> bool {
-        op::memory_failure::memory_failure(&self.machine, frame) == op::memory_failure::Handled::Recovered
+    /// The frame of a page of a process fails, and nobody notices before user code accesses it. Returns whether there was one.
+    pub fn fail_page(&self, process: &Process, addr: u64) -> bool {
+        let frame = op::gup::frame_of(&self.machine, &process.mm, addr);
+        frame.into_iter().for_each(|pfn| self.machine.poison.fail(pfn));
+        frame.is_some()
     }
 
     /// Marks the page of a process as not used. Returns whether there is one that can be marked.

@@ -2,11 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Directory, File, Guest, Huge, Pin, Userfault};
+use super::{Directory, File, Huge};
 use crate::{
-    Bug,
     machine::Machine,
-    mem::{Mm, PAGE_SIZE, Userfaultfd, VmFlags},
+    mem::{Mm, PAGE_SIZE, VmFlags},
     model::Access,
     op::{self, Advice, Signal, mmap::Request, mremap::Leave},
 };
@@ -58,12 +57,13 @@ impl Process {
         op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
     }
 
-    /// Writes the word at `from` to page `index` of a file, by a system call.
+    /// Writes the word at `from` to page `index` of a file, by a system call. Returns whether it did: not beyond the end, nor if
+    /// swap is on the file.
     ///
     /// # Errors
     ///
     /// The signal that reading `from` gets.
-    pub fn write(&self, file: &File, index: u64, from: u64) -> Result<(), Signal> {
+    pub fn write(&self, file: &File, index: u64, from: u64) -> Result<bool, Signal> {
         op::rw::write(&self.machine, &self.mm, &file.0, index, from)
     }
 
@@ -180,7 +180,7 @@ impl Process {
     ///
     /// The signal that the access gets. It is checked against the memory model, as is the value.
     pub fn load(&self, addr: u64) -> Result<u64, Signal> {
-        op::access::load(&self.machine, &self.mm, addr)
+        op::access::user_load(&self.machine, &self.mm, addr)
     }
 
     /// Writes the word at an address.
@@ -189,7 +189,7 @@ impl Process {
     ///
     /// The signal that the access gets. It is checked against the memory model.
     pub fn store(&self, addr: u64, word: u64) -> Result<(), Signal> {
-        op::access::store(&self.machine, &self.mm, addr, word)
+        op::access::user_store(&self.machine, &self.mm, addr, word)
     }
 
     /// Reads one word of each of `pages` pages.
@@ -222,31 +222,6 @@ impl Process {
     pub fn exec(self, arguments: &[u64], shift: u64) -> Option<(Self, u64)> {
         let (mm, stack) = op::exec::execve(&self.machine, &self.mm, arguments, shift)?;
         Some((Self { machine: self.machine, mm }, stack))
-    }
-
-    /// Makes a virtual machine whose memory is that of the process.
-    pub fn create_guest(&self) -> Guest {
-        let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
-        Guest { process: self.clone(), mmu }
-    }
-
-    /// Pins the page at an address for a device that writes to it. It stays pinned until [`Pin::drop`].
-    ///
-    /// # Errors
-    ///
-    /// The signal that a store would get.
-    pub fn pin(&self, addr: u64) -> Result<Pin, Signal> {
-        let foll = op::gup::Foll { write: true, pin: true };
-        let page = op::gup_fast::get_user_page_fast(&self.machine, &self.mm, addr, foll)?;
-        Ok(Pin { process: self.clone(), addr, page: Some(page) })
-    }
-
-    /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
-    pub fn userfaultfd(&self) -> Userfault {
-        Userfault {
-            process: self.clone(),
-            ctx: Userfaultfd::new(self.machine.new_id(), self.machine.protocol.has(Bug::UffdQueuesWithIrqsOn)),
-        }
     }
 
     /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.

@@ -78,16 +78,17 @@ impl HugetlbPool {
         })
     }
 
-    /// Marks a page that is in use as broken, and takes a reference. Returns whether it is in use, and has not been marked.
+    /// Marks a page that is in use as broken, and takes a reference. Returns whether it had not been marked, or `None` if it is
+    /// not in use.
     #[track_caller]
-    pub(crate) fn get_for_hwpoison(&self, folio: &Folio) -> bool {
+    pub(crate) fn get_for_hwpoison(&self, folio: &Folio) -> Option<bool> {
         let _hugetlb_lock = self.lock.lock_irq();
         sched::must_hold(self.lock.is_mine(), || format!("huge page {} is marked without hugetlb_lock", folio.pfn));
-        let is_ours = folio.place().is_some() && !folio.is_broken.load(Relaxed) && folio.try_get();
-        if is_ours {
-            folio.is_broken.store(true, Relaxed);
+        if folio.is_broken.load(Relaxed) {
+            return Some(false);
         }
-        is_ours
+        let is_used = folio.place().is_some() && folio.try_get();
+        is_used.then(|| !folio.is_broken.swap(true, Relaxed))
     }
 
     /// Puts a page back, unless it is broken. One that was taken as a promise and not used for it is promised again.

@@ -1,4 +1,4 @@
-//! The swap device: which of its slots are used and by how many, and what is on them.
+//! The swap device: which of its slots are used and by how many, and what is on them. It may be a file.
 //!
 //! * `slots`: the counts, in clusters with a lock each.
 //! * `cache`: the folios that have a slot.
@@ -26,8 +26,12 @@ pub(crate) use self::slots::Prepared;
 use self::{cache::Cache, mmlist::MmList, slots::Cluster, swaplist::SwapList};
 use crate::{
     classes::{SWAP_INFO_LOCK, SWAPON_MUTEX},
+    mem::Inode,
     sync::{RwSem, SpinLock},
 };
+
+/// Pages of a swap file that are no slots.
+const HEADER: u64 = 1;
 
 /// A machine's swap device (the kernel's `struct swap_info_struct`, and what goes with it).
 pub(crate) struct Swap {
@@ -39,12 +43,16 @@ pub(crate) struct Swap {
     writable: AtomicBool,
     /// It is being emptied, to go.
     is_going: AtomicBool,
+    /// Slots that there are, under `lock`.
+    slots: AtomicU64,
     /// Slots that are taken, under `lock`.
     in_use: AtomicU64,
     cache: Cache,
     mmlist: MmList,
     swaplist: SwapList,
     device: Mutex<BTreeMap<u64, u64>>,
+    /// The file that is the device, if it is one, under `lock`: its first page says so, and each other one is a slot.
+    file: Mutex<Option<Arc<Inode>>>,
 }
 
 impl Swap {
@@ -56,11 +64,13 @@ impl Swap {
             clusters: Mutex::default(),
             writable: AtomicBool::new(false),
             is_going: AtomicBool::new(false),
+            slots: AtomicU64::new(0),
             in_use: AtomicU64::new(0),
             cache: Cache::new(),
             mmlist: MmList::new(),
             swaplist: SwapList::new(),
             device: Mutex::default(),
+            file: Mutex::default(),
         }
     }
 
@@ -76,11 +86,19 @@ impl Swap {
 
     /// Reads a slot.
     pub(crate) fn read(&self, slot: u64) -> u64 {
-        self.device.lock().get(&slot).copied().unwrap_or(0)
+        match &*self.file.lock() {
+            Some(file) => file.read_disk(slot + HEADER),
+            None => self.device.lock().get(&slot).copied().unwrap_or(0),
+        }
     }
 
     /// Writes a slot.
     pub(crate) fn write(&self, slot: u64, word: u64) {
-        self.device.lock().insert(slot, word);
+        match &*self.file.lock() {
+            Some(file) => file.write_disk(slot + HEADER, word),
+            None => {
+                self.device.lock().insert(slot, word);
+            }
+        }
     }
 }

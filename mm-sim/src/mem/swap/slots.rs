@@ -7,10 +7,11 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::Swap;
+use super::{HEADER, Swap};
 use crate::{
     classes::SWAP_CLUSTER_LOCK,
     finding::Invariant,
+    mem::Inode,
     sched,
     sync::{SpinGuard, SpinLock},
 };
@@ -53,18 +54,39 @@ pub(crate) enum Prepared {
 }
 
 impl Swap {
-    /// Gives the machine a device of at least `slots` slots, unless it has one that is on its way out.
+    /// Gives the machine a device of at least `slots` slots, unless it has one that is on its way out, or is a file.
+    #[track_caller]
     pub(crate) fn enable(&self, slots: u64) {
         let _lock = self.lock.lock();
-        if self.is_going.load(Relaxed) {
-            return;
+        if !self.is_going.load(Relaxed) && self.file.lock().is_none() {
+            let there = if self.is_on() { self.slots.load(Relaxed) } else { 0 };
+            self.set_slots(there.max(slots.next_multiple_of(SLOTS)));
         }
+    }
+
+    /// Makes a file the machine's device, unless it has one. Returns whether it has this one now.
+    #[track_caller]
+    pub(crate) fn enable_file(&self, file: &Arc<Inode>) -> bool {
+        let _lock = self.lock.lock();
+        let slots = file.size().saturating_sub(HEADER);
+        if self.is_on() || self.is_going.load(Relaxed) || slots == 0 {
+            return false;
+        }
+        *self.file.lock() = Some(file.clone());
+        self.set_slots(slots);
+        true
+    }
+
+    /// Lets slots be taken. The caller has `lock`.
+    fn set_slots(&self, slots: u64) {
         let new = |number: u64| {
             let lock = SpinLock::new(&SWAP_CLUSTER_LOCK, ("swap cluster", number));
             Arc::new(Cluster { lock, slots: Mutex::default() })
         };
         let mut clusters = self.clusters.lock();
         (clusters.len() as u64..slots.div_ceil(SLOTS)).for_each(|number| clusters.push(new(number)));
+        drop(clusters);
+        self.slots.store(slots, Relaxed);
         self.set_writable(true);
     }
 
@@ -92,14 +114,15 @@ impl Swap {
     }
 
     /// The device is empty, and goes. The processes that once had something swapped out are forgotten, if nobody has (the
-    /// kernel's `drain_mmlist`).
-    pub(crate) fn end_off(&self) {
+    /// kernel's `drain_mmlist`). Returns the file that it was, if it was one.
+    pub(crate) fn end_off(&self) -> Option<Arc<Inode>> {
         let _lock = self.lock.lock();
         sched::must_hold(self.lock.is_mine(), || "mmlist is emptied while slots may be taken".to_owned());
         if self.in_use() == 0 {
             self.mmlist.clear();
         }
         self.is_going.store(false, Relaxed);
+        self.file.lock().take()
     }
 
     /// Takes a free slot for the swap cache.
@@ -110,13 +133,17 @@ impl Swap {
             return None;
         }
         let clusters = self.clusters.lock().clone();
-        let has_free = |cluster: &Cluster| cluster.slots.lock().iter().any(|slot| slot.is_free());
-        let (number, cluster) = clusters.iter().enumerate().find(|(_, cluster)| has_free(cluster))?;
+        let all = self.slots.load(Relaxed);
+        let free = |number: u64, cluster: &Cluster| {
+            let room = all.saturating_sub(number * SLOTS).min(SLOTS) as usize;
+            cluster.slots.lock()[..room].iter().position(|slot| slot.is_free())
+        };
+        let (number, cluster) = (0..).zip(&clusters).find(|(number, cluster)| free(*number, cluster).is_some())?;
         let locked = cluster.lock.lock();
-        let index = cluster.slots.lock().iter().position(|slot| slot.is_free())?;
-        change(cluster, &locked, index as u64, |slot| slot.cached = true);
+        let index = free(number, cluster)? as u64;
+        change(cluster, &locked, index, |slot| slot.cached = true);
         self.in_use.fetch_add(1, Relaxed);
-        Some(number as u64 * SLOTS + index as u64)
+        Some(number * SLOTS + index)
     }
 
     /// Counts one more user of a slot that has one, or that the swap cache has.

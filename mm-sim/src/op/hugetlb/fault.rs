@@ -21,7 +21,7 @@ use crate::{
         Entry, Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Mm, PAGE_SIZE, PMD_SIZE, Place, Slot, Vma, VmaReadGuard,
         huge_index,
     },
-    op::{Signal, access, anon_vma, fault::Outcome, userfaultfd},
+    op::{Signal, anon_vma, bus, userfaultfd, vm_fault::Outcome},
     protocol::HugetlbLocking,
     sched,
     sync::{FolioGuard, MutexGuard, ReadGuard},
@@ -126,7 +126,7 @@ impl HugetlbFault<'_> {
     }
 
     pub(super) fn fail(&self, signal: Signal) -> Outcome {
-        Outcome::Fail(access::signal(self.m, self.mm, self.page, self.write, signal))
+        Outcome::Fail(bus::signal(self.m, self.mm, self.page, self.write, signal))
     }
 
     #[inline(never)]

@@ -169,6 +169,10 @@ fn hugetlb_unmap_file_folio(
             if busy.is_of(&vma)
                 && let Some(mm) = vma.mm.upgrade()
             {
+                let holds = vma.is_hugetlb_locked(&m.protocol, true);
+                sched::must_hold(holds, || {
+                    format!("a page is taken out of vma {} while others use its tables", vma.id)
+                });
                 unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(&pages), Wanted::Folio(folio));
             }
         }

@@ -3,47 +3,70 @@
 //! Lock order: `mf_mutex -> hugetlb_lock` to mark the page and take a reference, `-> folio_lock(hugetlb)`, under it the processes
 //! are found as for any page; then, against the order of everybody else, `-> i_mmap_rwsem (write, trylock) -> hugetlb vma_lock
 //! (write, trylock) -> pmd_lock` for a page of the cache, or `-> anon_vma->rwsem (read) -> pmd_lock` for a private one. Who cannot
-//! have a lock leaves the page where it is mapped.
+//! have a lock leaves the page where it is mapped. Whoever comes upon a page that is marked already looks for it under
+//! `mf_mutex -> mmap_lock (read) -> hugetlb vma_lock (read)`.
 //!
 //! A page of the cache stays there until the file is cut, and whoever faults on it gets a signal. A page that is freed does not
 //! go back to the pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    share::check_entry_locked,
+    share::{check_entry_locked, hugetlb_walk, lock_walk},
     unmap::{self, Wanted},
 };
 use crate::{
     machine::Machine,
-    mem::{AddressSpace, Entry, Folio, HUGE_PAGES, Level, PAGE_SIZE, Place, rmap::rmap_walk},
+    mem::{AddressSpace, Entry, Folio, HUGE_PAGES, Level, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma, rmap::rmap_walk},
     op::{
-        memory_failure::{Handled, collect_procs},
+        memory_failure::{AccessedBy, Handled, collect_procs, kill_accessing_process, page_in},
         mmu_notifier,
     },
     sched,
 };
 
-/// Handles the failure of a page of a huge page. The caller has `mf_mutex`.
+/// Handles the failure of the page `pfn` of a huge page. The caller has `mf_mutex`.
 #[inline(never)]
-pub(crate) fn memory_failure_hugetlb(m: &Machine, folio: &Arc<Folio>) -> Handled {
+pub(crate) fn memory_failure_hugetlb(
+    m: &Machine,
+    folio: &Arc<Folio>,
+    pfn: u64,
+    accessed_by: AccessedBy<'_>,
+) -> Handled {
     let _scope = sched::scope("try_memory_failure_hugetlb");
     // Whoever faults on it may get a signal as soon as it is marked.
-    if let Some(Place::File(mapping, index)) = folio.place() {
+    if let Some(Place::File(mapping, index)) = folio.place().filter(|_| !folio.is_broken.load(Relaxed)) {
         m.model.break_file(mapping.file, index..index + HUGE_PAGES, false);
     }
-    if !m.hugetlb.get_for_hwpoison(folio) {
-        return Handled::Ignored;
+    match m.hugetlb.get_for_hwpoison(folio) {
+        Some(true) => {}
+        Some(false) => return kill_accessing_process(m, pfn, accessed_by),
+        // It is on its way into a file or to the pool.
+        None => return Handled::Free,
     }
     let handled = {
         let _locked = folio.lock.lock();
         handle_locked(m, folio)
     };
+    m.poison.handle(folio.pfn..folio.pfn + HUGE_PAGES);
     m.put_folio(folio, 1);
     if handled == Handled::Recovered {
         m.stats.memory_failures.add(1);
     }
     handled
+}
+
+/// Looks for a frame in the page tables of a VMA, as for a small page, but without the locks of the entries.
+#[inline(never)]
+pub(crate) fn find_in(m: &Machine, mm: &Mm, vma: &Arc<Vma>, pfn: u64, tell: &mut dyn FnMut(u64)) -> bool {
+    let range = vma.range();
+    let _walk = lock_walk(m, vma);
+    let found = (range.start..range.end).step_by(PMD_SIZE as usize).find_map(|addr| {
+        let entry = hugetlb_walk(m, mm, vma, addr)?.load();
+        page_in(entry, pfn, PMD_SIZE).map(|page| addr + page * PAGE_SIZE)
+    });
+    found.into_iter().for_each(tell);
+    found.is_some()
 }
 
 fn handle_locked(m: &Machine, folio: &Arc<Folio>) -> Handled {

@@ -13,9 +13,10 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Entry, Level, Mm, OutOfMemory, PAGE_SIZE, PUD_SIZE, PageTable, Slot, Vma},
+    mem::{Entry, HugetlbVmaGuard, Level, Mm, OutOfMemory, PAGE_SIZE, PUD_SIZE, PageTable, Slot, Vma},
     protocol::HugetlbLocking,
     sched,
+    sync::ReadGuard,
 };
 
 /// Returns the entry for a huge page, after making the tables above it, or sharing one that another process has.
@@ -28,6 +29,23 @@ pub(crate) fn huge_pte_alloc(m: &Machine, mm: &Mm, vma: &Arc<Vma>, addr: u64) ->
     let slot = mm.pmd_alloc(m, addr)?;
     check_hugetlb_walk(m, mm, vma);
     Ok(slot)
+}
+
+/// What keeps the tables of a VMA from being unshared, for who only looks at them.
+#[must_use]
+pub(crate) struct Walk {
+    // Dropped in this order.
+    _vma: HugetlbVmaGuard,
+    _i_mmap: Option<ReadGuard>,
+}
+
+/// Keeps the tables of a VMA from being unshared. Up to 6.0 nobody who only looked did so; here i_mmap does it, as for page
+/// faults of then.
+#[inline(never)]
+pub(crate) fn lock_walk(m: &Machine, vma: &Arc<Vma>) -> Walk {
+    let by_file = vma.file.as_ref().filter(|_| m.protocol.hugetlb_locking == HugetlbLocking::Imap);
+    let i_mmap = by_file.map(|file| file.mapping.i_mmap_rwsem.read());
+    Walk { _vma: vma.hugetlb_vma_lock_read(&m.protocol), _i_mmap: i_mmap }
 }
 
 /// Returns the entry for a huge page, if there are tables that lead to it.

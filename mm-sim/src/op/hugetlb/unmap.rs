@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Entry, Folio, FolioKind, Gather, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
-    op::mmu_notifier,
+    mem::{Entry, Folio, FolioKind, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
+    op::{gather::Gather, mmu_notifier},
     protocol::HugetlbLocking,
     sched,
     sync::WriteGuard,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Bug,
     mem::{Entry, Folio, HUGE_PAGES, PAGE_SIZE, PMD_SIZE, Place, Slot},
-    op::{fault::Outcome, mmu_notifier},
+    op::{mmu_notifier, vm_fault::Outcome},
     sched,
     sync::{FolioGuard, SpinGuard},
 };

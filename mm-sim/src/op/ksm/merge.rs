@@ -8,8 +8,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
     machine::Machine,
-    mem::{Candidate, Entry, Folio, FolioKind, KsmStable, Level, Mm, PAGE_SIZE, Place, PteMap, Vma},
-    op::mmu_notifier,
+    mem::{Candidate, Entry, Folio, FolioKind, KsmStable, Level, Mm, PAGE_SIZE, Place, Vma},
+    op::{mmu_notifier, walk::PteMap},
     sched,
 };
 

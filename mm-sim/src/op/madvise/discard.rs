@@ -11,8 +11,8 @@ use std::{
 use super::walk_vmas;
 use crate::{
     machine::Machine,
-    mem::{FolioKind, Gather, Mm, PAGE_SIZE, Vma},
-    op::{huge_pmd, hugetlb, mmu_notifier},
+    mem::{FolioKind, Mm, PAGE_SIZE, Vma},
+    op::{gather::Gather, huge_pmd, hugetlb, mmu_notifier, zap},
 };
 
 /// Throws away.
@@ -34,7 +34,7 @@ fn zap_page_range(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
     let pages = range.start / PAGE_SIZE..range.end / PAGE_SIZE;
     m.model.begin_discard(mm.id, pages.clone());
     let mut gather = Gather::default();
-    gather.zap_all(m, mm, vma, range);
+    zap::unmap_single_vma(m, mm, vma, range, &mut gather);
     gather.finish(m);
     m.model.end_discard(mm.id, pages);
 }

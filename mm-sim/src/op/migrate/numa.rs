@@ -10,10 +10,11 @@ use std::{ops::Range, sync::Arc};
 use super::Mode;
 use crate::{
     machine::Machine,
-    mem::{Entry, Mm, PAGE_SIZE, PteMap, local_node},
+    mem::{Entry, Mm, PAGE_SIZE, local_node},
     op::{
-        fault::{Outcome, VmFault},
         mmu_notifier,
+        vm_fault::{Outcome, VmFault},
+        walk::PteMap,
     },
     sched,
 };

@@ -5,27 +5,13 @@
 
 use crate::{
     Bug,
-    classes::{CONSOLE_OWNER, PORT_LOCK},
     machine::Machine,
     mem::{FolioKind, local_node},
     sched,
-    sync::SpinLock,
 };
 
 /// Pages of a burst of input.
 const BUFFERS: u32 = 32;
-
-/// A console on a serial port.
-pub(crate) struct Console {
-    owner: SpinLock,
-    port: SpinLock,
-}
-
-impl Console {
-    pub(super) fn new() -> Self {
-        Self { owner: SpinLock::new(&CONSOLE_OWNER, ("console", 0)), port: SpinLock::new(&PORT_LOCK, ("port", 0)) }
-    }
-}
 
 /// Prints a line.
 #[inline(never)]

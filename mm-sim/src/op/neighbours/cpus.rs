@@ -5,28 +5,7 @@
 //! meanwhile. Giving a huge page back changes code, which takes `cpu_hotplug_lock`: it must come before
 //! (C5, [`Bug::DissolvesUnderPcpLock`]).
 
-use crate::{
-    Bug,
-    classes::{CPU_HOTPLUG_LOCK, PCP_BATCH_HIGH_LOCK},
-    machine::Machine,
-    sched,
-    sync::RwSem,
-};
-
-/// The locks of processors and of their lists.
-pub(crate) struct Cpus {
-    hotplug: RwSem,
-    batch_high: RwSem,
-}
-
-impl Cpus {
-    pub(super) fn new() -> Self {
-        Self {
-            hotplug: RwSem::new(&CPU_HOTPLUG_LOCK, ("machine", 0)),
-            batch_high: RwSem::new(&PCP_BATCH_HIGH_LOCK, ("machine", 0)),
-        }
-    }
-}
+use crate::{Bug, machine::Machine, sched};
 
 /// A processor comes.
 #[inline(never)]

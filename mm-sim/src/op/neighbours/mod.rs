@@ -17,32 +17,3 @@ pub(crate) mod shmlock;
 pub(crate) mod trace;
 pub(crate) mod workqueue;
 pub(crate) mod zswap;
-
-use self::{
-    console::Console, cpus::Cpus, memcg::Memcg, shmlock::ShmLock, trace::Trace, workqueue::WorkQueue, zswap::Zswap,
-};
-
-/// All of them.
-pub(crate) struct Neighbours {
-    pub(crate) console: Console,
-    pub(crate) cpus: Cpus,
-    pub(crate) memcg: Memcg,
-    pub(crate) shmlock: ShmLock,
-    pub(crate) trace: Trace,
-    pub(crate) workqueue: WorkQueue,
-    pub(crate) zswap: Zswap,
-}
-
-impl Neighbours {
-    pub(crate) fn new() -> Self {
-        Self {
-            console: Console::new(),
-            cpus: Cpus::new(),
-            memcg: Memcg::new(),
-            shmlock: ShmLock::new(),
-            trace: Trace::new(),
-            workqueue: WorkQueue::new(),
-            zswap: Zswap::new(),
-        }
-    }
-}

@@ -4,29 +4,7 @@
 //! counted under the lock of the tree. `i_pages` is taken by the end of a write, in an interrupt. So everything that it
 //! leads to must not be held with interrupts on: R3, [`Bug::ShmlockWithIrqsOn`].
 
-use crate::{
-    Bug,
-    classes::{SHMEM_INFO_LOCK, SHMLOCK_USER_LOCK},
-    machine::Machine,
-    mem::Inode,
-    sched,
-    sync::SpinLock,
-};
-
-/// The locks of one file of shared memory and of the users' counts.
-pub(crate) struct ShmLock {
-    info: SpinLock,
-    user: SpinLock,
-}
-
-impl ShmLock {
-    pub(super) fn new() -> Self {
-        Self {
-            info: SpinLock::new(&SHMEM_INFO_LOCK, ("shared memory", 0)),
-            user: SpinLock::new(&SHMLOCK_USER_LOCK, ("users", 0)),
-        }
-    }
-}
+use crate::{Bug, machine::Machine, mem::Inode, sched};
 
 /// `shmctl(SHM_LOCK)`: counts the file as locked.
 #[inline(never)]

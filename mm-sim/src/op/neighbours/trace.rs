@@ -11,29 +11,10 @@ use std::sync::Arc;
 
 use crate::{
     Bug,
-    classes::{MEMCG_PATHS_LOCK, PI_LOCK, RQ_LOCK},
     machine::Machine,
-    mem::Mm,
+    mem::{Mm, Trace},
     sched,
-    sync::SpinLock,
 };
-
-/// A processor's run queue, somebody who reads what is traced, and the buffer for names of groups.
-pub(crate) struct Trace {
-    rq: SpinLock,
-    reader: SpinLock,
-    memcg_paths: SpinLock,
-}
-
-impl Trace {
-    pub(super) fn new() -> Self {
-        Self {
-            rq: SpinLock::new(&RQ_LOCK, ("processor", 0)),
-            reader: SpinLock::new(&PI_LOCK, ("task", 0)),
-            memcg_paths: SpinLock::new(&MEMCG_PATHS_LOCK, ("processor", 0)),
-        }
-    }
-}
 
 /// A page fault takes the mmap lock and says so.
 #[inline(never)]

@@ -3,18 +3,7 @@
 //! Lock order: everything that is held `-> (wq_completion)`, taken and dropped, by who waits for the work; the work runs
 //! with it held. So who waits must hold nothing that any work takes: C3, [`Bug::DrainsUnderMmapLock`].
 
-use crate::{Bug, classes::WQ_COMPLETION, machine::Machine, mem::Mm, sched, sync::PseudoLock};
-
-/// The queue.
-pub(crate) struct WorkQueue {
-    completion: PseudoLock,
-}
-
-impl WorkQueue {
-    pub(super) const fn new() -> Self {
-        Self { completion: PseudoLock::new(&WQ_COMPLETION) }
-    }
-}
+use crate::{Bug, machine::Machine, mem::Mm, sched};
 
 /// Empties the batches of all processors, by work on each of them.
 #[inline(never)]

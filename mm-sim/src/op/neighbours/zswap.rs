@@ -3,26 +3,9 @@
 //! Lock order: `fs_reclaim -> acomp_ctx->mutex` to compress, in reclaim. So a processor's buffers must be allocated before
 //! the mutex is taken, when the processor comes: C7, [`Bug::ZswapAllocatesUnderMutex`].
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::{Bug, classes::ACOMP_CTX_MUTEX, machine::Machine, mem::FolioKind, sched, sync::RwSem};
-
-/// The compressor of one processor.
-pub(crate) struct Zswap {
-    mutex: RwSem,
-    is_on: AtomicBool,
-}
-
-impl Zswap {
-    pub(super) fn new() -> Self {
-        Self { mutex: RwSem::new(&ACOMP_CTX_MUTEX, ("processor", 0)), is_on: AtomicBool::new(false) }
-    }
-
-    /// From now on pages are compressed first.
-    pub(crate) fn enable(&self) {
-        self.is_on.store(true, Relaxed);
-    }
-}
+use crate::{Bug, machine::Machine, mem::FolioKind, sched};
 
 /// Compresses a page that is being swapped out. The device gets it all the same.
 #[inline(never)]

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     machine::Machine,
     mem::{Folio, FolioKind, Inode, OutOfMemory},
-    op::{dirty, fault::Outcome, filemap::Cached, swap},
+    op::{dirty, filemap::Cached, swap, vm_fault::Outcome},
     sched,
 };
 

@@ -14,7 +14,7 @@ use super::free_swap;
 use crate::{
     machine::Machine,
     mem::{AnonVma, Entry, Folio, FolioKind, Place, swap::Prepared},
-    op::fault::{Outcome, VmFault},
+    op::vm_fault::{Outcome, VmFault},
     sched,
     sync::{FolioGuard, Irq},
 };

@@ -2,6 +2,7 @@
 //!
 //! * `out`: reclaim gives a folio a slot, takes it out of the page tables and writes it.
 //! * `fault`: a page fault brings it back.
+//! * `swapon`: there is a device from now on, or a file that is one.
 //! * `swapoff`: everything comes back, and the device is let go.
 //!
 //! A folio with a slot is in the swap cache until nobody needs the slot any more, or the folio is freed.
@@ -9,6 +10,7 @@
 mod fault;
 mod out;
 mod swapoff;
+mod swapon;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -16,16 +18,9 @@ pub(crate) use self::{
     fault::{do_swap_fault, swapin},
     out::{add_to_swap, unmap_to_swap, write_to_swap},
     swapoff::swapoff,
+    swapon::{is_swapfile, swapon, swapon_file},
 };
 use crate::{machine::Machine, mem::Folio, sched};
-
-/// Turns swap on, with at least `slots` slots.
-pub(crate) fn swapon(m: &Machine, slots: u64) {
-    let _scope = sched::scope("swapon");
-    let _swapon_mutex = m.swap.swapon_mutex.write();
-    check_alone(m);
-    m.swap.enable(slots);
-}
 
 /// Checks that nobody else changes the swap devices.
 fn check_alone(m: &Machine) {

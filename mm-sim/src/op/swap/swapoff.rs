@@ -3,7 +3,7 @@
 //! Lock order: `swap_info->lock` to stop it, alone; `shmem_swaplist_mutex` to find a file of shared memory, alone, and
 //! `folio_lock(shmem) -> i_pages`; `mmlist_lock` to find a process, alone; per process
 //! `mmap_lock (read) -> folio_lock -> pte_lock -> swap_cluster->lock`, `-> swap_cache`; at last, when nothing is left on it,
-//! `swapon_mutex -> swap_info->lock -> mmlist_lock`.
+//! `swapon_mutex -> swap_info->lock -> mmlist_lock`; and a file is given back under its `i_rwsem (write)`, alone.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -26,9 +26,16 @@ pub(crate) fn swapoff(m: &Machine) -> bool {
         m.swap.cancel_off();
         return false;
     }
-    let _swapon_mutex = m.swap.swapon_mutex.write();
-    super::check_alone(m);
-    m.swap.end_off();
+    let file = {
+        let _swapon_mutex = m.swap.swapon_mutex.write();
+        super::check_alone(m);
+        m.swap.end_off()
+    };
+    if let Some(file) = file {
+        let _i_rwsem = file.i_rwsem.write();
+        file.set_swapfile(false);
+        m.model.give_back(file.id);
+    }
     true
 }
 
@@ -86,7 +93,7 @@ fn unuse_vma(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>) -> bool {
 fn unuse_pte(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, entry: Entry, slot: u64) -> bool {
     let folio = match swapin(m, slot, FolioKind::Anon) {
         Ok(folio) => folio,
-        Err(outcome) => return outcome == crate::op::fault::Outcome::Done,
+        Err(outcome) => return outcome == crate::op::vm_fault::Outcome::Done,
     };
     let locked = folio.lock.lock();
     dirty::wait_on_writeback(&folio);

@@ -15,7 +15,7 @@ use super::{huge_range, scan::Found, swapin};
 use crate::{
     machine::Machine,
     mem::{Entry, Folio, FolioKind, HUGE_PAGES, Level, Mm, PAGE_SIZE, PageTable, Place, Slot, Vma},
-    op::{mmu_notifier, pgtables, swap},
+    op::{memory_failure, mmu_notifier, pgtables, swap},
     sched,
     sync::FolioGuard,
 };
@@ -23,17 +23,33 @@ use crate::{
 /// Small pages, locked and off the LRU, each with its index in the table.
 type Isolated = Vec<(usize, Arc<Folio>, FolioGuard)>;
 
+/// What has become of a range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Huge,
+    /// It is as it was.
+    Nothing,
+    /// The same, because this frame cannot be read any more.
+    Failed(u64),
+}
+
 /// Makes one huge page of the small ones at an address. Returns whether it did; it gives up when anything is in the way.
 #[inline(never)]
 pub(crate) fn collapse_huge_page(m: &Machine, mm: &Arc<Mm>, found: &Found) -> bool {
     let _scope = sched::scope("collapse_huge_page");
     let Ok(huge) = m.alloc_folio(FolioKind::Anon, HUGE_PAGES) else { return false };
-    let done = prepare(m, mm, found) && collapse_under_mmap_lock(m, mm, found.addr, &huge);
-    if done {
-        m.stats.anon_collapses.add(1);
-    }
+    let made = if prepare(m, mm, found) { collapse_under_mmap_lock(m, mm, found.addr, &huge) } else { Made::Nothing };
     m.put_folio(&huge, 1);
-    done
+    match made {
+        Made::Huge => m.stats.anon_collapses.add(1),
+        Made::Nothing => {}
+        Made::Failed(pfn) => {
+            m.stats.copies_failed.add(1);
+            // Work that is queued for later: nothing is held any more.
+            memory_failure::memory_failure(m, pfn, None);
+        }
+    }
+    made == Made::Huge
 }
 
 /// Looks once more, and has everything that is elsewhere brought back. Returns whether it is.
@@ -52,30 +68,29 @@ fn revalidate(m: &Machine, mm: &Mm, addr: u64) -> Option<(Arc<Vma>, Slot)> {
 }
 
 #[inline(never)]
-fn collapse_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, huge: &Arc<Folio>) -> bool {
+fn collapse_under_mmap_lock(m: &Machine, mm: &Arc<Mm>, addr: u64, huge: &Arc<Folio>) -> Made {
     let locked = mm.mmap_write_lock();
-    let Some((vma, pmd)) = revalidate(m, &locked, addr) else { return false };
+    let Some((vma, pmd)) = revalidate(m, &locked, addr) else { return Made::Nothing };
     vma.vma_start_write(mm);
-    let Some(anon_vma) = vma.anon_vma.lock().clone() else { return false };
+    let Some(anon_vma) = vma.anon_vma.lock().clone() else { return Made::Nothing };
     let by_anon = anon_vma.rwsem().write();
     let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + HUGE_PAGES * PAGE_SIZE));
-    let Some(table) = take_out(m, mm, &vma, &pmd, addr) else { return false };
+    let Some(table) = take_out(m, mm, &vma, &pmd, addr) else { return Made::Nothing };
     let Some(isolated) = isolate_all(m, &table) else {
         put_back(&pmd, &table);
-        return false;
+        return Made::Nothing;
     };
     // Whoever looks for these pages by the reverse map has to lock them first.
     drop(by_anon);
-    if !copy(m, huge, &isolated) {
+    if let Err(failed) = copy(m, huge, &isolated) {
         put_back(&pmd, &table);
         release(m, isolated);
-        m.stats.copies_failed.add(1);
-        return false;
+        return failed;
     }
     clear(m, mm, &table, isolated);
     huge.set_place(Some(Place::Anon(anon_vma, vma.pgoff_of(addr))));
     map(m, mm, &vma, &pmd, huge, table);
-    true
+    Made::Huge
 }
 
 /// Takes the table out of its PMD entry (`pmdp_collapse_flush`).
@@ -141,17 +156,20 @@ fn isolate(m: &Machine, entry: Entry) -> Option<(Arc<Folio>, FolioGuard)> {
     is_free.then_some((folio, locked))
 }
 
-/// Copies the small pages; what was not there is zeros. Returns whether all of them could be read: before 6.4 the machine
-/// would have stopped at one that is broken, and here nobody notices.
+/// Copies the small pages; what was not there is zeros. Gives up at one that cannot be read: before 6.4 the machine would have
+/// stopped, and here nobody notices.
 #[inline(never)]
-fn copy(m: &Machine, huge: &Folio, isolated: &Isolated) -> bool {
+fn copy(m: &Machine, huge: &Folio, isolated: &Isolated) -> Result<(), Made> {
     huge.dirty.store(true, Relaxed);
-    isolated.iter().all(|(index, folio, _)| {
+    for (index, folio, _) in isolated {
         sched::step();
         folio.check_locked("copied into a huge page");
+        if m.protocol.collapse_recovers && m.poison.has_failed(folio.pfn) {
+            return Err(Made::Failed(folio.pfn));
+        }
         huge.write(huge.pfn + *index as u64, folio.read(folio.pfn));
-        !(m.protocol.collapse_recovers && folio.is_failing.load(Relaxed))
-    })
+    }
+    Ok(())
 }
 
 /// Lets go of the small pages, and of their slots of the swap device if nobody else needs these.

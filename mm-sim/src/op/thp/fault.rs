@@ -10,9 +10,8 @@ use super::{huge_range, khugepaged};
 use crate::{
     mem::{Entry, Folio, FolioKind, HUGE_PAGES, Level, PageTable, Place},
     op::{
-        anon_fault, anon_vma,
-        fault::{Outcome, VmFault},
-        huge_pmd,
+        anon_fault, anon_vma, huge_pmd,
+        vm_fault::{Outcome, VmFault},
     },
     sched,
 };

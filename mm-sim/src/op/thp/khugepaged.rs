@@ -4,70 +4,17 @@
 //! the next process, drops it, and tries `mmap_lock (read) -> pte_lock` to look; what it has found is for `collapse`. A
 //! process that ends takes itself off; if khugepaged is looking at it, it waits for it by taking the mmap lock in write mode.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
-
-use parking_lot::Mutex;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
     collapse, huge_range,
     scan::{Asker, Found, scan_pmd},
 };
 use crate::{
-    classes::KHUGEPAGED_MM_LOCK,
     machine::Machine,
     mem::{Mm, PMD_SIZE},
     sched,
-    sync::SpinLock,
 };
-
-/// The processes that want huge pages.
-pub(crate) struct Khugepaged {
-    mm_lock: SpinLock,
-    list: Mutex<List>,
-    for_all: AtomicBool,
-}
-
-#[derive(Default)]
-struct List {
-    mms: Vec<Arc<Mm>>,
-    /// The process that is being looked at.
-    scanned: Option<u64>,
-}
-
-impl Khugepaged {
-    pub(crate) fn new() -> Self {
-        Self {
-            mm_lock: SpinLock::new(&KHUGEPAGED_MM_LOCK, ("khugepaged", 0)),
-            list: Mutex::default(),
-            for_all: AtomicBool::new(false),
-        }
-    }
-
-    /// Changes the list, under its lock.
-    #[track_caller]
-    fn with<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
-        let _khugepaged_mm_lock = self.mm_lock.lock();
-        sched::must_hold(self.mm_lock.is_mine(), || "khugepaged's list is used without its lock".to_owned());
-        change(&mut self.list.lock())
-    }
-
-    /// All memory is to have huge pages, whether it asks for them or not.
-    pub(crate) fn set_for_all(&self) {
-        self.for_all.store(true, Relaxed);
-    }
-
-    pub(crate) fn is_for_all(&self) -> bool {
-        self.for_all.load(Relaxed)
-    }
-
-    /// Returns whether nothing is on the list.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.lock().mms.is_empty()
-    }
-}
 
 /// Puts a process on the list (`khugepaged_enter_vma`).
 #[inline(never)]

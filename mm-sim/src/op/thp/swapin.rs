@@ -11,8 +11,8 @@ use crate::{
     machine::Machine,
     mem::{Absent, HUGE_PAGES, Mm, PAGE_SIZE, Slot, Vma},
     op::{
-        absent_fault,
-        fault::{self, Outcome, VmFault},
+        absent_fault, fault,
+        vm_fault::{Outcome, VmFault},
     },
     sched,
     sync::ReadGuard,

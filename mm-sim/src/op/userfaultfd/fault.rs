@@ -7,7 +7,7 @@
 use crate::{
     machine::Machine,
     mem::{Level, Message, Mm, Vma},
-    op::fault::{Outcome, VmFault},
+    op::vm_fault::{Outcome, VmFault},
     sched,
 };
 

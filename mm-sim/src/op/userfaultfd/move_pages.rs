@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     machine::Machine,
-    mem::{Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, Place, PteMap, Slot, Userfaultfd},
-    op::mmu_notifier,
+    mem::{Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, Place, Slot, Userfaultfd},
+    op::{mmu_notifier, walk::PteMap},
     sched,
 };
 

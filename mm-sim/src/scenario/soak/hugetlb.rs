@@ -125,7 +125,9 @@ fn change_file(kernel: &World, files: &[File; 2], rng: &mut Rng) {
             kernel.compute(20);
             kernel.truncate(file, size);
         }
-        1 => kernel.punch_hole(file, first * HUGE_PAGES..(first + 2) * HUGE_PAGES),
+        1 => {
+            kernel.punch_hole(file, first * HUGE_PAGES..(first + 2) * HUGE_PAGES);
+        }
         2 => {
             kernel.allocate(file, first * HUGE_PAGES..(first + 1) * HUGE_PAGES);
         }

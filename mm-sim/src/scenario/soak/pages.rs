@@ -317,7 +317,9 @@ fn change_size(kernel: &World, files: &[File; FILES], rng: &mut Rng) {
             kernel.compute(20);
             kernel.truncate(&files[number], sizes[number]);
         }
-        1 => kernel.truncate(&files[number], sizes[number]),
+        1 => {
+            kernel.truncate(&files[number], sizes[number]);
+        }
         _ if number >= 3 => {
             let first = rng.below(SMALL);
             kernel.punch_hole(&files[number], first..first + 1 + rng.below(4));

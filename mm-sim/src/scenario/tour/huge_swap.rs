@@ -44,8 +44,6 @@ pub(in crate::scenario) const GIVEN_UP: Scenario = Scenario {
 const ROUNDS: u64 = 6;
 /// Small pages beside huge ones that are given up.
 const OTHERS: u64 = 12;
-/// Pages that break.
-const BREAKS: u64 = 16;
 /// Pages that are used of a range when a huge page is asked for.
 const SOME: u64 = 48;
 /// Those of them that go to the swap device.
@@ -70,7 +68,7 @@ fn build(world: &World) -> Plan {
             (0..AWAY).for_each(|page| checked(process.store(heap + page * PAGE_SIZE, round)));
         }
     });
-    break_while_copied(world, &mut plan);
+    copy_what_has_failed(world, &mut plan);
     if let Some(process) = plan.spawn(world) {
         let kernel = world.clone();
         plan.actor("khugepaged", move || wait_for_khugepaged(&kernel, &process));
@@ -121,7 +119,7 @@ fn kernel_threads(world: &World, plan: &mut Plan) {
     plan.actor("kswapd", move || {
         for _ in 0..12 * ROUNDS {
             kernel.reclaim(8);
-            kernel.compute(40);
+            kernel.compute(300);
         }
     });
     let kernel = world.clone();
@@ -160,37 +158,26 @@ fn ask(kernel: &World, process: &Process, heap: u64, turn: &Turn) {
     }
 }
 
-/// A process asks for huge pages, and every time the hardware reports a page of it while the table is out of its place.
-fn break_while_copied(world: &World, plan: &mut Plan) {
-    let Some(process) = plan.spawn(world) else { return };
-    let heap = process.map_anon(HUGE_PAGES);
-    let turn = Turn::default();
-    let (kernel, broken, asked) = (world.clone(), process.clone(), turn.clone());
-    plan.actor("hardware", move || {
-        for round in 1..=BREAKS {
-            asked.wait_for(&kernel, round);
-            let addr = heap + round % 8 * PAGE_SIZE;
-            let Some(frame) = kernel.frame_of(&broken, addr) else { continue };
-            let _is_out = (0..2000).any(|_| {
-                kernel.compute(3);
-                kernel.frame_of(&broken, addr).is_none()
-            });
-            kernel.compute(round * 17 % 200);
-            kernel.break_frame(frame);
-        }
-    });
+/// Processes ask for huge pages of memory that has failed in part, which nobody knows before it is copied.
+fn copy_what_has_failed(world: &World, plan: &mut Plan) {
     let kernel = world.clone();
     plan.actor("careful", move || {
-        for round in 1..=BREAKS {
+        for round in 0..ROUNDS {
+            // Whose page cannot be given up when it is touched is killed.
+            let Some(process) = kernel.spawn() else { return };
+            let heap = process.map_anon(HUGE_PAGES);
             process.advise(heap..heap + PMD_SIZE, Advice::NoHugePage);
             (0..SOME).for_each(|page| checked(process.store(heap + page * PAGE_SIZE, round << 9 | page)));
             process.advise(pages(heap, SOME - 2, 2), Advice::PageOut);
-            kernel.compute(200);
+            kernel.compute(400);
             process.advise(heap..heap + PMD_SIZE, Advice::HugePage);
-            turn.set(round);
-            process.advise(heap..heap + PMD_SIZE, Advice::Collapse);
+            kernel.fail_page(&process, heap + round * 7 % (SOME - 2) * PAGE_SIZE);
+            for _ in 0..3 {
+                process.advise(heap..heap + PMD_SIZE, Advice::Collapse);
+                kernel.compute(100);
+            }
             (0..SOME).for_each(|page| checked(process.load(heap + page * PAGE_SIZE)));
-            process.advise(heap..heap + PMD_SIZE, Advice::DontNeed);
+            process.exit();
         }
     });
 }

@@ -116,14 +116,15 @@ fn tour_broken(world: &World, plan: &mut Plan) {
     let done = Arc::new(AtomicBool::new(false));
     let (mapped, ended) = (file.clone(), done.clone());
     plan.actor("neighbour", move || {
-        let Some(addr) = second.map_huge(&mapped, 0, 2 * HUGE_PAGES, Huge::SharedNoreserve) else { return };
+        let Some(addr) = second.map_huge(&mapped, 0, 3 * HUGE_PAGES, Huge::SharedNoreserve) else { return };
         while !ended.load(Relaxed) {
             checked(second.load(addr));
             checked(second.store(addr + PMD_SIZE, 5));
+            checked(second.load(addr + 2 * PMD_SIZE));
         }
     });
     plan.actor("breaks", move || {
-        let shared = first.map_huge(&file, 0, 2 * HUGE_PAGES, Huge::SharedNoreserve);
+        let shared = first.map_huge(&file, 0, 3 * HUGE_PAGES, Huge::SharedNoreserve);
         if let Some(addr) = shared {
             checked(first.store(addr, 1));
             checked(first.store(addr + PMD_SIZE, 2));
@@ -134,9 +135,14 @@ fn tour_broken(world: &World, plan: &mut Plan) {
             if broken {
                 // Whoever cuts the file gets rid of it.
                 kernel.truncate(&file, 0);
-                kernel.truncate(&file, 2 * HUGE_PAGES);
+                kernel.truncate(&file, 3 * HUGE_PAGES);
             }
             checked(first.load(addr));
+            // Both processes find out by themselves.
+            checked(first.store(addr + 2 * PMD_SIZE, 6));
+            kernel.compute(100);
+            kernel.fail_page(&first, addr + 2 * PMD_SIZE);
+            checked(first.load(addr + 2 * PMD_SIZE));
         }
         done.store(true, Relaxed);
         if let Some(own) = first.map_huge(&file, 0, 2 * HUGE_PAGES, Huge::PrivateNoreserve) {

@@ -2,6 +2,11 @@
 //!
 //! Silent under every protocol. Each operation comes at least once while somebody else is in the way.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use super::{Expect, Plan, Scenario, checked};
 use crate::{
     PAGE_SIZE,
@@ -16,6 +21,7 @@ pub(in crate::scenario) const MEMORY: Scenario = Scenario {
     id: "tour-memory",
     title: "frames break and go offline, processes are killed and reaped, and others look at them",
     story: "The hardware reports broken frames of files and of anonymous memory, some of them shared by a fork or by KSM;\n\
+            others are found by threads that use them at the same time;\n\
             frames go offline; a process is killed, reaped and ends, and another one reads what is in /proc.",
     source: "a tour",
     memory: 4000,
@@ -40,6 +46,7 @@ fn build(world: &World) -> Plan {
     (0..4 * PAGES).for_each(|page| checked(process.store(heap + page * PAGE_SIZE, page % 4)));
     failures(world, &process, file, [heap, text, copy], &mut plan);
     victims(world, &mut plan);
+    consumers(world, &mut plan);
     let user = process.clone();
     plan.actor("user", move || {
         for round in 0..ROUNDS {
@@ -84,6 +91,46 @@ fn failures(world: &World, process: &Process, file: File, [heap, text, copy]: [u
                 child.exit();
             }
             kernel.offline(0..HUGE_PAGES + 40 * round);
+        }
+    });
+}
+
+/// Frames fail, and threads of two processes come upon each of them at the same time: in memory of their own, in what a file
+/// has got and what it has not on disk yet, and in what another thread unmaps meanwhile.
+fn consumers(world: &World, plan: &mut Plan) {
+    let file = world.create(2 * ROUNDS);
+    let (Some(first), Some(second)) = (plan.spawn(world), plan.spawn(world)) else { return };
+    let heap = first.map_anon(2 * ROUNDS);
+    let texts = [&first, &second].map(|process| process.map_file(&file, 0, 2 * ROUNDS, true));
+    let turn = Arc::new(AtomicU64::new(0));
+    for (number, process) in [&first, &first, &second].into_iter().enumerate() {
+        let (process, turn, text) = (process.clone(), turn.clone(), texts[number / 2]);
+        plan.actor(&format!("consumer-{number}"), move || {
+            while turn.load(Relaxed) < ROUNDS {
+                let page = turn.load(Relaxed) * PAGE_SIZE;
+                if number < 2 {
+                    checked(process.load(heap + page));
+                }
+                checked(process.load(text + page));
+                checked(process.load(text + ROUNDS * PAGE_SIZE + page));
+            }
+        });
+    }
+    let kernel = world.clone();
+    plan.actor("decay", move || {
+        for round in 0..ROUNDS {
+            let pages = [heap, texts[0], texts[0] + ROUNDS * PAGE_SIZE].map(|start| start + round * PAGE_SIZE);
+            checked(first.store(pages[0], round));
+            checked(first.store(pages[1], round));
+            checked(first.load(pages[2]));
+            kernel.compute(100);
+            let _failed = pages.map(|page| kernel.fail_page(&first, page));
+            kernel.compute(150);
+            if round % 2 == 0 {
+                first.unmap(pages[0]..pages[0] + PAGE_SIZE);
+            }
+            kernel.compute(150);
+            turn.fetch_add(1, Relaxed);
         }
     });
 }

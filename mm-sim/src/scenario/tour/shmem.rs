@@ -137,7 +137,9 @@ fn cut_in_all_ways(kernel: &World, file: &File, round: u64) {
         swap_out(kernel);
     }
     match round % 3 {
-        0 => kernel.punch_hole(file, 3..9),
+        0 => {
+            kernel.punch_hole(file, 3..9);
+        }
         1 => {
             kernel.truncate(file, FILE / 2);
             kernel.truncate(file, FILE);

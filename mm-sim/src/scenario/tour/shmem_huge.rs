@@ -128,7 +128,9 @@ fn cut_and_collapse(kernel: &World, process: &Process, file: &File, round: u64) 
         checked(process.store(shared + index * PAGE_SIZE, round << 4));
     }
     match round % 3 {
-        0 => kernel.punch_hole(file, 3..HUGE_PAGES + 2),
+        0 => {
+            kernel.punch_hole(file, 3..HUGE_PAGES + 2);
+        }
         1 => {
             kernel.truncate(file, HUGE_PAGES / 2);
             kernel.truncate(file, FILE);

@@ -16,6 +16,8 @@ use crate::{
 const HEAP: u64 = 24;
 /// Pages of a file.
 const FILE: u64 = 16;
+/// Pages of a file that swap is on.
+const SWAP_FILE: u64 = 100;
 /// Rounds of kswapd in which everything that nobody touches has gone to the device.
 const ROUNDS: u32 = 12;
 
@@ -78,15 +80,54 @@ fn build(world: &World) -> Plan {
     }
     let kernel = world.clone();
     plan.actor("neighbours", move || meet_the_neighbours(&kernel));
-    let kernel = world.clone();
+    swap_on_other_devices(world, &mut plan);
+    plan
+}
+
+/// Swap goes off and on again, with a file or a device, while somebody else tries to change the file.
+fn swap_on_other_devices(world: &World, plan: &mut Plan) {
+    let (Some(owner), Some(meddler)) = (plan.spawn(world), plan.spawn(world)) else { return };
+    let file = world.create(SWAP_FILE);
+    let (kernel, same) = (world.clone(), file.clone());
     plan.actor("swapoff", move || {
-        for _ in 0..3 {
-            kernel.compute(900);
+        for round in 0..6 {
+            kernel.compute(600);
             kernel.swapoff();
-            kernel.swapon(128);
+            if round % 2 > 0 || !swap_on_file(&kernel, &owner, &same) {
+                kernel.swapon(128);
+            }
         }
     });
-    plan
+    let kernel = world.clone();
+    plan.actor("meddler", move || meddle(&kernel, &meddler, &file));
+}
+
+/// Turns swap on with a file that is dirty and mapped. Nobody may write to the mapping then.
+fn swap_on_file(kernel: &World, process: &Process, file: &File) -> bool {
+    let mapped = process.map_file(file, 0, 4, true);
+    checked(process.store(mapped, 1));
+    let is_on = kernel.swapon_file(file);
+    checked(process.store(mapped, 2));
+    checked(process.touch(mapped, 4));
+    process.unmap(mapped..mapped + 4 * PAGE_SIZE);
+    is_on
+}
+
+/// Changes a file in all ways, as far as it may.
+fn meddle(kernel: &World, process: &Process, file: &File) {
+    let directory = kernel.make_plain_directory();
+    let buffer = process.map_anon(1);
+    for round in 0..30 {
+        checked(process.store(buffer, 0xbad + round));
+        checked(process.write(file, 1 + round % 8, buffer));
+        kernel.punch_hole(file, 2..9);
+        if kernel.truncate(file, SWAP_FILE / 2) {
+            kernel.truncate(file, SWAP_FILE);
+        }
+        checked(process.read(file, round % 8, buffer));
+        kernel.unlink(&directory, file);
+        kernel.compute(40);
+    }
 }
 
 /// Swaps a heap out and touches it: reads, writes, as a child, moved and unmapped.

@@ -2,10 +2,10 @@
 
 use std::{ops::Range, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma};
+use super::{dirty, mmu_notifier, swap};
 use crate::{
     machine::Machine,
-    op::{dirty, huge_pmd, hugetlb::unmap, mmu_notifier, swap},
+    mem::{Absent, ENTRIES, Entry, Folio, FolioKind, Level, Mm, PAGE_SIZE, PMD_SIZE, PageTable, Slot, Vma},
 };
 
 /// Folios and tables that wait for the flush.
@@ -35,12 +35,9 @@ impl Gather {
         });
     }
 
-    /// Empties all entries of a VMA that ends: of pages that are there, and of those that are elsewhere.
-    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
-        if vma.is_hugetlb() {
-            return unmap::zap_final(m, mm, vma, range, self);
-        }
-        huge_pmd::split_edges(m, mm, vma, &range);
+    /// Empties all entries of a range: of pages that are there, and of those that are elsewhere. No huge page of anonymous
+    /// memory goes over its edges.
+    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
         let _told = mmu_notifier::invalidate_range_start(m, mm, &concerned(vma, &range));
         mm.walk(m, vma, range, &mut |slot, addr, entry| {
             if entry.as_absent().is_some() {
