@@ -93,6 +93,7 @@ pub const ALL: &[Scenario] = &[
     tour::HUGE,
     tour::OTHERS,
     tour::HUGETLB,
+    tour::USERFAULT_HUGE,
     soak::HUGETLB,
 ];
 
