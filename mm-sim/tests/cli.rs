@@ -25,6 +25,7 @@ fn bad_input_gets_one_clear_line() {
         (&["run", "nope"][..], "no such scenario: nope (known: mail,"),
         (&["run", "v11"], "V11 cannot be shown: the VMA lock here"),
         (&["run", "mail", "--protocol", "2.4"], "no such protocol: 2.4 (known: 6.1,"),
+        (&["paths", "nope"], "kernels: nope"),
         (&["--out", "/dev/null/nowhere"], "failed to make /dev/null/nowhere"),
     ] {
         let output = mm_sim(args);

@@ -28,7 +28,6 @@ use notes::Notes;
 use crate::{
     class::ClassId,
     mode::{HoldKind, Mode, WaitKind},
-    request::Request,
 };
 
 /// How many held locks a stack keeps in place.
@@ -47,9 +46,9 @@ pub struct HeldLock {
 impl HeldLock {
     const NONE: Self = Self { how: Acquired::NONE, instance: 0, point: Point(0), key: ChainKey::EMPTY };
 
-    /// The lock as it will be held.
-    pub(crate) const fn acquired_by(request: &Request) -> Self {
-        Self { how: request.how, instance: request.instance, point: request.point, key: ChainKey::EMPTY }
+    /// A lock as it will be held: how it is acquired, its identity, and where.
+    pub(crate) const fn to_be(how: Acquired, instance: u64, point: Point) -> Self {
+        Self { how, instance, point, key: ChainKey::EMPTY }
     }
 
     /// Returns class, mode and trylock.

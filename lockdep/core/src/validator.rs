@@ -173,7 +173,7 @@ impl Validator {
     fn mark_acquired(&mut self, held: &HeldStack, request: &Request, set: HeldSetId, outcome: &mut Outcome) {
         let contexts = held.contexts();
         let class = request.how.class();
-        let itself = HeldLock::acquired_by(request);
+        let itself = HeldLock::to_be(request.how, request.instance, request.point);
         let witness = Witness::of(itself, request, set);
         if !request.how.is_trylock() {
             for context in contexts.inside.iter() {

@@ -1,19 +1,21 @@
 //! Checking is compiled in: a record names a class and a lock, a hook asks the runtime.
 
-use std::{num::NonZeroUsize, panic::Location};
-
-use once_cell::race::OnceNonZeroUsize;
+use std::panic::Location;
 
 pub(crate) use super::owner::Owner;
-use super::runtime::{self, classes, observe, statistics, thread};
+use super::runtime::{self, classes, hot, queries, thread, waits, wanted};
 pub(crate) use super::runtime::{
-    ContextCell, context_state,
+    context_id::ContextCell,
+    contexts::context_state,
     fork::{Alive, Child, End, fork, joined},
     guards::{Bar, Disabled, Inside, bar, disable, enter, enter_poll, is_barred, watch},
-    placed::{Pin, acquire_ranked, acquire_under, pin},
+    lock_id::ClassCell,
+    pins::{Pin, pin},
+    placed::{acquire_ranked, acquire_under},
+    record::Record,
     rules::ClassRules,
 };
-use crate::{Acquire, LockClass, Mode};
+use crate::{Acquire, Mode};
 
 /// What users see of a build with checking.
 pub(crate) mod api {
@@ -37,7 +39,7 @@ pub(crate) mod api {
     impl Holder {
         /// This thread.
         pub fn current() -> Self {
-            super::thread::introduce();
+            super::hot::introduce();
             Self::now()
         }
 
@@ -80,7 +82,7 @@ pub(crate) mod api {
 
     /// Returns what this thread holds, with the stacks that acquired it.
     pub fn held_here() -> ThreadLocks {
-        super::super::runtime::held_here()
+        super::queries::held_here()
     }
 
     /// Begins or ends keeping a table of what all threads hold and wait for, for the look at a program that hangs. It is not
@@ -110,7 +112,7 @@ pub(crate) mod api {
     /// Prints the [summary] to standard error when the result is dropped, and with it the statistics if they are on. A
     /// variable of `main` is the place for it.
     pub fn summary_on_drop() -> SummaryOnDrop {
-        SummaryOnDrop::new()
+        super::super::runtime::summary_on_drop()
     }
 
     /// Limits the memory of the whole process's validator, in bytes, approximately. When it is reached, statistics are
@@ -125,122 +127,6 @@ pub(crate) mod api {
     }
 }
 
-/// The number of a class, once it has one.
-#[derive(Debug)]
-pub(crate) struct ClassCell(pub(crate) OnceNonZeroUsize);
-
-impl ClassCell {
-    pub(crate) const fn new() -> Self {
-        Self(OnceNonZeroUsize::new())
-    }
-}
-
-/// What a lock carries: its class, and, once it has been acquired, class number and identity in one word.
-#[derive(Debug)]
-pub(crate) struct Record {
-    class: ClassRef,
-    id: OnceNonZeroUsize,
-}
-
-/// What names the class of a lock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ClassRef {
-    Explicit(&'static LockClass),
-    Site(&'static Location<'static>),
-}
-
-/// Class number and identity of a lock in one word, never 0. A moved lock stays itself, and a new lock at the address of
-/// a dead one is another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LockId(NonZeroUsize);
-
-const CLASS_BITS: u32 = 24;
-
-impl LockId {
-    pub(crate) fn new(class: u32, serial: usize) -> Self {
-        let word = (serial << CLASS_BITS) | class as usize;
-        // Serials count from 1, and wrap after 2^40 locks.
-        Self(NonZeroUsize::new(word).unwrap_or(NonZeroUsize::MIN))
-    }
-
-    #[inline]
-    pub(crate) const fn class(self) -> lockdep_core::ClassId {
-        class_of(self.0.get())
-    }
-
-    #[inline]
-    pub(crate) const fn instance(self) -> u64 {
-        self.0.get() as u64
-    }
-}
-
-/// Returns the class number in the word of a lock; 0, which no class has, if the lock has no identity.
-#[inline]
-pub(crate) const fn class_of(word: usize) -> lockdep_core::ClassId {
-    // The base number is above the eight bits of the subclass, so the shift also cuts the serial off.
-    lockdep_core::ClassId::from_u32((word as u32) << (u32::BITS - CLASS_BITS))
-}
-
-impl Record {
-    pub(crate) const fn at(site: &'static Location<'static>) -> Self {
-        Self { class: ClassRef::Site(site), id: OnceNonZeroUsize::new() }
-    }
-
-    pub(crate) const fn of(class: &'static LockClass) -> Self {
-        Self { class: ClassRef::Explicit(class), id: OnceNonZeroUsize::new() }
-    }
-
-    /// Returns the identity, if the lock has ever been acquired.
-    #[inline]
-    pub(crate) fn known_id(&self) -> Option<LockId> {
-        self.id.get().map(LockId)
-    }
-
-    /// Returns the identity as a word, 0 if there is none.
-    #[inline]
-    pub(crate) fn word(&self) -> usize {
-        self.id.get().map_or(0, NonZeroUsize::get)
-    }
-
-    /// Returns the identity, giving the lock one if it has none and that takes neither a lock nor memory.
-    pub(crate) fn id_at_hand(&self) -> Option<LockId> {
-        self.known_id().or_else(|| {
-            let number = classes::number_at_hand(self.class)?;
-            Some(LockId(self.id.get_or_init(|| classes::new_identity(number).0)))
-        })
-    }
-
-    /// Returns the identity, giving the lock one if it has none.
-    pub(crate) fn id(&self) -> LockId {
-        LockId(self.id.get_or_init(|| classes::identify(self.class).0))
-    }
-
-    /// Returns whether the lock is of this declared class.
-    pub(crate) fn is_of(&self, class: &'static LockClass) -> Option<bool> {
-        Some(matches!(self.class, ClassRef::Explicit(own) if std::ptr::eq(own, class)))
-    }
-
-    /// Returns what its class says of itself.
-    pub(crate) const fn rules(&self) -> ClassRules {
-        match self.class {
-            ClassRef::Explicit(class) => class.rules(),
-            ClassRef::Site(_) => ClassRules::USUAL,
-        }
-    }
-
-    /// Returns whether the locks of this class have an order of their own.
-    pub(crate) const fn orders_instances(&self) -> bool {
-        matches!(self.class, ClassRef::Site(_))
-    }
-}
-
-impl Drop for Record {
-    #[inline]
-    fn drop(&mut self) {
-        thread::dropped(self);
-    }
-}
-
 /// What a guard carries: the way back to the record.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
@@ -250,37 +136,37 @@ pub(crate) struct Held<'a> {
 
 impl Held<'_> {
     pub(crate) fn set_mode(&self, mode: Mode) {
-        thread::set_mode(self.record, mode);
+        hot::set_mode(self.record, mode);
     }
 
     #[track_caller]
     pub(crate) fn upgrade(&self, site: &'static Location<'static>) {
-        thread::upgrade(self.record, site);
+        hot::upgrade(self.record, site);
     }
 
     /// A condition variable lets go of the lock and acquires it again.
     #[track_caller]
     pub(crate) fn wait(&self, site: &'static Location<'static>) {
-        thread::reacquire(self.record, site);
+        hot::reacquire(self.record, site);
     }
 
     /// The condition variable has given the lock back.
     pub(crate) fn waited(&self) {
-        statistics::waited(self.record);
+        waits::waited(self.record);
     }
 }
 
 impl Drop for Held<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        thread::release_guard(self.record, &self.owner);
+        hot::release_guard(self.record, self.owner.is_current(), || self.owner.holder().number());
     }
 }
 
 #[inline(always)]
 #[track_caller]
 pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location<'static>) -> Held<'a> {
-    thread::acquire(record, how, site);
+    hot::acquire(record, how, site);
     Held { record, owner: Owner::current() }
 }
 
@@ -288,7 +174,7 @@ pub(crate) fn hold<'a>(record: &'a Record, how: Acquire, site: &'static Location
 #[inline(always)]
 #[track_caller]
 pub(crate) fn book(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    thread::acquire(record, how, site)
+    hot::acquire(record, how, site)
 }
 
 /// Gets the lock that is in the books; if it is `watched`, with a clock and whatever else there is.
@@ -302,39 +188,39 @@ pub(crate) fn get<'a, G>(
     attempt: impl FnOnce() -> Option<G>,
     wait: impl FnOnce() -> G,
 ) -> (Held<'a>, G) {
-    let guard = if watched { observe::get(record, attempt, wait) } else { wait() };
+    let guard = if watched { waits::get(record, attempt, wait) } else { wait() };
     (Held { record, owner: Owner::current() }, guard)
 }
 
 #[inline]
 #[track_caller]
 pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    thread::acquire(record, how, site);
+    hot::acquire(record, how, site);
 }
 
 #[inline]
 #[track_caller]
 pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
-    thread::release(record, site);
+    hot::release(record, site);
 }
 
 #[inline]
 pub(crate) fn release_for(record: &Record, holder: api::Holder) {
-    thread::release_for(record, holder);
+    hot::release_for(record, holder.number());
 }
 
 pub(crate) fn set_mode(record: &Record, mode: Mode) {
-    thread::set_mode(record, mode);
+    hot::set_mode(record, mode);
 }
 
 #[track_caller]
 pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
-    thread::upgrade(record, site);
+    hot::upgrade(record, site);
 }
 
 /// Returns how this thread holds the lock, if it does; `None` if nobody knows.
 pub(crate) fn held_mode(record: &Record) -> Option<Option<Mode>> {
-    thread::held_mode(record)
+    queries::held_mode(record)
 }
 
 /// Returns the name of the lock's class, if it has been acquired before.
@@ -344,15 +230,15 @@ pub(crate) fn class_label(record: &Record) -> Option<String> {
 
 /// Returns how many locks this thread holds; `None` if nobody knows.
 pub(crate) fn held_count() -> Option<usize> {
-    thread::held_count()
+    queries::held_count()
 }
 
 #[track_caller]
 pub(crate) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    thread::sync(record, how, site);
+    hot::sync(record, how, site);
 }
 
 /// Gets a lock that is held in the books, with a clock if somebody wants to know.
 pub(crate) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
-    if observe::is_on() { observe::get(record, attempt, wait) } else { wait() }
+    if wanted::is_on() { waits::get(record, attempt, wait) } else { wait() }
 }

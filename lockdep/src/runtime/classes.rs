@@ -5,11 +5,12 @@ use std::panic::Location;
 use lockdep_core::{ClassId, Site};
 use once_cell::sync::Lazy;
 
-use super::{numbers::Numbers, paths};
-use crate::{
-    LockClass,
-    hooks::{ClassRef, LockId},
+use super::{
+    lock_id::{ClassRef, LockId},
+    numbers::Numbers,
+    paths,
 };
+use crate::LockClass;
 
 static NUMBERS: Lazy<Numbers> = Lazy::new(Default::default);
 

@@ -1,12 +1,14 @@
 //! Entering a session, and coming up to date with the one that a thread is in.
 
+use std::sync::Arc;
+
 use lockdep_core::{HeldStack, SegmentId};
 
 use super::{
-    contexts,
+    marks,
     output::Verdict,
     proven::Proven,
-    session::{Session, Shared},
+    shared::{self, Shared},
     state,
     thread::{self, Thread},
 };
@@ -14,13 +16,13 @@ use super::{
 /// What a thread has of its own in a session.
 type Own = (HeldStack, Proven);
 /// Where a thread is: in the process's own session if there is no other, and in which segment.
-type Place = (Option<Session>, SegmentId);
+type Place = (Option<Arc<Shared>>, SegmentId);
 
 /// Moves this thread to another session until the result is dropped.
-pub(super) fn enter(session: Session) -> Entered {
+pub(super) fn enter(session: Arc<Shared>) -> Entered {
     let other = (HeldStack::new(), Proven::new());
     let outer = thread::with(|thread| {
-        let session = (session.number() != thread::PROCESS).then_some(session);
+        let session = (session.number() != shared::PROCESS).then_some(session);
         let outer = exchange(thread, (session, SegmentId::UNKNOWN), &other)?;
         thread.depth.set(thread.depth.get() + 1);
         Some(outer)
@@ -68,5 +70,5 @@ pub(super) fn catch_up(thread: &Thread, session: &Shared) -> Verdict {
     if thread.segment.get() == SegmentId::UNKNOWN {
         thread.segment.set(session.learnt.lock().validator.segments_mut().root());
     }
-    contexts::catch_up(thread, session)
+    marks::catch_up(thread, session)
 }

@@ -2,21 +2,20 @@
 
 use std::panic::Location;
 
-use lockdep_core::{ClassId, Grade, HeldStack, Report, Request, Violation, explain::release_unheld as unheld_report};
+use lockdep_core::{Acquired, ClassId, Grade, HeldStack, Mode, Report, Request, Violation};
 use parking_lot::MutexGuard;
 
 use super::{
-    classes, cold, contexts, observe,
     output::{self, Verdict},
-    session::{Learnt, Shared},
+    shared::{Learnt, Shared},
     thread::Thread,
 };
-use crate::{Policy, hooks::Record};
+use crate::Policy;
 
 /// Returns a request that stands for this place in the program, whatever lock the thread took last. Its own site, if it
 /// has one, is remembered with its stack.
 pub(super) fn at_place(thread: &Thread, session: &Shared, site: Option<&'static Location<'static>>) -> Request {
-    let innermost = contexts::innermost(&thread.held);
+    let innermost = innermost(&thread.held);
     let point = site.map_or(innermost.point, |site| {
         let point = thread.held.key().at(std::ptr::from_ref(site).addr() as u64);
         session.meet(point, site);
@@ -108,21 +107,11 @@ pub(super) fn doubt_gates(violations: &[Violation], session: &Shared, learnt: &m
     news
 }
 
-/// Reports a release, by hand, of a lock that this thread does not hold.
-pub(super) fn release_unheld(record: &Record, site: &'static Location<'static>) -> Verdict {
-    cold::inside(|thread, session| {
-        let shared = &*session.0;
-        observe::released_unheld(thread, record.id().class(), record.id().instance(), site);
-        let place = Some(classes::site_of(site));
-        let name = cold::thread_name(thread.number.get());
-        let report = unheld_report(record.id().class(), place, name, &thread.held, shared);
-        let mut learnt = shared.learnt.lock();
-        if !learnt.count(report.fingerprint) {
-            return Verdict::GoOn;
-        }
-        learnt.keep(report.clone());
-        let policy = learnt.policy_for(std::slice::from_ref(&report));
-        drop(learnt);
-        output::tell(&[report], policy)
-    })
+/// The acquisition of the innermost lock, or of none, as something to say a place with.
+fn innermost(held: &HeldStack) -> Request {
+    let nothing = || {
+        let how = Acquired::new(ClassId::new(0), Mode::Exclusive, false);
+        Request::new(how, 0, held.key().at(0))
+    };
+    held.iter().next_back().map_or_else(nothing, |lock| Request::new(lock.how(), lock.instance(), lock.point()))
 }

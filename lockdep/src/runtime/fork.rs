@@ -16,11 +16,12 @@ use std::{
 use lockdep_core::{SegmentId, event::Action};
 
 use super::{
-    cold,
     enter::{self, Entered},
     findings,
+    inside::inside,
+    names,
     output::Verdict,
-    session::Session,
+    shared::Shared,
     state, thread, trace,
 };
 
@@ -30,7 +31,7 @@ pub(crate) struct Child(Option<Begun>);
 
 #[derive(Debug)]
 struct Begun {
-    session: Session,
+    session: Arc<Shared>,
     number: u32,
     first: SegmentId,
     last: Arc<AtomicU32>,
@@ -38,17 +39,17 @@ struct Begun {
 
 /// A child's session, its number, and its last segment, which is 0 until it has ended.
 #[derive(Clone, Debug)]
-pub(crate) struct End(Option<(Session, u32, Arc<AtomicU32>)>);
+pub(crate) struct End(Option<(Arc<Shared>, u32, Arc<AtomicU32>)>);
 
 /// Records that this thread spawns another.
 pub(crate) fn fork(name: Option<&str>) -> (Child, End) {
     let mut fork = (Child(None), End(None));
-    let _ = cold::inside(|thread, session| {
-        let (on, first) = session.0.learnt.lock().validator.segments_mut().spawn(thread.segment.get());
+    let _ = inside(|thread, session| {
+        let (on, first) = session.learnt.lock().validator.segments_mut().spawn(thread.segment.get());
         thread.segment.set(on);
         thread.proven.clear();
         let last = Arc::<AtomicU32>::default();
-        let number = cold::number_thread(name);
+        let number = names::number_thread(name);
         trace::family(thread, number, |child| Action::Spawn { child });
         let begun = Begun { session: session.clone(), number, first, last: last.clone() };
         fork = (Child(Some(begun)), End(Some((session.clone(), number, last))));
@@ -86,18 +87,18 @@ pub(crate) struct Alive {
 impl Drop for Alive {
     fn drop(&mut self) {
         let Some((begun, outer, _entered)) = self.alive.take() else { return };
-        let verdict = cold::inside(|thread, session| {
+        let verdict = inside(|thread, session| {
             trace::other(thread, Some(self.site), || Action::End);
-            let learnt = session.0.learnt.lock();
+            let learnt = session.learnt.lock();
             let Some(violation) = learnt.validator.exit(&thread.held) else { return Verdict::GoOn };
-            let request = findings::at_place(thread, &session.0, Some(self.site));
-            findings::conclude(&[violation], &request, &thread.held, &session.0, learnt)
+            let request = findings::at_place(thread, session, Some(self.site));
+            findings::conclude(&[violation], &request, &thread.held, session, learnt)
         });
         thread::with(|thread| {
             begun.last.store(thread.segment.get().as_u32(), Relaxed);
             thread.number.set(outer);
             // What was let go of meanwhile may be in the stack that the thread comes back to.
-            cold::unwatched(|| {
+            thread::unwatched(|| {
                 let hand_on = |instance| {
                     state::ATTENTION.orphan(outer, instance);
                     true
@@ -113,9 +114,9 @@ impl Drop for Alive {
 pub(crate) fn joined(end: &End) {
     let Some((of, number, last)) = &end.0 else { return };
     let last = SegmentId::from_u32(last.load(Relaxed));
-    let _ = cold::inside(|thread, session| {
+    let _ = inside(|thread, session| {
         if last != SegmentId::UNKNOWN && session.number() == of.number() {
-            let on = session.0.learnt.lock().validator.segments_mut().join(thread.segment.get(), last);
+            let on = session.learnt.lock().validator.segments_mut().join(thread.segment.get(), last);
             thread.segment.set(on);
             trace::family(thread, *number, |child| Action::Join { child });
         }

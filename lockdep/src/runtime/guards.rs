@@ -4,8 +4,8 @@ use std::{cell::RefCell, panic::Location};
 
 use lockdep_core::ContextSet;
 
-use super::{contexts, state};
-use crate::{Context, WaitType, hooks::Record};
+use super::{contexts, record::Record, state};
+use crate::{Context, WaitType};
 
 /// Inside of a context.
 #[derive(Debug)]

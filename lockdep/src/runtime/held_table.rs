@@ -6,15 +6,15 @@
 use std::panic::Location;
 
 use dashmap::DashMap;
-use lockdep_core::{Acquired, Acquisition, Evidence, HeldLock, ThreadLocks};
+use lockdep_core::{Acquired, Acquisition, HeldLock, ThreadLocks};
 use once_cell::sync::Lazy;
 use rustc_hash::FxBuildHasher;
 
 use super::{
-    classes, cold, observe,
-    output::Verdict,
-    session::Shared,
-    thread::{self, Thread},
+    classes, names,
+    shared::Shared,
+    thread::{self, Thread, unwatched},
+    wanted,
 };
 
 /// A lock that a thread holds or waits for.
@@ -50,7 +50,7 @@ pub(super) fn releasing(thread: &Thread, lock: HeldLock) {
 
 /// This thread waits for a lock that it has pushed, or has got it.
 pub(super) fn waits(instance: u64, waits: bool) {
-    cold::unwatched(|| {
+    unwatched(|| {
         if let Some(mut entries) = TABLE.get_mut(&thread::number())
             && let Some(entry) = entries.iter_mut().rfind(|entry| entry.instance == instance)
         {
@@ -61,30 +61,10 @@ pub(super) fn waits(instance: u64, waits: bool) {
 
 /// Begins or ends keeping the table.
 pub(super) fn set(on: bool) {
-    observe::set(observe::HELD_TABLE, on);
+    wanted::set(wanted::HELD_TABLE, on);
     if !on {
-        cold::unwatched(|| TABLE.clear());
+        unwatched(|| TABLE.clear());
     }
-}
-
-/// Returns what this thread holds, whether the table is kept or not.
-pub(super) fn here() -> ThreadLocks {
-    let mut locks = ThreadLocks { thread: String::new(), held: Vec::new(), waits_for: None };
-    let _ = cold::inside(|thread, session| {
-        let shared = &*session.0;
-        let acquisition = |lock: HeldLock| Acquisition {
-            class: shared.class(lock.class()),
-            lock: None,
-            mode: lock.mode(),
-            trylock: lock.how().is_trylock(),
-            site: shared.site(lock.point()),
-            stack: shared.stack(lock.point()),
-        };
-        locks.thread = cold::thread_name(thread.number.get());
-        locks.held = thread.held.iter().map(acquisition).collect();
-        Verdict::GoOn
-    });
-    locks
 }
 
 /// Returns what every thread holds, in the order of their numbers.
@@ -101,7 +81,7 @@ pub(super) fn read() -> Vec<ThreadLocks> {
         stack: Vec::new(),
     };
     let locks = |(number, entries): (u32, Vec<Entry>)| ThreadLocks {
-        thread: cold::thread_name(number),
+        thread: names::thread_name(number),
         held: entries.iter().filter(|entry| !entry.waits).map(acquisition).collect(),
         waits_for: entries.iter().rfind(|entry| entry.waits).map(acquisition),
     };

@@ -8,8 +8,6 @@ use std::{cell::Cell, sync::atomic::AtomicU64};
 use lockdep_core::{ChainCache, Point};
 use parking_lot::Mutex;
 
-use super::thread;
-
 /// How many points a thread can have in its table. Beyond half as many, some have to be looked up in the session's own
 /// set, which is shared.
 const SLOTS: usize = 1 << 20;
@@ -30,8 +28,11 @@ static NONE: Slots = [const { AtomicU64::new(0) }; SLOTS];
 /// Tables that no thread uses, all zeros.
 static SPARE: Mutex<Vec<&'static Slots>> = Mutex::new(Vec::new());
 
-/// Returns a table, if there is memory for one.
-fn slots() -> Option<&'static Slots> {
+/// Returns a table, if there is memory for one and somebody who will give it back.
+fn new_slots(is_kept: impl FnOnce() -> bool) -> Option<&'static Slots> {
+    if !is_kept() {
+        return None;
+    }
     if let Some(slots) = SPARE.lock().pop() {
         return Some(slots);
     }
@@ -73,14 +74,14 @@ impl Proven {
         table.slots() > 0 && table.find(point)
     }
 
-    /// Adds a point.
-    pub(super) fn insert(&self, point: Point) {
+    /// Adds a point. `is_kept` says whether anybody will give a table back.
+    pub(super) fn insert(&self, point: Point, is_kept: impl FnOnce() -> bool) {
         if self.find(point) {
             return;
         }
         let slots = self.table.get().slots();
         if slots == 0 {
-            let Some(slots) = slots_to_give_back() else { return };
+            let Some(slots) = new_slots(is_kept) else { return };
             self.table.set(ChainCache::over(slots, SLOTS_MIN));
         } else if self.used.get() * 2 >= slots && slots < SLOTS {
             self.table.set(self.table.get().grown((slots * GROWTH).min(SLOTS)));
@@ -96,13 +97,13 @@ impl Proven {
         table.slots() > 0 && table.find(exact)
     }
 
-    /// Adds a point for these locks.
-    pub(super) fn insert_exact(&self, exact: Point) {
+    /// Adds a point for these locks, as [`insert`](Self::insert).
+    pub(super) fn insert_exact(&self, exact: Point, is_kept: impl FnOnce() -> bool) {
         if self.find_exact(exact) {
             return;
         }
         if self.exact.get().slots() == 0 {
-            let Some(slots) = slots_to_give_back() else { return };
+            let Some(slots) = new_slots(is_kept) else { return };
             self.exact.set(ChainCache::over(slots, EXACT));
         }
         self.exact.get().insert(exact);
@@ -121,21 +122,4 @@ impl Proven {
         give_back(self.table.replace(ChainCache::none(&NONE)));
         give_back(self.exact.replace(ChainCache::none(&NONE)));
     }
-}
-
-/// Returns a table for this thread, unless it is ending, when nobody would give the table back.
-fn slots_to_give_back() -> Option<&'static Slots> {
-    CLEAN_UP.try_with(|_| ()).ok().and_then(|()| slots())
-}
-
-struct CleanUp;
-
-impl Drop for CleanUp {
-    fn drop(&mut self) {
-        thread::with(thread::Thread::forget_proven);
-    }
-}
-
-thread_local! {
-    static CLEAN_UP: CleanUp = const { CleanUp };
 }

@@ -1,8 +1,7 @@
 //! Lock statistics of real threads: how often and how long locks are waited for and held.
 //!
 //! Off by default. While they are on, each acquisition that may block tries first, and only what it then waits counts as a
-//! wait; the time that a lock is held begins when it is got. Counters are kept in a few tables, so that threads seldom
-//! meet, and are added up when somebody reads them.
+//! wait; the time that a lock is held begins when it is got.
 
 use std::{
     cell::RefCell,
@@ -10,25 +9,17 @@ use std::{
 };
 
 use dashmap::DashMap;
-use lockdep_core::{Acquired, HeldLock, LockStats, Point, stats::ClassStats};
+use lockdep_core::{Acquired, HeldLock, Point, stats::ClassStats};
 use once_cell::sync::Lazy;
-use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use super::{
     budget::{self, Dropped},
-    classes, cold, observe,
-    output::Verdict,
-    session::Shared,
+    classes, process,
+    shared::Shared,
     thread::Thread,
+    wanted,
 };
-use crate::hooks::Record;
-
-const SHARDS: usize = 16;
-
-/// The tables of a session.
-#[derive(Debug, Default)]
-pub(super) struct Tables([Mutex<LockStats>; SHARDS]);
 
 /// Where the lock was acquired that somebody may wait for, by lock.
 static HOLDERS: Lazy<DashMap<u64, Point, FxBuildHasher>> = Lazy::new(Default::default);
@@ -43,33 +34,9 @@ fn with_clocks<R>(f: impl FnOnce(&mut Vec<(u64, Instant)>) -> R) -> Option<R> {
     CLOCKS.try_with(|clocks| clocks.try_borrow_mut().ok().map(|mut clocks| f(&mut clocks))).ok().flatten()
 }
 
-impl Tables {
-    fn of(&self, thread: &Thread) -> &Mutex<LockStats> {
-        &self.0[thread.number.get() as usize % SHARDS]
-    }
-
-    /// Returns everything counted.
-    pub(super) fn sum(&self) -> LockStats {
-        let mut sum = LockStats::new();
-        self.0.iter().for_each(|table| sum.merge(&table.lock()));
-        sum
-    }
-
-    /// Forgets everything. Returns how many bytes that were.
-    pub(super) fn clear(&self) -> usize {
-        let clear = |table: &Mutex<LockStats>| {
-            let mut table = table.lock();
-            let classes = table.len();
-            table.clear();
-            classes * budget::STATISTICS
-        };
-        self.0.iter().map(clear).sum()
-    }
-}
-
 /// Returns whether they are on.
 pub(crate) fn is_on() -> bool {
-    observe::wants(observe::STATISTICS)
+    wanted::wants(wanted::STATISTICS)
 }
 
 /// Returns what is known of every class, the longest waits first.
@@ -79,11 +46,11 @@ pub(super) fn read(session: &Shared) -> Vec<ClassStats> {
     sum.iter().map(|(class, readers, usage)| usage.named(classes::label(class), readers, site)).collect()
 }
 
-/// A lock has been pushed. If it may have to be waited for, [`timed`] starts its clock anew.
+/// A lock has been pushed. If it may have to be waited for, [`got`] starts its clock anew.
 pub(super) fn acquired(thread: &Thread, session: &Shared, how: Acquired) {
     let Some(lock) = thread.held.iter().next_back() else { return };
     if session.budget.dropped() == Dropped::Nothing {
-        let mut table = session.statistics.of(thread).lock();
+        let mut table = session.statistics.of(thread.number.get()).lock();
         let before = table.len();
         table.acquired(how.class(), how.mode().hold());
         let new = table.len() - before;
@@ -105,55 +72,32 @@ pub(super) fn released(thread: &Thread, lock: HeldLock) {
     });
     let Some(since) = since.flatten() else { return };
     let ns = nanoseconds(since.elapsed());
-    super::Session::of(thread, |session| {
-        if session.0.budget.dropped() == Dropped::Nothing {
-            session.0.statistics.of(thread).lock().released(lock.class(), lock.hold(), ns);
+    process::of(thread, |session| {
+        if session.budget.dropped() == Dropped::Nothing {
+            session.statistics.of(thread.number.get()).lock().released(lock.class(), lock.hold(), ns);
         }
     });
 }
 
-/// Acquires the lock of `record`, which is held in the books already: tries, and waits if that fails.
-pub(super) fn timed<G>(record: &Record, attempt: impl FnOnce() -> Option<G>, wait: impl FnOnce() -> G) -> G {
-    let Some(instance) = record.known_id().map(|id| id.instance()) else { return wait() };
-    let holder = HOLDERS.get(&instance).map(|point| *point);
-    let (guard, waited) = match attempt() {
-        Some(guard) => (guard, None),
-        None => {
-            let begun = Instant::now();
-            let guard = wait();
-            (guard, Some(begun.elapsed()))
-        }
-    };
-    got(instance, waited.map(|waited| (waited, holder)));
-    guard
-}
-
-/// A condition variable has given the lock back.
-pub(crate) fn waited(record: &Record) {
-    if is_on()
-        && let Some(id) = record.known_id()
-    {
-        got(id.instance(), None);
+/// A lock is really held from now on; if it had to be waited for, how long, and where its holder had acquired it.
+pub(super) fn got(thread: &Thread, session: &Shared, instance: u64, contended: Option<(Duration, Option<Point>)>) {
+    let Some(lock) = thread.held.find(instance) else { return };
+    let counting = session.budget.dropped() == Dropped::Nothing;
+    if let Some((waited, holder)) = contended.filter(|_| counting) {
+        let mut table = session.statistics.of(thread.number.get()).lock();
+        table.contended(lock.class(), lock.hold(), nanoseconds(waited), lock.point(), holder);
     }
+    HOLDERS.insert(instance, lock.point());
+    with_clocks(|clocks| {
+        if let Some(clock) = clocks.iter_mut().rfind(|(other, _)| *other == instance) {
+            clock.1 = Instant::now();
+        }
+    });
 }
 
-/// A lock is really held from now on.
-fn got(instance: u64, contended: Option<(Duration, Option<Point>)>) {
-    let _ = cold::inside(|thread, session| {
-        let Some(lock) = thread.held.find(instance) else { return Verdict::GoOn };
-        let counting = session.0.budget.dropped() == Dropped::Nothing;
-        if let Some((waited, holder)) = contended.filter(|_| counting) {
-            let mut table = session.0.statistics.of(thread).lock();
-            table.contended(lock.class(), lock.hold(), nanoseconds(waited), lock.point(), holder);
-        }
-        HOLDERS.insert(instance, lock.point());
-        with_clocks(|clocks| {
-            if let Some(clock) = clocks.iter_mut().rfind(|(other, _)| *other == instance) {
-                clock.1 = Instant::now();
-            }
-        });
-        Verdict::GoOn
-    });
+/// Returns where the lock was acquired that somebody waits for.
+pub(super) fn holder(instance: u64) -> Option<Point> {
+    HOLDERS.get(&instance).map(|point| *point)
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -3,12 +3,12 @@
 use std::{
     cell::RefCell,
     fmt,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use lockdep_core::{Counts, Grade};
 
-use super::{budget::Dropped, cold, session::Session, statistics};
+use super::{budget::Dropped, names, shared::Shared, statistics, thread::unwatched, wanted};
 
 /// What came of a run so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(session: &Session) -> Self {
-        let shared = &*session.0;
+    pub(super) fn of(shared: &Shared) -> Self {
         let learnt = shared.learnt.lock();
         let of_grade = |grade: Grade| {
             let alike = || learnt.grades().filter(|(_, other)| *other == grade);
@@ -56,7 +55,7 @@ impl Summary {
             points: shared.points.len(),
             stacks: shared.stacks.lock().len(),
             spans: shared.span_count(),
-            threads: cold::thread_count(),
+            threads: names::thread_count(),
             counts: learnt.validator.counts(),
             forgotten_instances: learnt.validator.forgotten_instances(),
             memory: shared.budget.used(),
@@ -93,34 +92,33 @@ impl fmt::Display for Summary {
 /// Prints the summary of the process when it is dropped.
 #[must_use = "the summary is printed when this is dropped"]
 #[derive(Debug)]
-pub struct SummaryOnDrop(());
+pub struct SummaryOnDrop(Arc<Shared>);
 
 impl SummaryOnDrop {
-    pub(crate) const fn new() -> Self {
-        Self(())
+    /// For the process, whose session this is.
+    pub(super) const fn new(process: Arc<Shared>) -> Self {
+        Self(process)
     }
 }
 
 impl Drop for SummaryOnDrop {
     fn drop(&mut self) {
-        let session = Session::process();
-        if statistics::is_on() {
-            eprint!("{}", lockdep_report::stats::render(&session.statistics()));
+        let (statistics, summary) =
+            unwatched(|| (statistics::is_on().then(|| statistics::read(&self.0)), Summary::of(&self.0)));
+        if let Some(statistics) = statistics {
+            eprint!("{}", lockdep_report::stats::render(&statistics));
         }
-        eprintln!("lockdep: {}", session.summary());
+        eprintln!("lockdep: {summary}");
     }
 }
-
-/// Whether the summary is printed when the main thread ends.
-pub(super) static WANTED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static AT_END: RefCell<Option<SummaryOnDrop>> = const { RefCell::new(None) };
 }
 
 /// Prints the summary when the main thread ends, if this is the main thread.
-pub(super) fn print_at_end() {
-    if WANTED.load(Relaxed) && std::thread::current().name() == Some("main") {
-        let _ = AT_END.try_with(|end| *end.borrow_mut() = Some(SummaryOnDrop::new()));
+pub(super) fn print_at_end(process: &Arc<Shared>) {
+    if wanted::SUMMARY.load(Relaxed) && std::thread::current().name() == Some("main") {
+        let _ = AT_END.try_with(|end| *end.borrow_mut() = Some(SummaryOnDrop::new(process.clone())));
     }
 }

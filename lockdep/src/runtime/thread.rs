@@ -1,10 +1,4 @@
-//! The fast path: what one thread holds, and which acquisitions it has seen proven. Nothing here is shared.
-//!
-//! Acquire: one hash step over (held sequence, class, mode), one more over the line, one look into a direct-mapped cache,
-//! one store into the stack. Release: one store. Whatever is not in the cache, or not on top, goes to `cold`.
-//!
-//! It is inlined into every caller: the registers that a call would save are stores, and the atomic operation of the
-//! lock, which comes next, waits for every store before it.
+//! [`Thread`]: what the runtime keeps for a thread, and whether the thread is inside the runtime.
 //!
 //! Everything is a cell of its own. While a thread is inside the runtime, `attended` says that it has attended to
 //! nothing, and the stack is frozen, which sends whatever it causes meanwhile to `cold`, and that sees that the thread is
@@ -13,26 +7,19 @@
 use std::{
     cell::{Cell, RefCell},
     mem::ManuallyDrop,
-    panic::Location,
+    sync::Arc,
 };
 
-use lockdep_core::{Acquired, HeldStack, Mode, SegmentId, WaitKind};
+use lockdep_core::{HeldStack, Point, SegmentId};
 
-use super::{cold, observe, proven::Proven, session::Session, state};
-use crate::{
-    Acquire,
-    hooks::{Owner, Record, api::Holder, class_of},
-};
-
-/// The process's own session.
-pub(super) const PROCESS: u32 = 0;
+use super::{proven::Proven, shared::Shared, state, wanted};
 
 /// What the runtime keeps for a thread.
 pub(super) struct Thread {
     /// The state that this thread has attended to; [`state::UNSET`] while it is inside the runtime.
     pub(super) attended: Cell<u32>,
     /// The session that its acquisitions go to, if it is not the process's own.
-    pub(super) session: RefCell<Option<Session>>,
+    pub(super) session: RefCell<Option<Arc<Shared>>>,
     /// Its number in reports; 0 until it needs one.
     pub(super) number: Cell<u32>,
     /// The contexts that its stack knows to be watched.
@@ -70,7 +57,17 @@ thread_local! {
 impl Thread {
     /// Forgets what is proven. As if inside, since giving memory back may take locks.
     pub(super) fn forget_proven(&self) {
-        cold::unwatched(|| self.proven.clear());
+        unwatched(|| self.proven.clear());
+    }
+
+    /// Adds a point to what it has seen proven, unless the thread is ending, when nobody would give the table back.
+    pub(super) fn prove(&self, point: Point) {
+        self.proven.insert(point, is_cleaned_up);
+    }
+
+    /// Adds a point that is proven for these very locks.
+    pub(super) fn prove_exact(&self, exact: Point) {
+        self.proven.insert_exact(exact, is_cleaned_up);
     }
 }
 
@@ -80,145 +77,66 @@ pub(super) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(|thread| f(thread))
 }
 
-/// Checks and records an acquisition. Panics, if that is the policy, in the name of the caller's caller. Returns whether
-/// somebody wants to see how the lock is got; the fast path is closed then.
-#[inline(always)]
-#[track_caller]
-pub(crate) fn acquire(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    let state = state::load();
-    // So that what is laid out first is the fast path: all the others end in one cold call.
-    if with(|thread| thread.attended.get()) == state {
-        if push_proven(record, how, site) {
-            return false;
-        }
-    } else if state == state::OFF {
-        return false;
-    }
-    cold::acquire(record, how, site)
-}
-
-/// Pushes an acquisition if it has been proven; returns whether it has.
-#[inline(always)]
-fn push_proven(record: &Record, how: Acquire, site: &'static Location<'static>) -> bool {
-    // A deep stack is not for code that is at every place which acquires.
-    let Some((top, key)) = with(|thread| thread.held.top_in_place()) else { return false };
-    // A lock without an identity is of class 0, of which nothing is ever proven.
-    let word = record.word();
-    let acquired = Acquired::new(class_of(word).nested(how.subclass), how.mode, how.trylock);
-    let key = key.then(acquired);
-    let point = key.at(std::ptr::from_ref(site).addr() as u64);
-    let proven = with(|thread| thread.proven.contains(point));
-    if proven {
-        with(|thread| thread.held.push_in_place(top, acquired, word as u64, point, key));
-    }
-    proven
-}
-
-/// Records a release by a guard.
-#[inline(always)]
-pub(crate) fn release_guard(record: &Record, owner: &Owner) {
-    let instance = record.word() as u64;
-    if !(owner.is_current() && with(|thread| thread.held.pop(instance))) {
-        // With checking off, no lock ever got an identity.
-        if instance != 0 {
-            cold::release_for(instance, owner.holder().number());
-        }
-    }
-}
-
-/// Records a release on behalf of whoever acquired the lock.
-#[inline]
-pub(crate) fn release_for(record: &Record, holder: Holder) {
-    let instance = record.word() as u64;
-    if instance != 0 {
-        cold::release_for(instance, holder.number());
-    }
-}
-
 /// Returns this thread's number in reports; 0 if it has none yet.
 #[inline(always)]
 pub(crate) fn number() -> u32 {
     with(|thread| thread.number.get())
 }
 
-/// Gives this thread a number, unless checking is off.
-pub(crate) fn introduce() {
-    if number() == 0 && state::load() != state::OFF {
-        cold::introduce();
-    }
+/// Marks a thread as inside the runtime, until it is dropped.
+///
+/// A signal may arrive between any two steps, and its handler take locks. So the fast path is closed before anything else
+/// is, and opened after everything else.
+pub(super) struct Inside<'a> {
+    thread: &'a Thread,
+    /// What it had attended to before.
+    pub(super) attended: u32,
 }
 
-/// Records a release by hand.
-#[inline]
-#[track_caller]
-pub(crate) fn release(record: &Record, site: &'static Location<'static>) {
-    let instance = record.word() as u64;
-    if !with(|thread| thread.held.pop(instance)) && instance != 0 {
-        cold::release(record, instance, site);
-    }
-}
-
-/// Records that a held lock is held in another mode.
-pub(crate) fn set_mode(record: &Record, mode: Mode) {
-    let Some(id) = record.known_id() else { return };
-    with(|thread| {
-        if !thread.inside.get() {
-            thread.held.set_mode(id.instance(), mode);
+impl<'a> Inside<'a> {
+    /// Returns `None` if the thread is inside already.
+    pub(super) fn enter(thread: &'a Thread) -> Option<Self> {
+        if thread.inside.replace(true) {
+            return None;
         }
-    });
-    observe::changed_mode(id.instance(), mode);
-}
-
-/// Checks an upgrade and records it.
-#[track_caller]
-pub(crate) fn upgrade(record: &Record, site: &'static Location<'static>) {
-    if state::load() != state::OFF {
-        cold::again(record, WaitKind::Upgrade, site);
+        let attended = thread.attended.replace(state::UNSET);
+        thread.held.freeze();
+        Some(Self { thread, attended })
     }
 }
 
-/// Checks that a held lock can be acquired again under everything else that is held, as after a wait.
-#[track_caller]
-pub(crate) fn reacquire(record: &Record, site: &'static Location<'static>) {
-    if state::load() != state::OFF {
-        cold::again(record, WaitKind::Normal, site);
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if !wanted::is_on() {
+            self.thread.held.thaw();
+        }
+        self.thread.inside.set(false);
+        self.thread.attended.set(if wanted::is_on() { state::UNSET } else { self.attended });
     }
 }
 
-/// Checks and records that this thread waits for all who hold the lock, and does not hold it afterwards.
-#[track_caller]
-pub(crate) fn sync(record: &Record, how: Acquire, site: &'static Location<'static>) {
-    if state::load() != state::OFF {
-        cold::sync(record, how, site);
+/// Runs `f` as if inside the runtime: what it causes is not watched. For whatever takes the locks of the runtime, or
+/// allocates under them, on behalf of the program.
+pub(crate) fn unwatched<R>(f: impl FnOnce() -> R) -> R {
+    with(|thread| {
+        let _inside = Inside::enter(thread);
+        f()
+    })
+}
+
+/// Returns whether the tables of this thread will be given back when it ends.
+fn is_cleaned_up() -> bool {
+    CLEAN_UP.try_with(|_| ()).is_ok()
+}
+
+struct CleanUp;
+
+impl Drop for CleanUp {
+    fn drop(&mut self) {
+        with(Thread::forget_proven);
     }
 }
 
-/// The lock is gone. Only a guard that was forgotten can have left it behind held.
-#[inline]
-pub(crate) fn dropped(record: &Record) {
-    if record.word() != 0 && !with(|thread| thread.held.is_empty()) {
-        cold::dropped(record);
-    }
-}
-
-/// Returns how many locks this thread holds, if anybody knows.
-pub(crate) fn held_count() -> Option<usize> {
-    if state::load() == state::OFF {
-        return None;
-    }
-    cold::introduce();
-    with(|thread| (!thread.inside.get()).then(|| thread.held.len()))
-}
-
-/// Returns how this thread holds the lock, if anybody knows.
-pub(crate) fn held_mode(record: &Record) -> Option<Option<Mode>> {
-    if state::load() == state::OFF || !record.rules().tracked {
-        return None;
-    }
-    let Some(id) = record.known_id() else { return Some(None) };
-    if with(|thread| thread.attended.get()) != state::load() {
-        // Another thread may have released it meanwhile.
-        cold::introduce();
-    }
-    with(|thread| (!thread.inside.get()).then(|| thread.held.find(id.instance()).map(|lock| lock.mode())))
+thread_local! {
+    static CLEAN_UP: CleanUp = const { CleanUp };
 }

@@ -17,7 +17,7 @@ use lockdep_core::{
 };
 use parking_lot::Mutex;
 
-use super::{classes, cold, cold::Attempt, contexts, observe, output::complain, span, thread::Thread};
+use super::{attempt::Attempt, classes, context_id, names, output::complain, span, thread::Thread, wanted};
 
 static TRACE: Mutex<Option<Trace>> = Mutex::new(None);
 
@@ -48,7 +48,7 @@ pub(super) fn start(path: &Path) -> Result<(), String> {
     };
     trace.write(&Event::new("main", Action::Trace { version: VERSION, program: program.into_owned() }))?;
     *TRACE.lock() = Some(trace);
-    observe::set(observe::TRACE, true);
+    wanted::set(wanted::TRACE, true);
     Ok(())
 }
 
@@ -62,7 +62,7 @@ impl Trace {
     fn thread(&mut self, number: u32) -> String {
         let names = &mut self.names;
         let name = self.threads.entry(number).or_insert_with(|| {
-            let name = cold::thread_name(number);
+            let name = names::thread_name(number);
             let unique = if names.contains(&name) { format!("{name}#{number}") } else { name };
             names.insert(unique.clone());
             unique
@@ -102,7 +102,7 @@ fn emit(thread: &Thread, write: impl FnOnce(&mut Trace, &str) -> Result<(), Stri
     if let Err(message) = write(trace, &name) {
         complain(&format!("{message}; it ends here"));
         *slot = None;
-        observe::set(observe::TRACE, false);
+        wanted::set(wanted::TRACE, false);
     }
 }
 
@@ -171,14 +171,14 @@ pub(super) fn changed_mode(thread: &Thread, instance: u64, mode: Mode) {
 
 /// Writes an event that is no acquisition, if there is a trace.
 pub(super) fn other(thread: &Thread, site: Option<&Location<'_>>, action: impl FnOnce() -> Action) {
-    if observe::wants(observe::TRACE) {
+    if wanted::wants(wanted::TRACE) {
         emit(thread, |trace, name| trace.write(&event(name, action(), site)));
     }
 }
 
 /// Writes that the thread spawns or has joined the one numbered `child`.
 pub(super) fn family(thread: &Thread, child: u32, action: fn(String) -> Action) {
-    if observe::wants(observe::TRACE) {
+    if wanted::wants(wanted::TRACE) {
         emit(thread, |trace, name| {
             let child = trace.thread(child);
             trace.write(&Event::new(name, action(child)))
@@ -189,10 +189,10 @@ pub(super) fn family(thread: &Thread, child: u32, action: fn(String) -> Action) 
 /// The beginning of a context, which disables itself unless it is a poll.
 pub(super) fn enter(context: ContextId, limit: WaitType) -> Action {
     let disables = (!context.interrupts()).then(Vec::new);
-    Action::Enter(Enter { context: contexts::name(context), disables, limit: Some(limit) })
+    Action::Enter(Enter { context: context_id::name(context), disables, limit: Some(limit) })
 }
 
 /// These contexts are watched.
 pub(super) fn watch(watched: ContextSet) -> Action {
-    Action::Watch { contexts: watched.iter().map(contexts::name).collect() }
+    Action::Watch { contexts: watched.iter().map(context_id::name).collect() }
 }

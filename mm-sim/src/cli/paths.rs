@@ -33,7 +33,10 @@ pub(crate) fn check(what: &What, json: bool) -> Result<ExitCode, String> {
     let query = Query { protocol, path: what.path.as_deref(), mutant: None, more_seeds: SEEDS, is_strict: what.strict };
     let table = paths::check(&tables, &query);
     if table.rows.is_empty() {
-        return Err("no such path, or not under this protocol".to_owned());
+        return Err(what.path.as_ref().map_or_else(
+            || "no path of a kernel that this protocol stands for".to_owned(),
+            |path| format!("no such path, or not one of this protocol's kernels: {path}"),
+        ));
     }
     let is_complete = table.is_complete();
     if json {

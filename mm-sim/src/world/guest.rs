@@ -11,8 +11,16 @@ use crate::{
 /// A virtual machine on the memory of a process.
 #[derive(Clone)]
 pub struct Guest {
-    pub(super) process: Process,
-    pub(super) mmu: Arc<SecondaryMmu>,
+    process: Process,
+    mmu: Arc<SecondaryMmu>,
+}
+
+impl Process {
+    /// Makes a virtual machine whose memory is that of the process.
+    pub fn create_guest(&self) -> Guest {
+        let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
+        Guest { process: self.clone(), mmu }
+    }
 }
 
 impl Guest {

@@ -2,11 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Directory, File, Guest, Huge, Pin, Userfault};
+use super::{Directory, File, Huge};
 use crate::{
-    Bug,
     machine::Machine,
-    mem::{Mm, PAGE_SIZE, Userfaultfd, VmFlags},
+    mem::{Mm, PAGE_SIZE, VmFlags},
     model::Access,
     op::{self, Advice, Signal, mmap::Request, mremap::Leave},
 };
@@ -223,31 +222,6 @@ impl Process {
     pub fn exec(self, arguments: &[u64], shift: u64) -> Option<(Self, u64)> {
         let (mm, stack) = op::exec::execve(&self.machine, &self.mm, arguments, shift)?;
         Some((Self { machine: self.machine, mm }, stack))
-    }
-
-    /// Makes a virtual machine whose memory is that of the process.
-    pub fn create_guest(&self) -> Guest {
-        let mmu = op::mmu_notifier::mmu_notifier_register(&self.machine, &self.mm);
-        Guest { process: self.clone(), mmu }
-    }
-
-    /// Pins the page at an address for a device that writes to it. It stays pinned until [`Pin::drop`].
-    ///
-    /// # Errors
-    ///
-    /// The signal that a store would get.
-    pub fn pin(&self, addr: u64) -> Result<Pin, Signal> {
-        let foll = op::gup::Foll { write: true, pin: true };
-        let page = op::gup_fast::get_user_page_fast(&self.machine, &self.mm, addr, foll)?;
-        Ok(Pin { process: self.clone(), addr, page: Some(page) })
-    }
-
-    /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
-    pub fn userfaultfd(&self) -> Userfault {
-        Userfault {
-            process: self.clone(),
-            ctx: Userfaultfd::new(self.machine.new_id(), self.machine.protocol.has(Bug::UffdQueuesWithIrqsOn)),
-        }
     }
 
     /// Looks for the page at an address without any lock, as `get_user_pages_fast_only` does. Returns whether it was there.

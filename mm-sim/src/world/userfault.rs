@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::Process;
 use crate::{
+    Bug,
     mem::{Message, Userfaultfd},
     op::{self, userfaultfd::fill::Filled},
 };
@@ -11,8 +12,18 @@ use crate::{
 /// A userfaultfd of a process.
 #[derive(Clone)]
 pub struct Userfault {
-    pub(super) process: Process,
-    pub(super) ctx: Arc<Userfaultfd>,
+    process: Process,
+    ctx: Arc<Userfaultfd>,
+}
+
+impl Process {
+    /// Opens a userfaultfd: the holder is told of pages that are missing, and brings them in.
+    pub fn userfaultfd(&self) -> Userfault {
+        Userfault {
+            process: self.clone(),
+            ctx: Userfaultfd::new(self.machine.new_id(), self.machine.protocol.has(Bug::UffdQueuesWithIrqsOn)),
+        }
+    }
 }
 
 impl Userfault {

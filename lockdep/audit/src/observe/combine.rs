@@ -29,7 +29,7 @@ pub fn combine(observations: Vec<Observation>) -> Result<Vec<Observation>, Input
     }
     for observation in &mut combined {
         if let Some(mut chains) = observation.chains.take() {
-            chains.index(observation);
+            chains.index(|class| observation.inner(class).next().is_some());
             observation.chains = Some(chains);
         }
     }

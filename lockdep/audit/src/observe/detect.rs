@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use lockdep_core::Journal;
 
-use super::{Observation, Source, chains, events, log, proc_lockdep, trace};
+use super::{Observation, Source, events, log, proc_lockdep, proc_lockdep_chains, trace};
 use crate::InputError;
 
 /// The format of an observed file.
@@ -42,7 +42,7 @@ impl Format {
         if start.starts_with(proc_lockdep::HEADER.as_bytes()) {
             return Some(Self::ProcLockdep);
         }
-        if chains::HEADERS.iter().any(|header| start.starts_with(header.as_bytes())) {
+        if proc_lockdep_chains::HEADERS.iter().any(|header| start.starts_with(header.as_bytes())) {
             return Some(Self::ProcLockdepChains);
         }
         lossy(bytes).lines().take(HEAD_LINES).find_map(|line| match line {
@@ -71,7 +71,7 @@ impl Observation {
             Some(Format::Journal) => Ok(Self::from_journal(name, &Journal::parse(name, bytes)?)),
             Some(Format::Events) => events::parse(name, bytes),
             Some(Format::ProcLockdep) => dump(name, bytes, proc_lockdep::parse),
-            Some(Format::ProcLockdepChains) => dump(name, bytes, chains::parse),
+            Some(Format::ProcLockdepChains) => dump(name, bytes, proc_lockdep_chains::parse),
             Some(Format::Trace) => trace::parse(name, &lossy(bytes), Source::Trace),
             Some(Format::Perf) => trace::parse(name, &lossy(bytes), Source::Perf),
             Some(Format::Log) => log::parse(name, &lossy(bytes)),

@@ -2,7 +2,7 @@
 //!
 //! One observation is one run, or one boot of a kernel: its class names tell its classes apart. `graph` holds it,
 //! `ways` searches it, `name` takes class names apart, `finding` is what a validator has said itself. Each format is a file: `journal`, `events`,
-//! `proc_lockdep`, `chains`, `trace` (ftrace and perf, by way of `replay`), `log`. `detect` tells them apart,
+//! `proc_lockdep`, `proc_lockdep_chains` (its `chains`), `trace` (ftrace and perf, by way of `replay`), `log`. `detect` tells them apart,
 //! `combine` puts files together that belong together.
 
 mod chains;
@@ -15,6 +15,7 @@ mod journal;
 mod log;
 mod name;
 mod proc_lockdep;
+mod proc_lockdep_chains;
 mod replay;
 mod trace;
 mod ways;
