@@ -91,6 +91,8 @@ pub const ALL: &[Scenario] = &[
     tour::MEMORY,
     tour::CHANGES,
     tour::HUGE,
+    tour::HUGE_SWAP,
+    tour::GIVEN_UP,
     tour::OTHERS,
     tour::HUGETLB,
     tour::USERFAULT_HUGE,

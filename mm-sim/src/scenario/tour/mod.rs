@@ -6,12 +6,14 @@
 //! * `copies`: private mappings of files.
 //! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks;
 //!   `userfault_huge`: who brings in huge pages, and is told of writes to them.
+//! * `huge_swap`: huge pages of anonymous memory, made of what is on the swap device.
 //! * `swap`, `shmem`, `shmem_huge`, `hugetlb`: memory and files that are not like others.
 //! * `others`: the kernel and other processes reach into the memory of a process.
 
 mod address_space;
 mod copies;
 mod guest;
+mod huge_swap;
 mod hugetlb;
 mod memory;
 mod movers;
@@ -27,6 +29,7 @@ use super::{Expect, Plan, Scenario, checked, pages};
 pub(super) use address_space::{CHANGES, HUGE};
 pub(super) use copies::TOUR as COPIES;
 pub(super) use guest::GUEST;
+pub(super) use huge_swap::{GIVEN_UP, TOUR as HUGE_SWAP};
 pub(super) use hugetlb::TOUR as HUGETLB;
 pub(super) use memory::MEMORY;
 pub(super) use movers::MOVERS;
