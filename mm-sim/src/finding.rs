@@ -61,6 +61,8 @@ pub enum Invariant {
     ReservationBroken,
     /// A page table is shared only by mappings that cover all of it, and as many as it counts.
     TableSharedWrongly,
+    /// A page that user code has protected, to be told of writes, cannot be written.
+    WriteNotTold,
     /// A VMA is not used after it was freed.
     VmaUsedAfterFree,
     /// A lock is freed when nobody has it or waits for it, and not used any more.
@@ -106,6 +108,7 @@ impl Invariant {
             Self::Leak => "leak",
             Self::ReservationBroken => "reservation-broken",
             Self::TableSharedWrongly => "table-shared-wrongly",
+            Self::WriteNotTold => "write-not-told",
             Self::VmaUsedAfterFree => "vma-used-after-free",
             Self::LockUsedAfterFree => "lock-used-after-free",
             Self::NotifierMissed => "notifier-missed",

@@ -95,6 +95,7 @@ pub const ALL: &[Scenario] = &[
     tour::GIVEN_UP,
     tour::OTHERS,
     tour::HUGETLB,
+    tour::USERFAULT_HUGE,
     soak::HUGETLB,
 ];
 
