@@ -35,6 +35,18 @@ pub(crate) fn at_rest(m: &Machine) {
         check_folio(m, folio, *entries);
     }
     check_nodes(m);
+    check_lists(m);
+}
+
+/// Checks that what is freed has left the lists of folios.
+fn check_lists(m: &Machine) {
+    let is_freed = |folio: &Arc<Folio>| !m.memory.peek_folio(folio.pfn).is_some_and(|known| Arc::ptr_eq(&known, folio));
+    for (list, folios) in [("LRU list", m.lru.all()), ("queue of those to be split", m.split_queue.all())] {
+        if let Some(freed) = folios.iter().find(|folio| is_freed(folio)) {
+            let text = format!("folio {} has been freed, and is on the {list}", freed.pfn);
+            sched::finding(Invariant::FolioUsedAfterFree, text);
+        }
+    }
 }
 
 /// Counts the pages of the memory nodes.
@@ -181,9 +193,20 @@ fn check_swap(m: &Machine, swapped: &BTreeMap<u64, u32>) {
     }
 }
 
+/// Checks that the buffers of a folio know it, that nobody uses them, and that they are as dirty as it is.
+fn check_buffers(file: &Inode, folio: &Folio) {
+    let Some(buffers) = folio.buffers() else { return };
+    let is_right = buffers.pfn() == folio.pfn && !buffers.is_busy() && !folio.is_huge();
+    if !is_right || buffers.is_dirty() != folio.dirty.load(Relaxed) {
+        let text = format!("the buffers of folio {} of file {} are not as it is", folio.pfn, file.id);
+        sched::finding(Invariant::BuffersBroken, text);
+    }
+}
+
 /// Checks that what is dirty of a file is noted.
 fn check_dirty(m: &Machine, file: &Inode) {
     for (base, folio) in file.mapping.from(0) {
+        check_buffers(file, &folio);
         let (dirty, tagged) = (folio.dirty.load(Relaxed), file.mapping.is_tagged(base));
         if dirty != tagged {
             let text = format!("folio {} of file {} is dirty: {dirty}, and noted: {tagged}", folio.pfn, file.id);
@@ -243,5 +266,22 @@ fn evict(m: &Machine, file: &Arc<Inode>) {
     }
     if file.is_swapfile() {
         sched::finding(Invariant::Leak, format!("swap is on file {} although it is off", file.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{mem::HUGE_PAGES, protocol::Protocol};
+
+    #[test]
+    #[should_panic(expected = "folio-used-after-free")]
+    fn what_is_freed_and_still_to_be_split_is_found_out() {
+        let m = Machine::new(Protocol::V6_12, 2000);
+        let folio = m.memory.make_folio(FolioKind::Anon, HUGE_PAGES, 0);
+        m.split_queue.add(&folio);
+        check_lists(&m);
+        m.memory.free_folio(&folio);
+        check_lists(&m);
     }
 }

@@ -176,6 +176,10 @@ impl Model {
     pub(crate) fn lose(&self, mm: u64, page: u64) {
         if let Some(page) = self.0.lock().mms.entry(mm).or_default().get_mut(&page) {
             page.source = Source::Lost;
+            if page.discards > 0 {
+                // What is left of it is thrown away with the rest.
+                page.doubt();
+            }
             page.changes();
         }
     }

@@ -38,6 +38,8 @@ impl Count {
 }
 
 stats! {
+    /// Blocks that were read by their buffers.
+    blocks_read,
     /// Files that swap was turned on with.
     swap_files,
     /// Changes of such a file that were refused.
@@ -78,6 +80,12 @@ stats! {
     huge_splits,
     /// Huge pages that khugepaged has made of anonymous memory.
     anon_collapses,
+    /// Pages that were brought back for a huge page to be made of them.
+    swapped_in_to_collapse,
+    /// Ranges that stayed as they are because a page could not be brought back at once.
+    swapins_given_up,
+    /// Huge pages that were not made because a page turned out to be broken while it was copied.
+    copies_failed,
     /// Pages that MADV_FREE let reclaim drop.
     lazily_freed,
     /// Holes punched into files.
@@ -92,6 +100,8 @@ stats! {
     populated,
     /// Folios unmapped by reclaim.
     unmapped,
+    /// Huge folios whose last reference was that of reclaim, which wanted to put them back.
+    ended_in_reclaim,
     /// Folios freed by reclaim.
     reclaimed,
     /// Times that an allocation had to reclaim itself.

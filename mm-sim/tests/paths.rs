@@ -44,6 +44,28 @@ fn a_mutant_of_an_operation_is_missing_too() {
     assert!(matches!(table.rows[0].verdict, Verdict::Missing { .. }), "{table}");
 }
 
+/// Whom a fork tells of the child, and when, differs between kernels: once all is copied from 6.12 on, and first of all before.
+#[test]
+fn a_fork_enters_the_lists_when_its_kernel_does() {
+    let steps = |early: &str, late: &str| {
+        let copies = "anon_vma:write anon_vma:release ptl:exclusive ptl:exclusive!nested=1 ptl:release ptl:release";
+        format!("fork @ 6.12\n mmap_lock:write mmap_lock:write!nested=1 {early} {copies} {late} mmap_lock:release\n")
+    };
+    let lists =
+        "ksm_mmlist_lock:exclusive ksm_mmlist_lock:release khugepaged_mm_lock:exclusive khugepaged_mm_lock:release";
+    let places = "lock mmap_lock = mm->mmap_lock\nlock anon_vma = anon_vma->rwsem\nlock ptl = pte_lock\n\
+                  lock ksm_mmlist_lock = ksm_mmlist_lock\nlock khugepaged_mm_lock = khugepaged_mm_lock\n\
+                  kernel 6.12 = 6.12\npath fork = dup_mmap\n";
+    let is_taken = |path: &str, protocol: Protocol| {
+        let tables = Tables::read_or_builtin(Some(("paths", path)), Some(("places", places))).unwrap();
+        paths::check(&tables, &Query { protocol: Some(protocol), ..Query::default() }).is_complete()
+    };
+    let (early, late) = (steps(lists, ""), steps("", lists));
+    assert!(is_taken(&late, Protocol::V6_12) && !is_taken(&early, Protocol::V6_12));
+    let before = Protocol { fork_enters_lists_last: false, ..Protocol::V6_12 };
+    assert!(is_taken(&early, before) && !is_taken(&late, before));
+}
+
 fn error(paths: Option<(&str, &str)>, places: Option<(&str, &str)>) -> String {
     Tables::read_or_builtin(paths, places).unwrap_err().to_string()
 }

@@ -173,6 +173,37 @@ impl Lru {
         old.into_iter().filter_map(isolate).collect()
     }
 
+    /// Puts isolated folios back at the young end and drops the references that isolating took (`move_folios_to_lru`). Those
+    /// whose last one that was leave the list again, `gone` is called for each, still under the lock, and they are returned
+    /// to be freed.
+    #[track_caller]
+    pub(crate) fn move_folios(&self, folios: Vec<Arc<Folio>>, gone: impl Fn(&Folio)) -> Vec<Arc<Folio>> {
+        if folios.is_empty() {
+            return folios;
+        }
+        let _lru_lock = self.lock.lock_irq();
+        let is_gone = |folio: &Arc<Folio>| {
+            // On the list first: whoever drops the last reference after us takes it off.
+            folio.lru.store(IN_BATCH, Relaxed);
+            self.put_on(folio);
+            let is_gone = folio.drop_refs(1);
+            if is_gone {
+                self.locked().folios.remove(&folio.lru.swap(0, Relaxed));
+                gone(folio);
+            }
+            is_gone
+        };
+        folios.into_iter().filter(is_gone).collect()
+    }
+
+    /// Returns the folios of the list and of the batches: for the invariants.
+    pub(crate) fn all(&self) -> Vec<Arc<Folio>> {
+        let listed: Vec<_> = self.list.lock().folios.values().cloned().collect();
+        let batches = self.batches.lock();
+        let on_their_way = batches.values().flatten().filter(|folio| folio.lru.load(Relaxed) == IN_BATCH);
+        listed.into_iter().chain(on_their_way.cloned()).collect()
+    }
+
     /// The list, for who holds its lock.
     fn locked(&self) -> MutexGuard<'_, List> {
         self.check_locked();

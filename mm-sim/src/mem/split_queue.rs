@@ -63,6 +63,11 @@ impl SplitQueue {
         some.into_iter().filter(|folio| folio.try_get()).collect()
     }
 
+    /// Returns what is on the queue: for the invariants.
+    pub(crate) fn all(&self) -> Vec<Arc<Folio>> {
+        self.folios.lock().values().cloned().collect()
+    }
+
     fn locked(&self) -> parking_lot::MutexGuard<'_, BTreeMap<u64, Arc<Folio>>> {
         sched::must_hold(self.lock.is_mine(), || "the queue of folios to split is used without its lock".to_owned());
         self.folios.lock()

@@ -139,3 +139,18 @@ fn a_hole_is_zeros() {
     assert!(model.check_load(7, 2, 6).is_ok() && model.check_load(7, 2, 0).is_err());
     assert!(model.check_load(7, 3, 5).is_ok());
 }
+
+#[test]
+fn what_breaks_while_it_is_thrown_away_is_written_again() {
+    let model = Model::default();
+    model.map(7, 0..2, Backing::Anon, Access::READ_WRITE);
+    model.settle(7, 0..2);
+    assert!(model.check_store(7, 0, 5).is_ok() && model.check_store(7, 1, 5).is_ok());
+    model.begin_discard(7, 0..1);
+    (0..2).for_each(|page| model.lose(7, page));
+    assert!(model.check_signal(7, 0, false, Signal::Bus).is_ok() && model.check_load(7, 0, 0).is_ok());
+    model.end_discard(7, 0..1);
+    assert!(model.check_store(7, 0, 6).is_ok() && model.check_load(7, 0, 6).is_ok());
+    assert!(model.check_load(7, 0, 7).is_err() && model.check_signal(7, 0, false, Signal::Bus).is_err());
+    assert!(model.check_load(7, 1, 5).is_err() && model.check_signal(7, 1, false, Signal::Bus).is_ok());
+}

@@ -135,7 +135,7 @@ fn handle_mm_fault(
     let under_vma_lock = vma_lock.is_some();
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
     let prealloc = RefCell::new(None);
-    let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, pmd, prealloc };
+    let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, gives_up: false, pmd, prealloc };
     if fault.pmd.load().is_none()
         && let Some(outcome) = thp::fault::do_huge_pmd_anonymous_page(&fault)
     {
@@ -199,7 +199,7 @@ fn handle_pte_fault(fault: &VmFault<'_>) -> Outcome {
 }
 
 /// Reads the entry of the fault without its lock.
-fn peek_pte(fault: &VmFault<'_>) -> Entry {
+pub(crate) fn peek_pte(fault: &VmFault<'_>) -> Entry {
     let _rcu = fault.mm.protocol.pte_map_under_rcu.then(|| fault.m.rcu.read());
     fault.mm.check_walk(&fault.vma);
     fault.mm.slot(fault.m, fault.addr, Level::Pte).map_or(Entry::NONE, |slot| slot.load())

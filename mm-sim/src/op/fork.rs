@@ -1,7 +1,8 @@
 //! `fork`: a copy of an address space, sharing the pages until somebody writes.
 //!
 //! Lock order: `dup_mmap_sem (read)`, parent's `-> mmap_lock (write) -> child's mmap_lock (write, nested)`, under both
-//! `-> ksm_mmlist_lock` and `-> khugepaged_mm_lock` if the parent is on these lists, then per VMA
+//! `-> ksm_mmlist_lock` and `-> khugepaged_mm_lock` if the parent is on these lists (first of all, or from 6.12 on when
+//! everything has been copied: 985da552a98e), then per VMA
 //! `-> vma_lock of the parent (mark, from 6.4.3)`, `-> anon_vma->rwsem`, `-> i_mmap_rwsem`, and for the pages
 //! `-> mmu_notifier_invalidate_range_start`, `-> pte_lock of the child -> pte_lock of the parent (nested)`. The TLBs are
 //! flushed once, at the end. A page that somebody has pinned is copied at once.
@@ -43,13 +44,15 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
         let _dup = m.dup_mmap_sem.read();
         let _parent = parent.mmap_write_lock();
         let _child = child.mmap_write_lock_nested(1);
-        ksm::advise::ksm_fork(m, parent, &child);
-        if parent.wants_huge_pages.load(Relaxed) {
-            thp::khugepaged::enter(m, &child);
+        if !m.protocol.fork_enters_lists_last {
+            enter_lists(m, parent, &child);
         }
         parent.write_protect_seq.fetch_add(1, Relaxed);
         let copied = parent.all().iter().try_for_each(|vma| dup_vma(m, parent, &child, vma));
         parent.write_protect_seq.fetch_add(1, Relaxed);
+        if copied.is_ok() && m.protocol.fork_enters_lists_last {
+            enter_lists(m, parent, &child);
+        }
         flush_tlb_mm(m, parent, &child);
         copied
     };
@@ -59,6 +62,14 @@ pub(crate) fn dup_mmap(m: &Machine, parent: &Arc<Mm>) -> Result<Arc<Mm>, OutOfMe
             super::exit::exit_mmap(m, &child);
             Err(error)
         }
+    }
+}
+
+/// A child is scanned by KSM and by khugepaged if the parent is (`ksm_fork`, `khugepaged_fork`).
+fn enter_lists(m: &Machine, parent: &Mm, child: &Arc<Mm>) {
+    ksm::advise::ksm_fork(m, parent, child);
+    if parent.wants_huge_pages.load(Relaxed) {
+        thp::khugepaged::enter(m, child);
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Lock order: `fs_reclaim -> lru_lock`, then per folio `-> folio_lock (trylock)`,
 //! `-> i_mmap_rwsem or anon_vma->rwsem (read, trylock) -> pte_lock` to see whether it is in use,
-//! `-> i_mmap_rwsem or anon_vma->rwsem (read, waits) -> pte_lock` to unmap it, `-> inode->i_lock -> i_pages` or
-//! `-> swap_cache` to take it out. What is dirty is written first: it is freed in a later round. For swap see `swap`.
+//! `-> i_mmap_rwsem or anon_vma->rwsem (read, waits) -> pte_lock` to unmap it, `-> mapping->private_lock` to free its buffers,
+//! `-> inode->i_lock -> i_pages` or `-> swap_cache` to take it out; and `-> lru_lock -> split_queue_lock` to put back what stays.
+//! What is dirty is written first: it is freed in a later round. For swap see `swap`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{lazyfree, rmap, shmem, split, swap, writeback};
+use super::{buffer, lazyfree, rmap, shmem, split, swap, writeback};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Place},
@@ -67,31 +68,49 @@ fn throttle() {
 #[inline(never)]
 fn shrink_lruvec(m: &Machine) -> u64 {
     let folios = m.lru.isolate(BATCH);
-    shrink_folio_list(m, folios)
+    let (freed, stay) = shrink_folio_list(m, folios);
+    move_folios_to_lru(m, stay);
+    freed
+}
+
+/// Puts folios back, all at once. Everybody else may have let go of one meanwhile: it ends here, and from 6.9 on leaves the queue of
+/// those that are to be split while the list is still locked.
+#[inline(never)]
+fn move_folios_to_lru(m: &Machine, folios: Vec<Arc<Folio>>) {
+    let (locked, others): (Vec<_>, Vec<_>) = folios.into_iter().partition(|folio| folio.mlocked.load(Relaxed));
+    let gone = m.lru.move_folios(others, |folio| {
+        if m.protocol.unqueues_under_lru_lock {
+            m.split_queue.remove(folio);
+        }
+    });
+    gone.iter().for_each(|folio| m.free_folio(folio));
+    m.stats.ended_in_reclaim.add(gone.iter().filter(|folio| folio.is_huge()).count() as u64);
+    locked.iter().for_each(|folio| putback(m, folio));
+}
+
+/// Puts one folio back.
+fn putback(m: &Machine, folio: &Arc<Folio>) {
+    m.lru.add(folio);
+    m.put_folio(folio, 1);
 }
 
 /// Tries to free folios that somebody has taken off the list for that (`reclaim_pages`).
 #[inline(never)]
 pub(crate) fn reclaim_folios(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
     sched::set_in_reclaim(true);
-    let freed = shrink_folio_list(m, folios);
+    let (freed, stay) = shrink_folio_list(m, folios);
+    stay.iter().for_each(|folio| putback(m, folio));
     sched::set_in_reclaim(false);
     freed
 }
 
+/// Returns how many pages it has freed, and the folios that stay.
 #[inline(never)]
-fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> u64 {
-    let mut freed = 0;
-    for folio in folios {
-        if shrink_folio(m, &folio) {
-            freed += folio.pages();
-        } else {
-            m.lru.add(&folio);
-            m.put_folio(&folio, 1);
-        }
-    }
+fn shrink_folio_list(m: &Machine, folios: Vec<Arc<Folio>>) -> (u64, Vec<Arc<Folio>>) {
+    let (gone, stay): (Vec<_>, Vec<_>) = folios.into_iter().partition(|folio| shrink_folio(m, folio));
+    let freed = gone.iter().map(|folio| folio.pages()).sum();
     m.stats.reclaimed.add(freed);
-    freed
+    (freed, stay)
 }
 
 /// Frees a folio if nobody needs it. Returns whether it is gone.
@@ -140,7 +159,7 @@ fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index:
     } else {
         folio.reclaim.store(true, Relaxed);
     }
-    if writeback::write_out(m, &file, folio) {
+    if writeback::write_out(m, &file, folio) || !buffer::try_to_free_buffers(m, mapping, folio) {
         return false;
     }
     {

@@ -126,6 +126,7 @@ fn replace_page(
         addr,
         write: false,
         under_vma_lock: false,
+        gives_up: false,
         pmd,
         prealloc: RefCell::new(None),
     };

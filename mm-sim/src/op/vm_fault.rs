@@ -36,6 +36,8 @@ pub(crate) struct VmFault<'a> {
     pub(crate) addr: u64,
     pub(crate) write: bool,
     pub(crate) under_vma_lock: bool,
+    /// It is nobody's who needs the page: rather than wait for a folio it gives up.
+    pub(crate) gives_up: bool,
     pub(crate) pmd: Slot,
     /// A table made before a folio was locked, for the case that it is needed.
     pub(crate) prealloc: RefCell<Option<Arc<PageTable>>>,

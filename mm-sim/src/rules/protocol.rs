@@ -166,6 +166,12 @@ pub struct Protocol {
     pub mbind_migrates_unlocked: bool,
     /// Whether `/proc/PID/maps` is read under one VMA lock after the other (6.17).
     pub maps_under_vma_lock: bool,
+    /// Whether khugepaged gives up if a page turns out to be broken while it is copied (6.4).
+    pub collapse_recovers: bool,
+    /// Whether a fork tells KSM and khugepaged of the child when all is copied, and not first of all (6.12).
+    pub fork_enters_lists_last: bool,
+    /// Whether reclaim takes a huge folio that ends in its hands off the split queue under `lru_lock` (6.9).
+    pub unqueues_under_lru_lock: bool,
     /// What a userfaultfd needs the mmap lock for.
     pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
@@ -196,6 +202,9 @@ impl Protocol {
         memory_failure_rcu: false,
         mbind_migrates_unlocked: false,
         maps_under_vma_lock: false,
+        collapse_recovers: false,
+        fork_enters_lists_last: false,
+        unqueues_under_lru_lock: false,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,
@@ -242,6 +251,7 @@ impl Protocol {
         name: "6.4",
         title: "Linux 6.4: retract only tries the VMA lock",
         retract: Retract::TryVmaLock,
+        collapse_recovers: true,
         mmap_mark: MmapMark::BeforeImap,
         fork_mark: true,
         stack_growth: StackGrowth::MmapWriteLock,
@@ -277,6 +287,8 @@ impl Protocol {
         mbind_migrates_unlocked: true,
         userfault: UserfaultLocks::Ioctls,
         anon_vma_under_vma_lock: true,
+        fork_enters_lists_last: true,
+        unqueues_under_lru_lock: true,
         hugetlb_locking: HugetlbLocking::EveryVma,
         hugetlb_under_vma_lock: true,
         ..Self::V6_6

@@ -91,8 +91,11 @@ pub const ALL: &[Scenario] = &[
     tour::MEMORY,
     tour::CHANGES,
     tour::HUGE,
+    tour::HUGE_SWAP,
+    tour::GIVEN_UP,
     tour::OTHERS,
     tour::HUGETLB,
+    tour::USERFAULT_HUGE,
     soak::HUGETLB,
 ];
 
@@ -105,6 +108,7 @@ pub const DIRECTED: &[Scenario] = &[
     directed::TRUNCATE,
     directed::MAPPED_LATE,
     directed::SWAP_FILE,
+    directed::BUFFERS,
 ];
 
 /// Returns the scenario of this id.

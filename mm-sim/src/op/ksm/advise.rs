@@ -3,7 +3,7 @@
 //! Lock order: `mmap_lock (write) -> vma_modify`, `-> ksm_mmlist_lock` to enter a process; to break what is shared, a page
 //! fault for each page, under the mmap lock and the mark of the VMA: `-> fs_reclaim`, `-> pte_lock`. For all processes:
 //! `ksm_thread_mutex -> ksm_mmlist_lock`, `-> mmap_lock (read) -> ...`. A child of a fork enters under
-//! the mmap locks of both, before it has any mapping. A process that ends leaves the list, and waits with
+//! the mmap locks of both, before it has any mapping or (from 6.12 on) when it has all of them. A process that ends leaves the list, and waits with
 //! `mmap_lock (write)` for a scan of it.
 
 use std::{

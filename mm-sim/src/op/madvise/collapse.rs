@@ -1,6 +1,6 @@
 //! `MADV_COLLAPSE`: a range gets huge pages at once, whatever khugepaged thinks of it.
 //!
-//! Lock order: `mmap_lock (read)` to find the ranges; what makes the huge pages takes its own locks, from none.
+//! Lock order: `mmap_lock (read) -> pte_lock` to find the ranges; what makes the huge pages takes its own locks, from none.
 
 use std::{ops::Range, sync::Arc};
 
@@ -8,12 +8,19 @@ use super::walk_vmas;
 use crate::{
     machine::Machine,
     mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
-    op::{collapse::collapse_file, collapse_pte_mapped::collapse_pte_mapped_thp, thp},
+    op::{
+        collapse::collapse_file,
+        collapse_pte_mapped::collapse_pte_mapped_thp,
+        thp::{
+            self,
+            scan::{Asker, Found, scan_pmd},
+        },
+    },
 };
 
 /// What is to become a huge page.
 enum Candidate {
-    Anon(u64),
+    Anon(Found),
     File(Arc<Inode>, u64, u64),
 }
 
@@ -27,7 +34,7 @@ pub(super) fn collapse(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
             for addr in (part.start.next_multiple_of(PMD_SIZE)..part.end).step_by(PMD_SIZE as usize) {
                 match &vma.file {
                     _ if addr + PMD_SIZE > part.end || vma.is_hugetlb() => {}
-                    None => found.push(Candidate::Anon(addr)),
+                    None => found.extend(scan_pmd(m, mm, vma, addr, Asker::Madvise).map(Candidate::Anon)),
                     Some(file) => found.push(Candidate::File(file.clone(), vma.pgoff_of(addr), addr)),
                 }
             }
@@ -36,7 +43,7 @@ pub(super) fn collapse(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     for candidate in found {
         // What cannot be had is not had.
         let _made = match candidate {
-            Candidate::Anon(addr) => thp::collapse::collapse_huge_page(m, mm, addr),
+            Candidate::Anon(found) => thp::collapse::collapse_huge_page(m, mm, &found),
             Candidate::File(file, index, addr) => collapse_mapped(m, mm, (&file, index), addr),
         };
     }

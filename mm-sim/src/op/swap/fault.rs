@@ -1,7 +1,8 @@
 //! A page fault on an entry whose page is on the swap device.
 //!
 //! Lock order: under the VMA lock (from 6.6 on) or the mmap lock `-> fs_reclaim`, `-> swap_cluster->lock`,
-//! `-> swap_cache` to read it, `-> folio_lock` (under the VMA lock only tried: who has to wait lets go of that first), then
+//! `-> swap_cache` to read it, `-> folio_lock` (under the VMA lock only tried: who has to wait lets go of that first; and so does
+//! khugepaged, which brings pages back under the mmap lock), then
 //! `-> pte_lock -> swap_cluster->lock`, `-> swap_cache` to map it and to give the slot back.
 
 use std::sync::{
@@ -39,10 +40,10 @@ pub(crate) fn do_swap_fault(fault: &VmFault<'_>, entry: Entry, slot: u64) -> Out
     outcome
 }
 
-/// Locks a folio, unless that would have to wait under the VMA lock.
+/// Locks a folio, unless that would have to wait under the VMA lock, or for nobody's need.
 #[inline(never)]
 fn lock_or_retry(fault: &VmFault<'_>, folio: &Folio) -> Option<FolioGuard> {
-    if fault.under_vma_lock { folio.lock.try_lock() } else { Some(folio.lock.lock()) }
+    if fault.under_vma_lock || fault.gives_up { folio.lock.try_lock() } else { Some(folio.lock.lock()) }
 }
 
 /// Returns the folio of a slot with a reference, and reads it if it is not in memory. `Done` if nobody uses the slot.

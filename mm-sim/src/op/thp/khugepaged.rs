@@ -6,15 +6,15 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{collapse, huge_range};
+use super::{
+    collapse, huge_range,
+    scan::{Asker, Found, scan_pmd},
+};
 use crate::{
     machine::Machine,
-    mem::{HUGE_PAGES, Level, Mm, PMD_SIZE, Vma},
+    mem::{Mm, PMD_SIZE},
     sched,
 };
-
-/// Entries of a huge page's range that may be empty.
-const MAX_PTES_NONE: u64 = HUGE_PAGES - 1;
 
 /// Puts a process on the list (`khugepaged_enter_vma`).
 #[inline(never)]
@@ -57,14 +57,14 @@ fn scan_mm_slot(m: &Machine, id: u64) -> u64 {
     });
     let Some(mm) = next else { return 0 };
     let found = candidates(m, &mm);
-    let made = found.into_iter().filter(|&addr| collapse::collapse_huge_page(m, &mm, addr)).count();
+    let made = found.into_iter().filter(|found| collapse::collapse_huge_page(m, &mm, found)).count();
     m.khugepaged.with(|list| list.scanned = None);
     made as u64
 }
 
-/// Returns the addresses where a huge page could be made.
+/// Returns where a huge page could be made.
 #[inline(never)]
-fn candidates(m: &Machine, mm: &Mm) -> Vec<u64> {
+fn candidates(m: &Machine, mm: &Mm) -> Vec<Found> {
     let Some(_mmap) = mm.mmap_lock.try_read() else { return Vec::new() };
     if mm.users.load(Relaxed) <= 0 {
         return Vec::new();
@@ -73,19 +73,8 @@ fn candidates(m: &Machine, mm: &Mm) -> Vec<u64> {
     for vma in mm.all() {
         let range = vma.range();
         let starts = (range.start.next_multiple_of(PMD_SIZE)..range.end).step_by(PMD_SIZE as usize);
-        found.extend(starts.filter(|&addr| huge_range(m, &vma, addr).is_some() && scan_pmd(m, mm, &vma, addr)));
+        let suits = starts.filter(|&addr| huge_range(m, &vma, addr).is_some());
+        found.extend(suits.filter_map(|addr| scan_pmd(m, mm, &vma, addr, Asker::Khugepaged)));
     }
     found
-}
-
-/// Returns whether there is a table with a page in it, and nothing that is in the way.
-#[inline(never)]
-fn scan_pmd(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) -> bool {
-    let Some(pmd) = mm.slot(m, addr, Level::Pmd) else { return false };
-    let Some(map) = mm.pte_offset_map_lock(m, vma, &pmd, 0) else { return false };
-    let (table, holds) = (&map.table, map.table.lock.is_mine());
-    sched::must_hold(holds, || format!("table {} is looked at without its lock", table.id));
-    let used: Vec<_> = table.used().collect();
-    let none = HUGE_PAGES - used.len() as u64;
-    none <= MAX_PTES_NONE && used.iter().all(|(_, entry)| entry.is_page())
 }

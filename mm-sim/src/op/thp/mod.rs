@@ -3,7 +3,8 @@
 //! * `fault`: a first touch maps one, a write makes one writable or takes it apart.
 //! * `copy`: what a fork does to one.
 //! * `khugepaged`: the list of processes that want some, and who goes through it.
-//! * `collapse`: 512 small pages become one huge page.
+//! * `scan`: whether the small pages of a range can become a huge page.
+//! * `collapse`, `swapin`: 512 small pages become one huge page, and what is elsewhere of them comes back first.
 //!
 //! Each has a page table deposited beside it, so that taking it apart needs no memory. [`huge_pmd`](super::huge_pmd) does that.
 
@@ -11,6 +12,8 @@ pub(crate) mod collapse;
 pub(crate) mod copy;
 pub(crate) mod fault;
 pub(crate) mod khugepaged;
+pub(crate) mod scan;
+mod swapin;
 
 use std::ops::Range;
 

@@ -5,7 +5,7 @@ use super::{
     user::{Mappings, Pages, User},
 };
 use crate::{
-    Advice, PAGE_SIZE,
+    Advice, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     protocol::Protocol,
     sched::Rng,
@@ -56,14 +56,14 @@ fn build(world: &World) -> Plan {
         let mappings = Mappings::default();
         // Before 6.4.1 a stack grew under the page faults that hold its VMA lock (V5 of the catalogue).
         let stack = (!world.protocol().grows_stacks_under_faults()).then(|| process.map_stack(2));
-        if number == 0 {
-            let heap = process.map_anon(2 * HUGE_PAGES);
+        let heap = (number == 0).then(|| process.map_anon(2 * HUGE_PAGES));
+        if let Some(heap) = heap {
             process.advise(heap..heap + HUGE_PAGES * PAGE_SIZE, Advice::HugePage);
             mappings.lock().push((heap, 2 * HUGE_PAGES));
         }
         for thread in 0..threads {
             let user = User::new(&process, Rng::new(rng.next()), &mappings, PAGES);
-            let body = Thread { kernel: world.clone(), user, files: files.clone(), stack, guest: None };
+            let body = Thread { kernel: world.clone(), user, files: files.clone(), heap, stack, guest: None };
             plan.actor(&format!("process-{number}.{thread}"), move || body.act());
         }
     }
@@ -105,6 +105,8 @@ struct Thread {
     kernel: World,
     user: User,
     files: [File; FILES],
+    /// Where huge pages of anonymous memory are wanted.
+    heap: Option<u64>,
     /// The first bottom of the process's stack.
     stack: Option<u64>,
     /// A virtual machine on the process's memory.
@@ -137,6 +139,7 @@ impl Thread {
                 29 => self.sync(),
                 30 => self.show_other_part(),
                 31 | 32 => self.run_guest(word),
+                33 => self.collapse_swapped(),
                 5..=9 => self.user.load(),
                 _ => self.user.store(word),
             }
@@ -205,6 +208,16 @@ impl Thread {
         ];
         let Some(range) = self.user.part() else { return };
         self.user.process.advise(range, ALL[self.user.rng.below(10) as usize]);
+    }
+
+    /// Swaps some pages out and asks for a huge page of what they belong to.
+    fn collapse_swapped(&mut self) {
+        let Some(heap) = self.heap else { return };
+        let addr = heap + self.user.rng.below(2) * PMD_SIZE;
+        self.user.process.advise(addr..addr + PMD_SIZE, Advice::HugePage);
+        self.user.process.advise(addr..addr + SMALL * PAGE_SIZE, Advice::PageOut);
+        self.kernel.compute(self.user.rng.below(900));
+        self.user.process.advise(addr..addr + PMD_SIZE, Advice::Collapse);
     }
 
     fn lock(&mut self) {
@@ -290,7 +303,9 @@ impl Thread {
     fn read(&mut self) {
         let Some(to) = self.user.address() else { return };
         let file = self.files[self.user.rng.below(FILES as u64) as usize].clone();
-        checked(self.user.process.read(&file, self.user.rng.below(SMALL), to));
+        let index = self.user.rng.below(SMALL);
+        checked(self.user.process.read(&file, index, to));
+        self.kernel.read_block(&file, index);
     }
 }
 
