@@ -96,7 +96,10 @@ fn the_tours_go_everywhere() {
     went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "moves_joined", "forks"]);
     went("tour-copies", &["collapses", "tables_retracted", "swapped_in", "moves", "forks", "copies"]);
     went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
-    went("tour-shmem-huge", &["shmem_huge", "huge_mapped", "splits", "holes_filled", "shmem_swapped_out", "migrated"]);
+    went(
+        "tour-shmem-huge",
+        &["shmem_huge", "huge_mapped", "huge_pmds_set", "splits", "holes_filled", "shmem_swapped_out", "migrated"],
+    );
     went("tour-huge-swap", &["anon_collapses", "swapped_in_to_collapse", "swapins_given_up", "copies_failed"]);
     went("tour-given-up", &["ended_in_reclaim", "huge_faults", "swapped_out"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
