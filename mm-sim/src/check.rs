@@ -193,9 +193,20 @@ fn check_swap(m: &Machine, swapped: &BTreeMap<u64, u32>) {
     }
 }
 
+/// Checks that the buffers of a folio know it, that nobody uses them, and that they are as dirty as it is.
+fn check_buffers(file: &Inode, folio: &Folio) {
+    let Some(buffers) = folio.buffers() else { return };
+    let is_right = buffers.pfn() == folio.pfn && !buffers.is_busy() && !folio.is_huge();
+    if !is_right || buffers.is_dirty() != folio.dirty.load(Relaxed) {
+        let text = format!("the buffers of folio {} of file {} are not as it is", folio.pfn, file.id);
+        sched::finding(Invariant::BuffersBroken, text);
+    }
+}
+
 /// Checks that what is dirty of a file is noted.
 fn check_dirty(m: &Machine, file: &Inode) {
     for (base, folio) in file.mapping.from(0) {
+        check_buffers(file, &folio);
         let (dirty, tagged) = (folio.dirty.load(Relaxed), file.mapping.is_tagged(base));
         if dirty != tagged {
             let text = format!("folio {} of file {} is dirty: {dirty}, and noted: {tagged}", folio.pfn, file.id);

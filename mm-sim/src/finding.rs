@@ -61,6 +61,8 @@ pub enum Invariant {
     ReservationBroken,
     /// A page table is shared only by mappings that cover all of it, and as many as it counts.
     TableSharedWrongly,
+    /// A page that user code has protected, to be told of writes, cannot be written.
+    WriteNotTold,
     /// A VMA is not used after it was freed.
     VmaUsedAfterFree,
     /// A lock is freed when nobody has it or waits for it, and not used any more.
@@ -69,6 +71,8 @@ pub enum Invariant {
     NotifierMissed,
     /// A pinned folio is neither freed nor replaced under whoever has pinned it, nor shared with a child.
     PinBroken,
+    /// The buffers of a folio are neither freed nor moved under whoever uses them, and are dirty when it is.
+    BuffersBroken,
     /// The machine stops: every actor waits for another one.
     Deadlock,
     /// Every actor gets to its end.
@@ -104,10 +108,12 @@ impl Invariant {
             Self::Leak => "leak",
             Self::ReservationBroken => "reservation-broken",
             Self::TableSharedWrongly => "table-shared-wrongly",
+            Self::WriteNotTold => "write-not-told",
             Self::VmaUsedAfterFree => "vma-used-after-free",
             Self::LockUsedAfterFree => "lock-used-after-free",
             Self::NotifierMissed => "notifier-missed",
             Self::PinBroken => "pin-broken",
+            Self::BuffersBroken => "buffers-broken",
             Self::Deadlock => "deadlock",
             Self::NoProgress => "no-progress",
         }

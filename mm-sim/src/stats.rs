@@ -38,6 +38,8 @@ impl Count {
 }
 
 stats! {
+    /// Blocks that were read by their buffers.
+    blocks_read,
     /// Files that swap was turned on with.
     swap_files,
     /// Changes of such a file that were refused.

@@ -49,6 +49,7 @@ fn without_a_bug_no_schedule_goes_wrong() {
         ("small-truncate", 1),
         ("small-mapped-late", 2),
         ("small-swap-file", 1),
+        ("small-buffers", 1),
     ];
     for (id, preemptions) in all {
         let exploration = explore::explore(scenario::named(id).unwrap(), Protocol::V6_12, preemptions, 2000);
@@ -67,7 +68,15 @@ fn a_folio_beyond_the_end_goes_with_its_file() {
 
 #[test]
 fn mutants_that_a_soak_does_not_see_are_detected() {
-    let looks = ["vma-sequence", "unmap-again", "folio-mapped-again", "swap-on-file", "pmd-under", "rcu-grace"];
+    let looks = [
+        "vma-sequence",
+        "unmap-again",
+        "folio-mapped-again",
+        "swap-on-file",
+        "buffers-in-use",
+        "pmd-under",
+        "rcu-grace",
+    ];
     for name in looks.map(|look| format!("forget {look}")) {
         let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, Some(&name)).unwrap();
         assert_eq!((campaign.trials.len(), campaign.detected()), (1, 1), "{campaign}");

@@ -85,3 +85,14 @@ fn what_is_swapped_out_to_a_file_comes_back_whoever_tries_to_change_the_file() {
     }
     assert!(files > 0 && kept > 0, "swap was on {files} files, which refused {kept} changes");
 }
+
+/// Blocks are read by their buffers, past the locks of pages that move, are cut off or are given up.
+#[test]
+fn a_block_that_is_read_by_its_buffers_is_what_its_page_holds() {
+    for (id, least) in [("tour-movers", 100), ("tour-swap", 10), ("soak", 1)] {
+        let outcome = run(scenario::named(id).unwrap(), Protocol::V6_12, 1);
+        assert!(outcome.is_expected, "{id}: {}\n{:#?}", outcome.verdict, outcome.findings);
+        let read = outcome.stats.get("blocks_read").copied().unwrap_or(0);
+        assert!(read >= least, "{id}: only {read} blocks were read");
+    }
+}

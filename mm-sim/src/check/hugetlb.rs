@@ -8,7 +8,7 @@ use std::{
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Inode, Mm, Vma, huge_index},
+    mem::{Inode, Level, Mm, PAGE_SIZE, PMD_SIZE, Vma, huge_index},
     op::hugetlb::{pool, reserve},
     sched,
 };
@@ -22,11 +22,31 @@ pub(super) fn check(m: &Machine, mms: &[Arc<Mm>], shared: &BTreeMap<u64, i64>) {
             sched::finding(Invariant::TableSharedWrongly, text);
         }
     }
+    mms.iter().for_each(|mm| check_own_tables(m, mm));
     let promised = promised_of_files(m) + mms.iter().map(|mm| promised_to(mm)).sum::<u64>();
     let counts = m.hugetlb.counts();
     if counts.reserved != promised {
         let text = format!("{promised} huge pages are promised and not used, but the pool has {counts:?}");
         sched::finding(Invariant::ReservationBroken, text);
+    }
+}
+
+/// Checks that who is told of writes shares no tables, and that no page is both protected and writable.
+fn check_own_tables(m: &Machine, mm: &Mm) {
+    for vma in mm.vmas.lock().values().filter(|vma| vma.flags().wants_own_tables()) {
+        let range = vma.range();
+        for addr in (range.start..range.end).step_by(PMD_SIZE as usize) {
+            let Some(slot) = mm.hardware_slot(m, addr).filter(|slot| slot.table.level == Level::Pmd) else { continue };
+            let entry = slot.load();
+            if slot.table.is_shared() {
+                let text = format!("vma {} is told of writes, but shares page table {}", vma.id, slot.table.id);
+                sched::finding(Invariant::TableSharedWrongly, text);
+            }
+            if entry.is_page() && entry.is_uffd_wp() && entry.is_writable() {
+                let text = format!("page {:#x} is protected from writes, but may be written", addr / PAGE_SIZE);
+                sched::finding(Invariant::WriteNotTold, text);
+            }
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{AddressSpace, AnonVma, HUGE_PAGES, KsmStable};
+use super::{AddressSpace, AnonVma, Buffers, HUGE_PAGES, KsmStable};
 use crate::{
     classes::{FOLIO_LOCK_ANON, FOLIO_LOCK_FILE, FOLIO_LOCK_HUGETLB, FOLIO_LOCK_SHMEM},
     finding::Invariant,
     sched,
-    sync::FolioLock,
+    sync::{FolioLock, SpinLock},
 };
 
 /// What a folio holds; each kind has a lock class of its own.
@@ -72,6 +72,8 @@ pub(crate) struct Folio {
     refs: AtomicI64,
     maps: AtomicI64,
     place: Mutex<Option<Place>>,
+    /// Its buffers, if its file system has given it some.
+    buffers: Mutex<Option<Arc<Buffers>>>,
 }
 
 impl Folio {
@@ -105,6 +107,7 @@ impl Folio {
             refs: AtomicI64::new(1),
             maps: AtomicI64::new(0),
             place: Mutex::new(None),
+            buffers: Mutex::new(None),
         }
     }
 
@@ -226,5 +229,42 @@ impl Folio {
 
     pub(crate) fn maps(&self) -> i64 {
         self.maps.load(Relaxed)
+    }
+
+    /// Returns its buffers, if it has any.
+    pub(crate) fn buffers(&self) -> Option<Arc<Buffers>> {
+        self.buffers.lock().clone()
+    }
+
+    /// Returns how many references its buffers have to it.
+    pub(crate) fn buffer_refs(&self) -> u64 {
+        u64::from(self.buffers.lock().is_some())
+    }
+
+    /// Gives it buffers, which are as dirty as it is. The caller has locked it, and has `private_lock`.
+    pub(crate) fn attach_buffers(&self, private_lock: &SpinLock) {
+        self.check_locked("given buffers");
+        let buffers = Buffers::new(self.pfn, self.dirty.load(Relaxed));
+        buffers.check_lock(private_lock, "are attached");
+        self.get(1);
+        *self.buffers.lock() = Some(Arc::new(buffers));
+    }
+
+    /// Frees its buffers, whose reference to it the caller takes over. Under `private_lock`, unless it is in no file any more.
+    pub(crate) fn detach_buffers(&self, private_lock: Option<&SpinLock>) {
+        if let Some(buffers) = self.buffers.lock().take() {
+            buffers.free(private_lock);
+        }
+    }
+
+    /// Gives its buffers to the folio that its pages move to. Both are locked, and nobody may begin to use the buffers. The
+    /// caller takes over their reference to it.
+    pub(crate) fn move_buffers(&self, to: &Self) {
+        self.check_locked("moved");
+        if let Some(buffers) = self.buffers.lock().take() {
+            buffers.follow(to.pfn);
+            to.get(1);
+            *to.buffers.lock() = Some(buffers);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! * [`Ksm`]: anonymous pages that are alike and shared; [`Khugepaged`]: processes that want huge pages.
 //! * [`Memcg`]: groups whose memory is counted; [`Neighbours`]: the locks of what is no part of memory management.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * [`Buffers`]: what a file system knows of the blocks that a folio holds.
 //! * [`Shmem`]: which pages of a file of shared memory are swapped out.
 //! * [`SuperBlock`]: what freezing a file system waits for.
 //! * [`Wb`]: which files have something to be written.
@@ -19,6 +20,7 @@
 //! * `rmap`: from a folio to the VMAs that may map it.
 
 mod anon_vma;
+mod buffers;
 mod entry;
 mod folio;
 mod hugetlb;
@@ -51,6 +53,7 @@ mod wb;
 mod zone;
 
 pub(crate) use anon_vma::AnonVma;
+pub(crate) use buffers::Buffers;
 pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};

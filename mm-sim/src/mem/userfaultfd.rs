@@ -1,7 +1,7 @@
 //! A userfaultfd: user code that is told of pages that are missing or must not be written, and brings them in itself.
 //!
-//! Lock order: under the lock of the page fault `-> fault_pending_wqh` to queue; to read a message
-//! `fd_wqh -> fault_pending_wqh`; to wake `fault_pending_wqh -> fault_wqh`. Who fills pages holds `map_changing_lock` for
+//! Lock order: under the lock of the page fault `-> fault_pending_wqh` to queue, and `fd_wqh` alone to wake those who poll the
+//! file; to read a message `fd_wqh -> fault_pending_wqh`; to wake `fault_pending_wqh -> fault_wqh`. Who fills pages holds `map_changing_lock` for
 //! reading, so that nothing is filled while mappings are being moved or taken away.
 
 use std::{
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::PAGE_SIZE;
 use crate::{
     classes::{UFFD_FAULT_PENDING_WQH, UFFD_FAULT_WQH, UFFD_FD_WQH, UFFD_MAP_CHANGING_LOCK},
-    sched,
+    sched::{self, ActorId},
     sync::{RwSem, SpinGuard, SpinLock, WaitQueue},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Userfaultfd {
     fault_pending_wqh: SpinLock,
     fault_wqh: SpinLock,
     messages: Mutex<VecDeque<Message>>,
+    /// Who polls the file, and whether he has been told of a message since; under `fd_wqh`.
+    pollers: Mutex<Vec<(ActorId, bool)>>,
     waiting: Arc<WaitQueue>,
 }
 
@@ -57,6 +59,7 @@ impl Userfaultfd {
             fault_pending_wqh: SpinLock::new(&UFFD_FAULT_PENDING_WQH, owner),
             fault_wqh: SpinLock::new(&UFFD_FAULT_WQH, owner),
             messages: Mutex::default(),
+            pollers: Mutex::default(),
             waiting: WaitQueue::new(format!("a page that userfaultfd {id} has to bring")),
         })
     }
@@ -82,8 +85,12 @@ impl Userfaultfd {
         self.waiting.remove();
     }
 
-    /// Sleeps until the page is there. The actor holds nothing.
+    /// Tells those who poll the file, and sleeps until the page is there. The actor holds nothing.
     pub(crate) fn wait(&self) {
+        {
+            let _fd = self.lock(&self.fd_wqh);
+            self.pollers().iter_mut().for_each(|(_, is_told)| *is_told = true);
+        }
         self.waiting.wait();
     }
 
@@ -117,10 +124,27 @@ impl Userfaultfd {
         if self.irqs_on { queue.lock() } else { queue.lock_irq() }
     }
 
-    /// Somebody polls the file: its wait queue is locked under the poller's own lock, which keeps interrupts out.
-    #[track_caller]
-    pub(crate) fn poll(&self) {
+    /// Somebody polls the file: he is on its wait queue while he looks for messages, which is locked under what he has locked
+    /// himself. Returns whether there is one.
+    pub(crate) fn poll(&self) -> bool {
+        let me = sched::current();
+        {
+            let _fd = self.lock(&self.fd_wqh);
+            self.pollers().push((me, false));
+        }
+        // Without a lock: whoever comes later tells him.
+        let any = !self.messages.lock().is_empty();
         let _fd = self.lock(&self.fd_wqh);
+        let mut pollers = self.pollers();
+        let is_told = pollers.iter().any(|&(poller, is_told)| poller == me && is_told);
+        pollers.retain(|&(poller, _)| poller != me);
+        any || is_told
+    }
+
+    fn pollers(&self) -> parking_lot::MutexGuard<'_, Vec<(ActorId, bool)>> {
+        let holds = self.fd_wqh.is_mine();
+        sched::must_hold(holds, || "those who poll a userfaultfd are looked at without fd_wqh".to_owned());
+        self.pollers.lock()
     }
 
     fn messages(&self) -> parking_lot::MutexGuard<'_, VecDeque<Message>> {

@@ -54,6 +54,12 @@ impl VmFlags {
     /// Loads and stores: what most mappings have.
     pub(crate) const READ_WRITE: Self = Self { write: true, ..Self::READ };
 
+    /// Returns whether no page table may be shared with other processes: what user code is told of is its own
+    /// (`uffd_disable_huge_pmd_share`).
+    pub(crate) const fn wants_own_tables(self) -> bool {
+        self.hugetlb && (self.uffd_wp || self.uffd_minor)
+    }
+
     /// Returns whether an access is allowed.
     pub(crate) const fn allows(self, store: bool) -> bool {
         if store { self.write } else { self.read }

@@ -2,7 +2,7 @@
 //!
 //! Lock order: `-> fs_reclaim` for the huge folio, without locks; `invalidate_lock (read) -> i_pages` to read ahead; then
 //! `folio_lock (the new one) -> i_pages -> folio_lock (each old one, trylock)`, per old folio
-//! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, `-> i_pages` to replace them all; and still under the new folio's
+//! `-> i_mmap_rwsem (read) -> pte_lock` to unmap it, `-> private_lock` to free its buffers, `-> i_pages` to replace them all; and still under the new folio's
 //! lock, so that no fault maps it in between, `retract_page_tables`.
 //!
 //! A file of shared memory is not read ahead: what is on the swap device is brought back, with its folio lock and
@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, filemap, retract, rmap, shmem};
+use super::{buffer, dirty, filemap, retract, rmap, shmem};
 use crate::{
     machine::Machine,
     mem::{Folio, FolioKind, HUGE_PAGES, Inode, Place},
@@ -127,10 +127,14 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
         rmap::try_to_unmap(m, &folio);
     }
     dirty::wait_on_writeback(&folio);
-    let usable = m.lru.remove(&folio);
-    if usable && !file.is_shmem() && folio.dirty.load(Relaxed) {
+    let is_ours = m.lru.remove(&folio);
+    if is_ours && !file.is_shmem() && folio.dirty.load(Relaxed) {
         // khugepaged starts writeback of a dirty file and comes back later; here the folio is clean at once.
         dirty::write_now(file, &folio);
+    }
+    let usable = is_ours && buffer::try_to_free_buffers(m, &file.mapping, &folio);
+    if is_ours && !usable {
+        m.lru.add(&folio);
     }
     if usable {
         old.push((index, folio, locked));

@@ -28,6 +28,7 @@ pub(crate) fn folio_mark_dirty(m: &Machine, folio: &Folio) {
         let _private_lock = mapping.private_lock.lock();
         let holds = mapping.private_lock.is_mine();
         sched::must_hold(holds, || format!("a page of file {} becomes dirty without private_lock", mapping.file));
+        set_buffers_dirty(folio, true);
         let newly = !folio.dirty.swap(true, Relaxed);
         if newly {
             let _i_pages = mapping.i_pages.lock_irq();
@@ -37,6 +38,13 @@ pub(crate) fn folio_mark_dirty(m: &Machine, folio: &Folio) {
     };
     if newly_dirty {
         mark_inode_dirty(m, &mapping);
+    }
+}
+
+/// Notes of the buffers of a folio, if it has any, whether they have to be written.
+fn set_buffers_dirty(folio: &Folio, dirty: bool) {
+    if let Some(buffers) = folio.buffers() {
+        buffers.set_dirty(dirty);
     }
 }
 
@@ -66,6 +74,7 @@ pub(crate) fn write_now(file: &Inode, folio: &Folio) {
     let Some(Place::File(mapping, base)) = folio.place() else { return };
     folio.check_locked("written to disk");
     if folio.dirty.swap(false, Relaxed) {
+        set_buffers_dirty(folio, false);
         (0..folio.pages()).for_each(|i| file.write_disk(base + i, folio.read(folio.pfn + i)));
         let _i_pages = mapping.i_pages.lock_irq();
         mapping.untag(base, folio);
@@ -79,6 +88,7 @@ pub(crate) fn start_writeback(folio: &Arc<Folio>) -> bool {
     folio.check_locked("written");
     let was_dirty = folio.dirty.swap(false, Relaxed);
     if was_dirty {
+        set_buffers_dirty(folio, false);
         folio.get(1);
         if let Some(Place::File(mapping, base)) = folio.place() {
             let _i_pages = mapping.i_pages.lock_irq();

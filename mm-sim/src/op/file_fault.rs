@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, anon_fault, anon_vma, dax, dirty,
+    Signal, anon_fault, anon_vma, buffer, dax, dirty,
     filemap::{self, Cached},
     shmem, swap, userfaultfd,
     vm_fault::{Outcome, VmFault},
@@ -117,7 +117,9 @@ pub(crate) fn do_page_mkwrite(fault: &VmFault<'_>, folio: Arc<Folio>, pfn: u64) 
     }
     let holds = mapping.invalidate_lock.is_mine();
     sched::must_hold(holds, || format!("a page of file {} becomes writable while it may be cut", mapping.file));
-    lock_again(fault, folio, pfn)
+    let cached = lock_again(fault, folio, pfn)?;
+    buffer::create_empty_buffers(file(fault), &cached.folio);
+    Ok(cached)
 }
 
 /// Locks a folio that was unlocked meanwhile, unless the page is gone.

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, swap, truncate};
+use super::{buffer, dirty, swap, truncate};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
@@ -61,6 +61,7 @@ fn punch_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>, pa
     }
     if part == all {
         folio.dirty.store(false, Relaxed);
+        buffer::block_invalidate_folio(m, &file.mapping, folio);
         truncate::filemap_remove_folio(m, file, base, folio);
     } else {
         part.for_each(|index| folio.write(folio.pfn + (index - base), 0));

@@ -12,7 +12,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Signal, bus, hugetlb, mmu_notifier, rmap, writeback};
+use super::{Signal, buffer, bus, hugetlb, mmu_notifier, rmap, writeback};
 use crate::{
     machine::Machine,
     mem::{
@@ -189,6 +189,7 @@ fn hwpoison_unmap(m: &Machine, folio: &Arc<Folio>, is_lost: bool) {
 /// Drops the folio from the page cache. What was not on disk yet is lost.
 fn me_pagecache(m: &Machine, folio: &Arc<Folio>, file: &Inode, index: u64) {
     let was_dirty = folio.dirty.swap(false, Relaxed);
+    buffer::block_invalidate_folio(m, &file.mapping, folio);
     {
         let _i_lock = file.mapping.i_lock.lock();
         let _i_pages = file.mapping.i_pages.lock_irq();
@@ -200,6 +201,7 @@ fn me_pagecache(m: &Machine, folio: &Arc<Folio>, file: &Inode, index: u64) {
         file.mapping.remove(index);
         folio.set_place(None);
     }
+    buffer::free_orphan(m, folio);
     m.put_folio(folio, folio.pages());
     if was_dirty {
         m.model.lose_file(file.id, index, file.read_disk(index));

@@ -4,7 +4,7 @@
 //!   `fork`, `exec`, `exit`, `mincore`: a process's address space.
 //! * `access`, `bus`: loads and stores as the hardware does them; `fault`, `vm_fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
+//! * `filemap`, `buffer`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
 //! * `neighbours`: parts of the kernel that memory management meets.
 //! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
@@ -31,6 +31,7 @@ pub(crate) mod access;
 pub(crate) mod anon_fault;
 pub(crate) mod anon_vma;
 pub(crate) mod brk;
+pub(crate) mod buffer;
 pub(crate) mod bus;
 pub(crate) mod collapse;
 pub(crate) mod collapse_pte_mapped;

@@ -105,6 +105,9 @@ impl Machine {
             folio.set_place(None);
             return self.hugetlb.enqueue(&self.memory, folio);
         }
+        if folio.buffers().is_some() {
+            sched::finding(Invariant::BuffersBroken, format!("folio {} is freed with its buffers", folio.pfn));
+        }
         self.lru.forget(folio);
         self.split_queue.remove(folio);
         self.memcg.uncharge(folio);

@@ -2,12 +2,13 @@
 //!
 //! Lock order: `fs_reclaim -> lru_lock`, then per folio `-> folio_lock (trylock)`,
 //! `-> i_mmap_rwsem or anon_vma->rwsem (read, trylock) -> pte_lock` to see whether it is in use,
-//! `-> i_mmap_rwsem or anon_vma->rwsem (read, waits) -> pte_lock` to unmap it, `-> inode->i_lock -> i_pages` or
-//! `-> swap_cache` to take it out; and `-> lru_lock -> split_queue_lock` to put back what stays. What is dirty is written first: it is freed in a later round. For swap see `swap`.
+//! `-> i_mmap_rwsem or anon_vma->rwsem (read, waits) -> pte_lock` to unmap it, `-> mapping->private_lock` to free its buffers,
+//! `-> inode->i_lock -> i_pages` or `-> swap_cache` to take it out; and `-> lru_lock -> split_queue_lock` to put back what stays.
+//! What is dirty is written first: it is freed in a later round. For swap see `swap`.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{lazyfree, rmap, shmem, split, swap, writeback};
+use super::{buffer, lazyfree, rmap, shmem, split, swap, writeback};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Folio, FolioKind, Place},
@@ -158,7 +159,7 @@ fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index:
     } else {
         folio.reclaim.store(true, Relaxed);
     }
-    if writeback::write_out(m, &file, folio) {
+    if writeback::write_out(m, &file, folio) || !buffer::try_to_free_buffers(m, mapping, folio) {
         return false;
     }
     {

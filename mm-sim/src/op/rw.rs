@@ -9,7 +9,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Signal, access, dirty,
+    Signal, access, buffer, dirty,
     filemap::{self, Cached},
     neighbours::memcg,
     shmem, swap,
@@ -39,6 +39,7 @@ pub(crate) fn write(m: &Machine, mm: &Arc<Mm>, file: &Arc<Inode>, index: u64, fr
             fault_in_readable(m, mm, from)?;
         }
         let Some(cached) = write_begin(m, file, index)? else { break };
+        buffer::create_empty_buffers(file, &cached.folio);
         let copied = copy_from_user(m, mm, from);
         if let Ok(Some(word)) = copied {
             cached.folio.write(cached.pfn, word);

@@ -1,14 +1,15 @@
 //! `truncate`: a new size of a file.
 //!
 //! Lock order: `sb_writers -> i_rwsem (write) -> invalidate_lock (write) -> i_mmap_rwsem (read) -> pte_lock` to unmap what is cut off,
-//! then per folio `-> folio_lock -> i_mmap_rwsem (read)` if somebody has mapped it meanwhile, and `-> i_pages`.
+//! then per folio `-> folio_lock -> i_mmap_rwsem (read)` if somebody has mapped it meanwhile, `-> private_lock` for
+//! its buffers, and `-> inode->i_lock -> i_pages`.
 
 use std::{
     ops::Range,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{dirty, gather::Gather, hugetlb, shmem, swap, zap};
+use super::{buffer, dirty, gather::Gather, hugetlb, shmem, swap, zap};
 use crate::{
     finding::Invariant,
     machine::Machine,
@@ -128,6 +129,7 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
         unmap_mapping_pages(m, &file.mapping, base..base + folio.pages(), false);
     }
     folio.dirty.store(false, Relaxed);
+    buffer::block_invalidate_folio(m, &file.mapping, folio);
     filemap_remove_folio(m, file, base, folio);
 }
 
@@ -144,5 +146,6 @@ pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: 
         file.mapping.remove(base);
         folio.set_place(None);
     }
+    buffer::free_orphan(m, folio);
     m.put_folio(folio, folio.pages());
 }

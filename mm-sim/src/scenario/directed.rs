@@ -89,6 +89,17 @@ pub(super) const SWAP_FILE: Scenario = Scenario {
     ..FORK
 };
 
+/// A block that is read against whoever wants its folio.
+pub(super) const BUFFERS: Scenario = Scenario {
+    id: "small-buffers",
+    title: "one block that is read by its buffers against a migration, reclaim and a truncation",
+    story: "The file system has found the buffers of a block, without the lock of its folio. Who moves the folio or frees it\n\
+            must leave it, or its buffers, to him.",
+    source: "the look of __buffer_migrate_folio and drop_buffers at the counts of buffers",
+    build: build_buffers,
+    ..FORK
+};
+
 fn build_collapse(world: &World, khugepaged_first: bool) -> Plan {
     let mut plan = Plan::default();
     let file = world.create(HUGE_PAGES);
@@ -207,6 +218,27 @@ fn build_swap_file(world: &World) -> Plan {
     plan.actor("write", move || {
         let _checked = writer.write(&file, 1, word);
         kernel.writeback(&file);
+    });
+    plan
+}
+
+fn build_buffers(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(2);
+    let Some(process) = mapped(world, &mut plan) else { return plan };
+    let text = process.map_file(&file, 0, 2, true);
+    let _checked = process.store(text, 5);
+    let (kernel, same) = (world.clone(), file.clone());
+    plan.actor("journal", move || {
+        let _words = [kernel.read_block(&same, 0), kernel.read_block(&same, 0)];
+    });
+    let kernel = world.clone();
+    plan.actor("mover", move || {
+        process.move_pages(text..text + PAGE_SIZE);
+        kernel.writeback(&file);
+        let _unmapped = (0..3).filter(|_| kernel.reclaim(8)).count();
+        let _checked = process.store(text, 6);
+        kernel.truncate(&file, 0);
     });
     plan
 }

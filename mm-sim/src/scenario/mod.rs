@@ -95,6 +95,7 @@ pub const ALL: &[Scenario] = &[
     tour::GIVEN_UP,
     tour::OTHERS,
     tour::HUGETLB,
+    tour::USERFAULT_HUGE,
     soak::HUGETLB,
 ];
 
@@ -107,6 +108,7 @@ pub const DIRECTED: &[Scenario] = &[
     directed::TRUNCATE,
     directed::MAPPED_LATE,
     directed::SWAP_FILE,
+    directed::BUFFERS,
 ];
 
 /// Returns the scenario of this id.

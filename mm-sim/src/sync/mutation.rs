@@ -34,6 +34,8 @@ pub enum Look {
     UnmapAgain,
     /// Whether somebody has mapped a folio since its file was unmapped, before it is cut off.
     FolioMappedAgain,
+    /// Whether somebody uses the buffers of a folio, before they are freed or moved.
+    BuffersInUse,
     /// Whether swap is on a file, before it is changed.
     SwapOnFile,
     /// Whether somebody may be walking a table under RCU, before it is freed.
@@ -42,12 +44,13 @@ pub enum Look {
 
 impl Look {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PmdUnderPteLock,
         Self::VmaSequenceAgain,
         Self::FolioStillThere,
         Self::UnmapAgain,
         Self::FolioMappedAgain,
+        Self::BuffersInUse,
         Self::SwapOnFile,
         Self::RcuGracePeriod,
     ];
@@ -60,6 +63,7 @@ impl Look {
             Self::FolioStillThere => "folio-still-there",
             Self::UnmapAgain => "unmap-again",
             Self::FolioMappedAgain => "folio-mapped-again",
+            Self::BuffersInUse => "buffers-in-use",
             Self::SwapOnFile => "swap-on-file",
             Self::RcuGracePeriod => "rcu-grace-period",
         }

@@ -118,6 +118,12 @@ impl World {
         op::writeback::writeback(&self.machine, &file.0);
     }
 
+    /// Reads a page of a file by the number of its block, as the file system does, past the locks of the page. `None` if the
+    /// page has not been written since it was read from disk.
+    pub fn read_block(&self, file: &File, index: u64) -> Option<u64> {
+        op::buffer::read_block(&self.machine, &file.0, index)
+    }
+
     /// khugepaged makes one huge folio of the 512 pages from `start` on. Returns whether it could.
     pub fn collapse(&self, file: &File, start: u64) -> bool {
         op::collapse::collapse_file(&self.machine, &file.0, start, None) != op::collapse::Collapsed::No

@@ -27,13 +27,13 @@ impl Process {
 }
 
 impl Userfault {
-    /// Polls the file.
-    pub fn poll(&self) {
-        self.ctx.poll();
+    /// Polls the file. Returns whether somebody waits for a page.
+    pub fn poll(&self) -> bool {
+        self.ctx.poll()
     }
 
-    /// Wants to be told of missing pages of the private mappings of a range, and of writes to protected ones. Returns
-    /// whether there are such mappings.
+    /// Wants to be told of missing pages of the private mappings of a range and of those of hugetlbfs, and of writes to protected
+    /// ones. Returns whether there are such mappings that nobody else is told of.
     pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {
         let modes = op::userfaultfd::register::Modes { missing, wp: writes };
         op::userfaultfd::register::register(&self.process.machine, &self.process.mm, &self.ctx, &range, modes)

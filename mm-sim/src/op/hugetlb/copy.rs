@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::share::{check_entry_locked, hugetlb_walk};
 use crate::{
     machine::Machine,
-    mem::{Mm, OutOfMemory, PMD_SIZE, Vma},
+    mem::{Absent, Mm, OutOfMemory, PMD_SIZE, Vma},
     op::mmu_notifier,
     sched,
 };
@@ -33,13 +33,15 @@ pub(crate) fn copy_hugetlb_page_range(
         check_entry_locked(&src);
         check_entry_locked(&dst);
         let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else {
-            // A page that is broken is so for the child too.
-            dst.store(entry);
+            // A page that is broken is so for the child too; nobody is told of what the child writes.
+            if entry.as_absent() != Some(Absent::Marker) {
+                dst.store(entry);
+            }
             continue;
         };
         folio.map();
         src.update(|entry| entry.writable(false));
-        dst.store(entry.writable(false).clean());
+        dst.store(entry.writable(false).clean().uffd_wp(false));
     }
     Ok(())
 }

@@ -18,8 +18,8 @@ use crate::{
     Bug,
     machine::Machine,
     mem::{
-        Entry, Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Mm, PAGE_SIZE, PMD_SIZE, Place, Slot, Vma, VmaReadGuard,
-        huge_index,
+        Absent, Entry, Folio, HUGE_PAGES, HugetlbVmaGuard, Inode, Mm, PAGE_SIZE, PMD_SIZE, Place, Slot, Vma,
+        VmaReadGuard, huge_index,
     },
     op::{Signal, anon_vma, bus, userfaultfd, vm_fault::Outcome},
     protocol::HugetlbLocking,
@@ -133,14 +133,12 @@ impl HugetlbFault<'_> {
     fn handle(&self, serial: &mut Serial) -> Result<(), Outcome> {
         let slot = share::huge_pte_alloc(self.m, self.mm, self.vma, self.addr)?;
         let entry = slot.load();
-        if entry.is_none() {
-            return self.no_page(&slot, serial);
-        }
-        if entry.as_absent().is_some() {
+        match entry.as_absent() {
+            None if entry.is_page() => self.present(&slot, entry, serial),
+            None | Some(Absent::Marker) => self.no_page(&slot, entry, serial),
             // It is broken.
-            return Err(self.fail(Signal::Bus));
+            Some(_) => Err(self.fail(Signal::Bus)),
         }
-        self.present(&slot, entry, serial)
     }
 
     /// A fault on an entry that maps a page: it is read-only, or somebody was faster.
@@ -151,6 +149,12 @@ impl HugetlbFault<'_> {
         let pmd_lock = slot.table.lock.lock();
         share::check_entry_locked(slot);
         let is_still = is_same(slot.load(), entry);
+        if self.write && is_still && entry.is_uffd_wp() && self.vma.flags().uffd_wp {
+            drop(pmd_lock);
+            self.unlock(cached);
+            serial.unlock();
+            return Err(userfaultfd::fault::handle_huge_userfault(self.m, self.mm, self.vma, self.addr, true));
+        }
         let folio = entry.as_page().filter(|_| is_still).and_then(|pfn| self.m.memory.folio(pfn));
         let Some(folio) = folio else {
             drop(pmd_lock);
@@ -188,9 +192,9 @@ impl HugetlbFault<'_> {
         Ok(())
     }
 
-    /// A fault where nothing is mapped.
+    /// A fault where nothing is mapped: on an entry that is empty, or says that user code is to be told of writes.
     #[inline(never)]
-    fn no_page(&self, slot: &Slot, serial: &mut Serial) -> Result<(), Outcome> {
+    fn no_page(&self, slot: &Slot, entry: Entry, serial: &mut Serial) -> Result<(), Outcome> {
         let _scope = sched::scope("hugetlb_no_page");
         if self.vma.hugetlb.was_robbed.load(Relaxed) {
             return Err(self.fail(Signal::OutOfMemory));
@@ -206,7 +210,7 @@ impl HugetlbFault<'_> {
             Some((folio, locked)) => (folio, locked, false),
             None if self.vma.flags().uffd_missing => {
                 serial.unlock();
-                return Err(userfaultfd::fault::handle_missing_huge(self.m, self.mm, self.vma, self.addr));
+                return Err(userfaultfd::fault::handle_huge_userfault(self.m, self.mm, self.vma, self.addr, false));
             }
             None => {
                 let (folio, locked) = self.new_page()?;
@@ -215,7 +219,7 @@ impl HugetlbFault<'_> {
         };
         let is_own = is_new && !shared;
         let pmd_lock = slot.table.lock.lock();
-        if !slot.load().is_none() {
+        if slot.load() != entry {
             drop(pmd_lock);
             if is_own {
                 reserve::restore_reserve_on_error(self.file, For::Vma(self.vma), self.huge_index(), &folio);
@@ -230,8 +234,12 @@ impl HugetlbFault<'_> {
         }
         folio.check_locked("mapped");
         let flags = self.vma.flags();
-        self.set_entry(slot, &folio, flags.write && flags.shared);
-        if self.write && !shared {
+        let is_protected = entry.is_uffd_wp() && flags.uffd_wp;
+        self.set_entry(slot, &folio, flags.write && flags.shared && !is_protected);
+        if is_protected {
+            slot.update(|entry| entry.uffd_wp(true));
+        }
+        if self.write && !shared && !is_protected {
             // The copy is made at once, without a second fault.
             folio.get(1);
             let result = wp::hugetlb_wp(self, slot, &folio, (None, Some((folio.clone(), locked))), pmd_lock, serial);
@@ -313,5 +321,6 @@ impl Serial {
 
 /// Returns whether two entries map the same page with the same rights.
 pub(super) fn is_same(one: Entry, other: Entry) -> bool {
-    one.as_page() == other.as_page() && one.is_writable() == other.is_writable()
+    let rights = |entry: Entry| (entry.is_writable(), entry.is_uffd_wp());
+    one.as_page() == other.as_page() && rights(one) == rights(other)
 }

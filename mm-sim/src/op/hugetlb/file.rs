@@ -27,7 +27,7 @@ pub(crate) fn hugetlb_vmtruncate(m: &Machine, file: &Arc<Inode>, pages: u64) {
         m.model.begin_truncate(file.id, pages);
         file.set_size(pages);
         m.model.blur_file(file.id, pages..old);
-        unmap_file_range(m, file, &(pages..old));
+        unmap_file_range(m, file, &(pages..old), Wanted::All);
         let freed = remove_inode_hugepages(m, file, pages..old, true);
         reserve::hugetlb_unreserve_pages(m, file, huge_index(pages)..u64::MAX, freed);
         m.model.blur_file(file.id, pages..old);
@@ -45,7 +45,7 @@ pub(crate) fn hugetlbfs_punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<
     if pages.start < pages.end {
         m.sb.check_writing(file.id, "gets a hole");
         m.model.blur_file(file.id, pages.clone());
-        unmap_file_range(m, file, &pages);
+        unmap_file_range(m, file, &pages, Wanted::Content);
         remove_inode_hugepages(m, file, pages.clone(), false);
         m.model.blur_file(file.id, pages);
     }
@@ -86,7 +86,7 @@ fn allocate_one(m: &Machine, file: &Arc<Inode>, index: u64) -> bool {
 /// Unmaps a range of a file from all mappings whose tables can be locked at once (`hugetlb_vmdelete_list`); the others are
 /// left to who removes the pages one by one.
 #[inline(never)]
-fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
+fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>, wanted: Wanted<'_>) {
     let _scope = sched::scope("hugetlb_vmdelete_list");
     let holds = file.i_rwsem.is_mine_to_write();
     sched::must_hold(holds, || format!("pages of file {} are cut without i_rwsem", file.id));
@@ -95,7 +95,7 @@ fn unmap_file_range(m: &Machine, file: &Arc<Inode>, pages: &Range<u64>) {
     for vma in vmas {
         let Some(mm) = vma.mm.upgrade() else { continue };
         if let Some(lock) = vma.hugetlb_vma_trylock_write(&m.protocol) {
-            unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(pages), Wanted::All);
+            unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(pages), wanted);
             drop(lock);
         }
     }

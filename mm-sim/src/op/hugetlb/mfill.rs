@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     machine::Machine,
-    mem::{Folio, HUGE_PAGES, Mm, PAGE_SIZE, Userfaultfd, Vma},
+    mem::{Absent, Folio, HUGE_PAGES, Mm, PAGE_SIZE, Slot, Userfaultfd, Vma},
     op::userfaultfd::fill::Filled,
     sched,
 };
@@ -32,14 +32,14 @@ pub(crate) fn hugetlb_mfill_atomic(
     let fault = HugetlbFault::new(m, mm, vma, file, addr);
     let _serial = fault.lock();
     let Ok(slot) = share::huge_pte_alloc(m, mm, vma, fault.addr) else { return Filled::Again };
-    if !slot.load().is_none() || file.mapping.peek(fault.index()).is_some() {
+    if !is_free(&slot) || file.mapping.peek(fault.index()).is_some() {
         return Filled::Exists;
     }
     let Ok((folio, locked)) = fault.new_page() else { return Filled::Again };
     let shared = vma.flags().shared;
     let filled = {
         let _pmd_lock = slot.table.lock.lock();
-        if slot.load().is_none() {
+        if is_free(&slot) {
             ctx.check_fill(addr);
             fill(&fault, &folio, word, shared);
             fault.set_entry(&slot, &folio, vma.flags().write);
@@ -53,6 +53,12 @@ pub(crate) fn hugetlb_mfill_atomic(
     }
     fault.unlock(Some((folio, locked)));
     filled
+}
+
+/// Returns whether no page is there; user code may want to be told of writes.
+fn is_free(slot: &Slot) -> bool {
+    let entry = slot.load();
+    entry.is_none() || entry.as_absent() == Some(Absent::Marker)
 }
 
 fn fill(fault: &HugetlbFault<'_>, folio: &Folio, word: u64, shared: bool) {

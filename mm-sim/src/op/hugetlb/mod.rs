@@ -8,7 +8,7 @@
 //! * `mmap`: what a VMA of hugetlbfs is given when it is made, copied or cut, and what is taken from it at its end.
 //! * `share`: page tables that several processes use.
 //! * `fault`, `wp`: page faults, and the copy on a write.
-//! * `mfill`: user code brings pages in (userfaultfd).
+//! * `mfill`, `uffd_wp`: user code brings pages in, and is told of writes (userfaultfd).
 //! * `unmap`, `protect`, `move_tables`, `copy`: what `munmap`, `mprotect`, `mremap` and `fork` do to the entries.
 //! * `file`: truncation, holes and allocation; `migrate`: a page moves to another place of memory;
 //!   `memory_failure`: it breaks.
@@ -25,5 +25,6 @@ pub(crate) mod pool;
 pub(crate) mod protect;
 pub(crate) mod reserve;
 pub(crate) mod share;
+pub(crate) mod uffd_wp;
 pub(crate) mod unmap;
 mod wp;

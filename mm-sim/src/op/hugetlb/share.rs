@@ -74,7 +74,10 @@ fn covers(vma: &Vma, range: &Range<u64>) -> bool {
 }
 
 fn want_pmd_share(m: &Machine, vma: &Vma, addr: u64) -> bool {
-    vma.flags().shared && covers(vma, &pud_range(addr)) && vma.hugetlb.may_share(&m.protocol)
+    vma.flags().shared
+        && !vma.flags().wants_own_tables()
+        && covers(vma, &pud_range(addr))
+        && vma.hugetlb.may_share(&m.protocol)
 }
 
 /// Widens a range to all that a shared table in it would map (`adjust_range_if_pmd_sharing_possible`).

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Bug,
     machine::Machine,
-    mem::{Entry, Folio, FolioKind, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
+    mem::{Absent, Entry, Folio, FolioKind, HugetlbVmaGuard, Mm, PAGE_SIZE, PMD_SIZE, Place, Vma},
     op::{gather::Gather, mmu_notifier},
     protocol::HugetlbLocking,
     sched,
@@ -26,7 +26,9 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) enum Wanted<'a> {
     All,
-    /// Those that map this folio.
+    /// The same, but user code that wants to be told of writes still does: a mark stays.
+    Content,
+    /// Those that map this folio; marks stay.
     Folio(&'a Folio),
     /// The same, and the mapping is not given another one: it was promised none.
     Rob(&'a Folio),
@@ -37,7 +39,7 @@ pub(crate) enum Wanted<'a> {
 impl Wanted<'_> {
     fn wants(self, folio: &Folio) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Content => true,
             Self::Folio(only) | Self::Rob(only) | Self::Poison(only) => only.pfn == folio.pfn,
         }
     }
@@ -97,7 +99,7 @@ fn zap_page_range(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range<u64>) {
     let _locked = lock_tables(m, vma);
     let range = widen(vma, range);
     let _told = mmu_notifier::invalidate_range_start(m, mm, &range);
-    unmap_hugepage_range(m, mm, vma, range, Wanted::All, &mut gather);
+    unmap_hugepage_range(m, mm, vma, range, Wanted::Content, &mut gather);
     // What is promised again must be there again before anybody faults.
     gather.finish(m);
 }
@@ -117,7 +119,8 @@ fn unmap_hugepage_range(
     let mut promised_again = Vec::new();
     let unshared = for_each_entry(m, mm, vma, &range, &mut |slot, addr, entry| {
         let Some(folio) = entry.as_page().and_then(|pfn| m.memory.folio(pfn)) else {
-            if matches!(wanted, Wanted::All) {
+            let is_mark = entry.as_absent() == Some(Absent::Marker);
+            if matches!(wanted, Wanted::All) || matches!(wanted, Wanted::Content) && !is_mark {
                 // What was broken is nobody's any more.
                 slot.store(Entry::NONE);
             }
@@ -131,8 +134,14 @@ fn unmap_hugepage_range(
             vma.hugetlb.was_robbed.store(true, Relaxed);
         }
         gather.take_hugetlb(mm, slot, addr, &folio);
-        if matches!(wanted, Wanted::Poison(_)) {
-            slot.store(Entry::hwpoison(folio.pfn));
+        match wanted {
+            Wanted::Poison(_) => {
+                slot.store(Entry::hwpoison(folio.pfn));
+            }
+            Wanted::Content | Wanted::Folio(_) if entry.is_uffd_wp() => {
+                slot.store(Entry::marker().uffd_wp(true));
+            }
+            _ => {}
         }
         if is_private(&folio) && m.protocol.hugetlb_locking == HugetlbLocking::EveryVma {
             promised_again.push((addr, folio));

@@ -1,6 +1,6 @@
 //! Moving one folio that is out of all page tables (`migrate_folio_move`).
 //!
-//! Lock order: both folio locks `-> i_pages` for a cached folio; then `remove_migration_ptes`. The references of the old
+//! Lock order: both folio locks `-> mapping->private_lock` to see whether its buffers are in use, `-> i_pages` for a cached folio; then `remove_migration_ptes`. The references of the old
 //! folio must be those of the cache and the migrator's: whoever else has one might write to it.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -9,7 +9,8 @@ use super::{Unmapped, entries};
 use crate::{
     finding::Invariant,
     machine::Machine,
-    mem::{Folio, Place},
+    mem::{AddressSpace, Folio, Place},
+    op::buffer,
     sched,
 };
 
@@ -41,19 +42,7 @@ pub(super) fn move_one(m: &Machine, one: Unmapped) -> Result<(), Arc<Folio>> {
 fn move_to_new_folio(src: &Arc<Folio>, dst: &Arc<Folio>) -> bool {
     let Some(place) = src.place() else { return false };
     let moved = match &place {
-        Place::File(mapping, index) => {
-            let _i_pages = mapping.i_pages.lock_irq();
-            let frozen = src.freeze(src.pages() + OURS);
-            if frozen {
-                mapping.remove(*index);
-                copy(src, dst, &place);
-                mapping.put_in_place(*index, dst);
-                if dst.dirty.load(Relaxed) {
-                    mapping.tag_dirty(*index, dst);
-                }
-            }
-            frozen
-        }
+        Place::File(mapping, index) => buffer_migrate_folio(src, dst, &place, mapping, *index),
         Place::Anon(..) | Place::Ksm(_) => {
             let frozen = src.freeze(OURS);
             if frozen {
@@ -66,6 +55,34 @@ fn move_to_new_folio(src: &Arc<Folio>, dst: &Arc<Folio>) -> bool {
         sched::finding(Invariant::PinBroken, format!("pinned folio {} is moved", src.pfn));
     }
     moved
+}
+
+/// Moves a folio of a file, and its buffers unless somebody uses them (`buffer_migrate_folio_norefs`).
+#[inline(never)]
+fn buffer_migrate_folio(src: &Folio, dst: &Arc<Folio>, place: &Place, mapping: &AddressSpace, index: u64) -> bool {
+    let expected = src.pages() + src.buffer_refs() + OURS;
+    let buffers = src.buffers();
+    if src.refs() != expected as i64 || buffers.as_ref().is_some_and(|buffers| !buffer::begin_move(mapping, buffers)) {
+        return false;
+    }
+    let frozen = {
+        let _i_pages = mapping.i_pages.lock_irq();
+        let frozen = src.freeze(expected);
+        if frozen {
+            mapping.remove(index);
+            copy(src, dst, place);
+            src.move_buffers(dst);
+            mapping.put_in_place(index, dst);
+            if dst.dirty.load(Relaxed) {
+                mapping.tag_dirty(index, dst);
+            }
+        }
+        frozen
+    };
+    if let Some(buffers) = buffers {
+        buffers.end_move();
+    }
+    frozen
 }
 
 fn copy(src: &Folio, dst: &Arc<Folio>, place: &Place) {

@@ -2,12 +2,18 @@
 //!
 //! Lock order: under the VMA lock or the mmap lock `-> fault_pending_wqh` to queue; then it looks at the entry once more,
 //! because it may have been filled before it had queued. The lock of the fault is dropped before it sleeps: whoever brings
-//! the page takes it.
+//! the page takes it. On hugetlbfs `hugetlb vma_lock (read)` comes before the queue, because the table that is looked at may be
+//! shared (6.3: b8da2e4660bb).
+
+use std::sync::Arc;
 
 use crate::{
     machine::Machine,
-    mem::{Level, Message, Mm, Vma},
-    op::vm_fault::{Outcome, VmFault},
+    mem::{Absent, Entry, Level, Message, Mm, Vma},
+    op::{
+        hugetlb::share,
+        vm_fault::{Outcome, VmFault},
+    },
     sched,
 };
 
@@ -27,16 +33,23 @@ pub(crate) fn handle_userfault(fault: &VmFault<'_>, is_protected: bool) -> Outco
     Outcome::Done
 }
 
-/// Queues a fault on a huge page of hugetlbfs that is missing. The fault holds nothing but the VMA lock or the mmap lock.
+/// Queues a fault on a huge page of hugetlbfs that is missing, or `is_protected` from writes. The fault holds nothing but the
+/// VMA lock or the mmap lock.
 #[inline(never)]
-pub(crate) fn handle_missing_huge(m: &Machine, mm: &Mm, vma: &Vma, addr: u64) -> Outcome {
+pub(crate) fn handle_huge_userfault(m: &Machine, mm: &Mm, vma: &Arc<Vma>, addr: u64, is_protected: bool) -> Outcome {
     let _scope = sched::scope("handle_userfault");
     let Some(ctx) = vma.uffd() else { return Outcome::Done };
-    if !ctx.queue(Message { addr, is_protected: false }) {
+    let _walk = share::lock_walk(m, vma);
+    if !ctx.queue(Message { addr, is_protected }) {
         return Outcome::Done;
     }
-    let is_missing = mm.slot(m, addr, Level::Pmd).is_none_or(|slot| slot.load().is_none());
-    if is_missing {
+    let entry = share::hugetlb_walk(m, mm, vma, addr).map_or(Entry::NONE, |slot| slot.load());
+    let must_wait = if is_protected {
+        entry.is_page() && entry.is_uffd_wp()
+    } else {
+        entry.is_none() || entry.as_absent() == Some(Absent::Marker)
+    };
+    if must_wait {
         m.stats.userfaults.add(1);
         return Outcome::Userfault;
     }

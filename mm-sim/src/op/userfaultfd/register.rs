@@ -1,15 +1,18 @@
 //! `UFFDIO_REGISTER`, `UFFDIO_UNREGISTER` and the end of a userfaultfd.
 //!
-//! Lock order: `mmap_lock (write)`, per VMA `vma_modify` (`-> i_mmap_rwsem -> anon_vma->rwsem`) and `-> vma_lock (mark)`.
+//! Lock order: `mmap_lock (write)`, per VMA `vma_modify` (`-> i_mmap_rwsem -> anon_vma->rwsem`) and `-> vma_lock (mark)`. Who is
+//! told of writes shares no page tables with other processes: those of hugetlbfs are given up,
+//! `-> hugetlb vma_lock (write) -> hugetlbfs i_mmap_rwsem (write) -> pmd_lock`.
 //! `munmap` and `mremap` say that mappings change: `mmap_lock (write) -> map_changing_lock (write)`.
 
 use std::{ops::Range, sync::Arc};
 
+use super::protect::uffd_wp_range;
 use crate::{
-    PUD_SIZE,
+    PMD_SIZE,
     machine::Machine,
     mem::{MapChange, Mm, Userfaultfd, VmFlags, Vma},
-    op::vma::modify,
+    op::{hugetlb, vma::modify},
     sched,
 };
 
@@ -20,7 +23,7 @@ pub(crate) struct Modes {
     pub(crate) wp: bool,
 }
 
-/// Registers the private mappings of a range that have no userfaultfd yet. Returns whether there are any.
+/// Registers the private mappings of a range and those of hugetlbfs that have no userfaultfd yet. Returns whether there are any.
 #[inline(never)]
 pub(crate) fn register(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range: &Range<u64>, modes: Modes) -> bool {
     let _scope = sched::scope("userfaultfd_register");
@@ -36,11 +39,15 @@ pub(crate) fn register(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range:
     !vmas.is_empty()
 }
 
-/// Private mappings, and whole ones of hugetlbfs that are too small to share page tables, which would have to be given up.
+/// Private mappings, and those of hugetlbfs if only whole huge pages are in the range.
 fn is_suitable(vma: &Vma, range: &Range<u64>) -> bool {
-    let own = vma.range();
-    let is_whole = range.start <= own.start && own.end <= range.end && own.end - own.start < PUD_SIZE;
+    let part = part_of(vma, range);
+    let is_whole = part.start.is_multiple_of(PMD_SIZE) && part.end.is_multiple_of(PMD_SIZE);
     if vma.is_hugetlb() { is_whole } else { !vma.flags().shared }
+}
+
+fn part_of(vma: &Vma, range: &Range<u64>) -> Range<u64> {
+    vma.range().start.max(range.start)..vma.range().end.min(range.end)
 }
 
 /// Ends it for a range.
@@ -50,7 +57,11 @@ pub(crate) fn unregister(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, rang
     {
         let _mmap = mm.mmap_write_lock();
         let is_ours = |vma: &Arc<Vma>| vma.uffd().is_some_and(|other| Arc::ptr_eq(&other, ctx));
-        for vma in mm.find_all(range).into_iter().filter(is_ours) {
+        for vma in mm.find_all(range).into_iter().filter(|vma| is_ours(vma) && is_suitable(vma, range)) {
+            if vma.flags().uffd_wp {
+                // Only what protects needs memory.
+                let _done = uffd_wp_range(m, mm, &vma, &part_of(&vma, range), false);
+            }
             set_ctx(m, mm, &vma, range, None, Modes { missing: false, wp: false });
         }
     }
@@ -73,7 +84,7 @@ fn set_ctx(
     ctx: Option<&Arc<Userfaultfd>>,
     modes: Modes,
 ) {
-    let part = vma.range().start.max(range.start)..vma.range().end.min(range.end);
+    let part = part_of(vma, range);
     if part.is_empty() {
         return;
     }
@@ -81,6 +92,9 @@ fn set_ctx(
     part.vma_start_write(mm);
     part.set_flags(VmFlags { uffd_missing: modes.missing, uffd_wp: modes.wp, ..part.flags() });
     part.set_uffd(ctx.cloned());
+    if part.flags().wants_own_tables() {
+        hugetlb::uffd_wp::hugetlb_unshare_all_pmds(m, mm, &part);
+    }
     crate::op::vma::merge::vma_merge(m, mm, &part);
 }
 

@@ -303,7 +303,9 @@ impl Thread {
     fn read(&mut self) {
         let Some(to) = self.user.address() else { return };
         let file = self.files[self.user.rng.below(FILES as u64) as usize].clone();
-        checked(self.user.process.read(&file, self.user.rng.below(SMALL), to));
+        let index = self.user.rng.below(SMALL);
+        checked(self.user.process.read(&file, index, to));
+        self.kernel.read_block(&file, index);
     }
 }
 

@@ -192,8 +192,15 @@ fn kernel(world: &World, library: File, data: File, plan: &mut Plan) {
         let _collapsed = (0..20).any(|_| kernel.collapse(&library, 0));
     });
     let kernel = world.clone();
+    let Some(idle) = plan.spawn(world) else { return };
+    let heap = idle.map_anon(2);
     plan.actor("kswapd", move || {
+        // Nobody else uses it: what is given up lazily goes.
+        checked(idle.store(heap, 1));
+        idle.advise(pages(heap, 0, 2), Advice::Free);
         let _unmapped = (0..200).filter(|_| kernel.reclaim(16)).nth(3);
+        let _unmapped = (0..3).filter(|_| kernel.reclaim(64)).count();
+        checked(idle.load(heap));
     });
     let kernel = world.clone();
     plan.actor("truncate", move || {

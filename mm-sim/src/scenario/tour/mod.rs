@@ -4,7 +4,8 @@
 //!
 //! * `address_space`: what system calls do to mappings, and huge pages of anonymous memory.
 //! * `copies`: private mappings of files.
-//! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks.
+//! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks;
+//!   `userfault_huge`: who brings in huge pages, and is told of writes to them.
 //! * `huge_swap`: huge pages of anonymous memory, made of what is on the swap device.
 //! * `swap`, `shmem`, `shmem_huge`, `hugetlb`: memory and files that are not like others.
 //! * `others`: the kernel and other processes reach into the memory of a process.
@@ -21,6 +22,7 @@ mod shmem;
 mod shmem_huge;
 mod swap;
 mod userfault;
+mod userfault_huge;
 
 use super::{Expect, Plan, Scenario, checked, pages};
 
@@ -36,3 +38,4 @@ pub(super) use shmem::TOUR as SHMEM;
 pub(super) use shmem_huge::TOUR as SHMEM_HUGE;
 pub(super) use swap::TOUR as SWAP;
 pub(super) use userfault::USERFAULT;
+pub(super) use userfault_huge::TOUR as USERFAULT_HUGE;

@@ -45,6 +45,13 @@ fn build(world: &World) -> Plan {
         observer(world, &process, number, [heap, text, copy], &mut plan);
         asker(world, process, number, [heap, text, copy], &mut plan);
     }
+    let (kernel, same) = (world.clone(), file.clone());
+    plan.actor("journal", move || {
+        for round in 0..8 * ROUNDS {
+            let _words = (0..PAGES).filter_map(|page| kernel.read_block(&same, (page + round) % PAGES)).count();
+            kernel.compute(60);
+        }
+    });
     let kernel = world.clone();
     plan.actor("kcompactd", move || {
         for round in 0..2 * ROUNDS {

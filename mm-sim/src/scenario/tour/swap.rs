@@ -63,6 +63,7 @@ fn build(world: &World) -> Plan {
         for _ in 0..8 {
             kernel.flush();
             kernel.writeback(&file);
+            let _words = (0..FILE).filter_map(|page| kernel.read_block(&file, page)).count();
             kernel.compute(200);
         }
     });

@@ -83,7 +83,7 @@ fn manager(
     plan.actor("manager", move || {
         let mut turn = 0;
         while done.load(Relaxed) < 2 {
-            let Some(message) = uffd.read() else {
+            let Some(message) = uffd.poll().then(|| uffd.read()).flatten() else {
                 kernel.compute(30);
                 continue;
             };
