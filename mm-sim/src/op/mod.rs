@@ -91,6 +91,7 @@ pub(crate) mod take_all_locks;
 pub(crate) mod thp;
 pub(crate) mod truncate;
 pub(crate) mod unlink;
+pub(crate) mod unmap_mapping;
 pub(crate) mod uprobe;
 pub(crate) mod userfaultfd;
 pub(crate) mod vm_fault;
