@@ -28,13 +28,6 @@ const EXPECTED_REFS: u64 = 2;
 /// Old folios with their pages, locked, off the LRU, with a reference each.
 type Isolated = Vec<(u64, Arc<Folio>, FolioGuard)>;
 
-/// Where a process wants to have the huge folio mapped (`MADV_COLLAPSE`).
-#[derive(Clone, Copy)]
-pub(crate) struct Target {
-    pub(crate) mm: u64,
-    pub(crate) addr: u64,
-}
-
 /// What has become of a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Collapsed {
@@ -48,7 +41,7 @@ pub(crate) enum Collapsed {
 
 /// Collapses the 512 pages of a file from `start` on; it gives up when somebody uses a page.
 #[inline(never)]
-pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64, target: Option<Target>) -> Collapsed {
+pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64, target: Option<retract::Target>) -> Collapsed {
     let _scope = sched::scope("collapse_file");
     let kind = if file.is_shmem() { FolioKind::Shmem } else { FolioKind::File };
     let Ok(huge) = m.alloc_folio(kind, HUGE_PAGES) else { return Collapsed::No };

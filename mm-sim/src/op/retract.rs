@@ -11,13 +11,20 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{collapse::Target, collapse_pte_mapped::set_huge_pmd, mmu_notifier, pgtables};
+use super::{collapse_pte_mapped::set_huge_pmd, mmu_notifier, pgtables};
 use crate::{
     machine::Machine,
     mem::{AddressSpace, Entry, Folio, HUGE_PAGES, Level, Mm, PMD_SIZE, Slot, Vma},
     protocol::{Exclusion, Retract},
     sched,
 };
+
+/// Where a process wants to have the huge folio mapped (`MADV_COLLAPSE`).
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) mm: u64,
+    pub(crate) addr: u64,
+}
 
 /// Frees the tables that mapped the 512 pages of a file from `start` on, where the locks are to be had. Returns whether the huge
 /// folio is mapped where it was wanted.

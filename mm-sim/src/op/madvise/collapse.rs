@@ -9,8 +9,9 @@ use crate::{
     machine::Machine,
     mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
     op::{
-        collapse::{Collapsed, Target, collapse_file},
+        collapse::{Collapsed, collapse_file},
         collapse_pte_mapped::collapse_pte_mapped_thp,
+        retract::Target,
         thp::{
             self,
             scan::{Asker, Found, scan_pmd},
