@@ -89,7 +89,7 @@ fn a_lock_that_is_left_out_or_swapped_is_noticed() {
     let campaign = mutate::campaign(Protocol::V6_12, Effort::Quick, Some("mapping->i_mmap_rwsem in")).unwrap();
     let of =
         |name: &str| &campaign.trials.iter().find(|trial| trial.name == name).unwrap_or_else(|| panic!("{name}")).fate;
-    for name in ["mem/rmap.rs rmap_walk_trees", "op/truncate.rs unmap_mapping_pages"] {
+    for name in ["mem/rmap.rs rmap_walk_trees", "op/unmap_mapping.rs unmap_mapping_pages"] {
         let how = |twist: &str| match of(&format!("{twist} mapping->i_mmap_rwsem in {name}")) {
             Fate::Detected(how) => how.clone(),
             fate => panic!("{twist} {name}: {fate:?}"),

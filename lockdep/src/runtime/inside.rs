@@ -54,7 +54,7 @@ fn attend(thread: &Thread, attended: u32) -> u32 {
     }
     if thread.number.get() == 0 {
         thread.number.set(names::number_thread(std::thread::current().name()));
-        summary::print_at_end(process::session());
+        summary::print_at_end(process::session);
     }
     let state = state::ATTENTION.attend();
     if attended != state {

@@ -117,8 +117,8 @@ thread_local! {
 }
 
 /// Prints the summary when the main thread ends, if this is the main thread.
-pub(super) fn print_at_end(process: &Arc<Shared>) {
+pub(super) fn print_at_end(process: impl FnOnce() -> &'static Arc<Shared>) {
     if wanted::SUMMARY.load(Relaxed) && std::thread::current().name() == Some("main") {
-        let _ = AT_END.try_with(|end| *end.borrow_mut() = Some(SummaryOnDrop::new(process.clone())));
+        let _ = AT_END.try_with(|end| *end.borrow_mut() = Some(SummaryOnDrop::new(process().clone())));
     }
 }

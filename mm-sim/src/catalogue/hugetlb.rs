@@ -431,9 +431,9 @@ fn map_and_readdir(world: &World) -> Plan {
     let directory = world.make_directory();
     let process = stage::process(world, &mut plan);
     plan.actor("readdir", move || {
-        for name in 0..4 {
+        for _ in 0..4 {
             let buffer = process.map_anon(1);
-            stage::ignore(process.readdir(&directory, name, buffer));
+            stage::ignore(process.readdir(&directory, 0, buffer));
             process.unmap(buffer..buffer + PAGE_SIZE);
         }
     });

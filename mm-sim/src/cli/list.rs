@@ -34,8 +34,8 @@ pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
 }
 
 fn of_scenario(scenario: &Scenario) -> String {
-    let mut text = paint::beside(&format!("  {:<20}", scenario.id), scenario.title);
-    text += &paint::beside(&format!("  {:<20}source   ", ""), scenario.source);
+    let mut text = paint::beside(&format!("  {:<23}", scenario.id), scenario.title);
+    text += &paint::beside(&format!("  {:<23}source   ", ""), scenario.source);
     let mut verdicts: Vec<(String, Vec<&str>)> = Vec::new();
     for protocol in Protocol::ALL {
         let verdict = (scenario.expect)(&protocol).to_string();
@@ -45,7 +45,7 @@ fn of_scenario(scenario: &Scenario) -> String {
         }
     }
     for (verdict, names) in verdicts {
-        text += &paint::beside(&format!("  {:<20}verdict  ", ""), &format!("{verdict}: under {}", names.join(", ")));
+        text += &paint::beside(&format!("  {:<23}verdict  ", ""), &format!("{verdict}: under {}", names.join(", ")));
     }
     text
 }

@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::Signal;
+use super::{Signal, buffer};
 use crate::{
+    finding::Invariant,
     machine::Machine,
     mem::{Folio, FolioKind, Inode, OutOfMemory, Place},
     sched,
@@ -101,4 +102,21 @@ pub(crate) fn read_folio(file: &Inode, folio: &Folio) {
         (0..folio.pages()).for_each(|i| folio.write(folio.pfn + i, file.read_disk(base + i)));
         folio.uptodate.store(true, Relaxed);
     }
+}
+
+/// Takes a locked folio that nobody has mapped out of the cache.
+pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
+    {
+        let _i_lock = file.mapping.i_lock.lock();
+        let _i_pages = file.mapping.i_pages.lock_irq();
+        folio.check_locked("taken out of the cache");
+        if folio.maps() > 0 {
+            let text = format!("folio {} leaves the cache of file {} while it is mapped", folio.pfn, file.id);
+            sched::finding(Invariant::CountMismatch, text);
+        }
+        file.mapping.remove(base);
+        folio.set_place(None);
+    }
+    buffer::free_orphan(m, folio);
+    m.put_folio(folio, folio.pages());
 }

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{buffer, dirty, swap, truncate};
+use super::{buffer, dirty, filemap, swap, unmap_mapping::unmap_mapping_pages};
 use crate::{
     machine::Machine,
     mem::{Folio, Inode},
@@ -33,7 +33,7 @@ pub(crate) fn punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>) -> b
     sched::must_hold(holds, || format!("file {} gets a hole without its locks", file.id));
     m.sb.check_writing(file.id, "gets a hole");
     m.model.begin_hole(file.id, pages.clone());
-    truncate::unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
+    unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
     for (base, folio) in file.mapping.from(pages.start) {
         if base < pages.end && folio.try_get() {
             punch_folio(m, file, base, &folio, &pages);
@@ -57,12 +57,12 @@ fn punch_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>, pa
     let part = all.start.max(pages.start)..all.end.min(pages.end);
     if folio.maps() > 0 {
         // Whoever maps a page of it has to lock the folio: what is unmapped now stays so until it is gone, or zeros.
-        truncate::unmap_mapping_pages(m, &file.mapping, part.clone(), false);
+        unmap_mapping_pages(m, &file.mapping, part.clone(), false);
     }
     if part == all {
         folio.dirty.store(false, Relaxed);
         buffer::block_invalidate_folio(m, &file.mapping, folio);
-        truncate::filemap_remove_folio(m, file, base, folio);
+        filemap::filemap_remove_folio(m, file, base, folio);
     } else {
         part.for_each(|index| folio.write(folio.pfn + (index - base), 0));
         dirty::folio_mark_dirty(m, folio);

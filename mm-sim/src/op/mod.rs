@@ -4,7 +4,7 @@
 //!   `fork`, `exec`, `exit`, `mincore`: a process's address space.
 //! * `access`, `bus`: loads and stores as the hardware does them; `fault`, `vm_fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `buffer`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
+//! * `filemap`, `buffer`, `rw`, `truncate`, `fallocate`, `hole`, `link`, `unlink`, `dirty`, `writeback`: files.
 //! * `neighbours`: parts of the kernel that memory management meets.
 //! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
@@ -54,6 +54,7 @@ pub(crate) mod hugetlb;
 pub(crate) mod ima;
 pub(crate) mod ksm;
 pub(crate) mod lazyfree;
+pub(crate) mod link;
 pub(crate) mod machine_check;
 pub(crate) mod madvise;
 pub(crate) mod mbind;
@@ -91,6 +92,7 @@ pub(crate) mod take_all_locks;
 pub(crate) mod thp;
 pub(crate) mod truncate;
 pub(crate) mod unlink;
+pub(crate) mod unmap_mapping;
 pub(crate) mod uprobe;
 pub(crate) mod userfaultfd;
 pub(crate) mod vm_fault;

@@ -4,17 +4,12 @@
 //! then per folio `-> folio_lock -> i_mmap_rwsem (read)` if somebody has mapped it meanwhile, `-> private_lock` for
 //! its buffers, and `-> inode->i_lock -> i_pages`.
 
-use std::{
-    ops::Range,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{buffer, dirty, gather::Gather, hugetlb, shmem, swap, zap};
+use super::{buffer, dirty, filemap, hugetlb, shmem, swap, unmap_mapping::unmap_mapping_pages};
 use crate::{
-    finding::Invariant,
     machine::Machine,
-    mem::{AddressSpace, Folio, FolioKind, Inode},
-    protocol::VmaSequence,
+    mem::{Folio, Inode},
     sched,
     sync::Look,
 };
@@ -77,26 +72,6 @@ fn truncate_pagecache(m: &Machine, file: &Arc<Inode>, from: u64) {
     }
 }
 
-/// Unmaps a range of a file wherever it is mapped; with `even_cows` the private copies too.
-#[inline(never)]
-pub(crate) fn unmap_mapping_pages(m: &Machine, mapping: &AddressSpace, pages: Range<u64>, even_cows: bool) {
-    let _i_mmap = mapping.i_mmap_rwsem.read();
-    let vmas = mapping.i_mmap.lock().overlapping(pages.clone());
-    let mut gather = Gather::default();
-    for vma in vmas {
-        if let Some(mm) = vma.mm.upgrade() {
-            let addrs = vma.addrs_of(&pages);
-            let _sequence = vma.write_sequence(mm.protocol.vma_sequence != VmaSequence::None);
-            if even_cows {
-                zap::unmap_single_vma(m, &mm, &vma, addrs, &mut gather);
-            } else {
-                gather.zap(m, &mm, &vma, addrs, &|folio| matches!(folio.kind, FolioKind::File | FolioKind::Shmem));
-            }
-        }
-    }
-    gather.finish(m);
-}
-
 #[inline(never)]
 fn truncate_inode_pages(m: &Machine, file: &Arc<Inode>, from: u64) {
     if file.is_shmem() {
@@ -130,22 +105,5 @@ fn truncate_folio(m: &Machine, file: &Arc<Inode>, base: u64, folio: &Arc<Folio>,
     }
     folio.dirty.store(false, Relaxed);
     buffer::block_invalidate_folio(m, &file.mapping, folio);
-    filemap_remove_folio(m, file, base, folio);
-}
-
-/// Takes a locked folio that nobody has mapped out of the cache.
-pub(crate) fn filemap_remove_folio(m: &Machine, file: &Inode, base: u64, folio: &Arc<Folio>) {
-    {
-        let _i_lock = file.mapping.i_lock.lock();
-        let _i_pages = file.mapping.i_pages.lock_irq();
-        folio.check_locked("taken out of the cache");
-        if folio.maps() > 0 {
-            let text = format!("folio {} leaves the cache of file {} while it is mapped", folio.pfn, file.id);
-            sched::finding(Invariant::CountMismatch, text);
-        }
-        file.mapping.remove(base);
-        folio.set_place(None);
-    }
-    buffer::free_orphan(m, folio);
-    m.put_folio(folio, folio.pages());
+    filemap::filemap_remove_folio(m, file, base, folio);
 }

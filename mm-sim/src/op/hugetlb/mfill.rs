@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::{
-    fault::HugetlbFault,
     reserve::{self, For},
     share,
+    vm_fault::HugetlbFault,
 };
 use crate::{
     machine::Machine,

@@ -7,7 +7,7 @@
 //! * `pool`: the pool grows and shrinks; `reserve`: pages are promised, taken and given back.
 //! * `mmap`: what a VMA of hugetlbfs is given when it is made, copied or cut, and what is taken from it at its end.
 //! * `share`: page tables that several processes use.
-//! * `fault`, `wp`: page faults, and the copy on a write.
+//! * `fault`, `wp`: page faults, and the copy on a write; `vm_fault`: what both work on.
 //! * `mfill`, `uffd_wp`: user code brings pages in, and is told of writes (userfaultfd).
 //! * `unmap`, `protect`, `move_tables`, `copy`: what `munmap`, `mprotect`, `mremap` and `fork` do to the entries.
 //! * `file`: truncation, holes and allocation; `migrate`: a page moves to another place of memory;
@@ -27,4 +27,5 @@ pub(crate) mod reserve;
 pub(crate) mod share;
 pub(crate) mod uffd_wp;
 pub(crate) mod unmap;
+mod vm_fault;
 mod wp;

@@ -9,9 +9,9 @@
 use std::sync::Arc;
 
 use super::{
-    fault::{HugetlbFault, Locked, Serial, is_same},
     reserve::{self, For},
     share, unmap,
+    vm_fault::{HugetlbFault, Locked, Serial, is_same},
 };
 use crate::{
     Bug,

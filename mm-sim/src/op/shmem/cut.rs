@@ -13,7 +13,7 @@ use std::{
 use crate::{
     machine::Machine,
     mem::{Folio, Inode, Place},
-    op::{dirty, split, swap, truncate},
+    op::{dirty, filemap, split, swap, unmap_mapping::unmap_mapping_pages},
     sched,
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn shmem_punch_hole(m: &Machine, file: &Arc<Inode>, pages: Range<u64>
     sched::must_hold(holds, || format!("file {} gets a hole without its lock", file.id));
     m.sb.check_writing(file.id, "gets a hole");
     m.model.begin_hole(file.id, pages.clone());
-    truncate::unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
+    unmap_mapping_pages(m, &file.mapping, pages.clone(), false);
     shmem_undo_range(m, file, pages);
     m.model.end_hole(file.id);
     m.stats.holes.add(1);
@@ -73,11 +73,11 @@ fn undo_folio(m: &Machine, file: &Arc<Inode>, folio: Arc<Folio>, pages: &Range<u
     let part = all.start.max(pages.start)..all.end.min(pages.end);
     if folio.maps() > 0 {
         // Whoever maps a page of it has to lock the folio.
-        truncate::unmap_mapping_pages(m, &file.mapping, part.clone(), false);
+        unmap_mapping_pages(m, &file.mapping, part.clone(), false);
     }
     if part == all {
         folio.dirty.store(false, Relaxed);
-        truncate::filemap_remove_folio(m, file, base, &folio);
+        filemap::filemap_remove_folio(m, file, base, &folio);
     } else if undo_part(m, &folio, base, &part) {
         drop(locked);
         return None;

@@ -23,7 +23,6 @@ use super::{
     Signal,
     filemap::{self, Cached},
     neighbours::memcg,
-    truncate,
 };
 use crate::{
     machine::Machine,
@@ -117,7 +116,7 @@ fn add(m: &Machine, file: &Inode, folio: Arc<Folio>, base: u64, index: u64) -> O
     m.lru.add(&cached.folio);
     if index >= file.size() {
         // Who cuts the file may have been here already.
-        truncate::filemap_remove_folio(m, file, base, &cached.folio);
+        filemap::filemap_remove_folio(m, file, base, &cached.folio);
         unlock(m, cached);
         return None;
     }

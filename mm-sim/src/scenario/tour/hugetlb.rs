@@ -188,11 +188,11 @@ fn tour_directory(world: &World, small: &File, plan: &mut Plan) {
     let Some(process) = plan.spawn(world) else { return };
     let (directory, small) = (world.make_directory(), small.clone());
     plan.actor("readdir", move || {
-        for name in 0..4 {
+        for _ in 0..4 {
             let heap = process.map_anon(2);
             let Some(huge) = process.map_huge(&small, 0, 2 * HUGE_PAGES, Huge::Shared) else { continue };
-            checked(process.readdir(&directory, name, heap));
-            checked(process.readdir(&directory, name, huge));
+            checked(process.readdir(&directory, 0, heap));
+            checked(process.readdir(&directory, 0, huge));
             process.unmap(huge..huge + 2 * PMD_SIZE);
             process.unmap(heap..heap + 2 * PAGE_SIZE);
         }
