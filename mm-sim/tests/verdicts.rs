@@ -158,7 +158,7 @@ fn every_pair_of_the_catalogue_tells_the_bug_from_the_fix() {
 fn the_tour_of_hugetlbfs_under_every_protocol_and_both_designs() {
     for protocol in Protocol::ALL.into_iter().chain([Protocol::V6_0]) {
         check("tour-hugetlb", protocol, 1..=5);
-        check("tour-userfaultfd-huge", protocol, 1..=3);
+        check("tour-huge-userfault", protocol, 1..=3);
     }
 }
 

@@ -37,8 +37,8 @@ pub(crate) struct Inode {
     pub(crate) journal: RwSem,
     /// The security module measures it before it is mapped.
     pub(crate) is_measured: AtomicBool,
-    /// What it has measured last.
-    pub(crate) digest: AtomicU64,
+    /// What it has measured last, under `i_rwsem`.
+    digest: AtomicU64,
     /// Which of its pages are reserved, if it is one of hugetlbfs.
     pub(crate) hugetlb: Option<Arc<ResvMap>>,
     /// Pages in memory, as a file of hugetlbfs counts them, under `i_lock`.
@@ -172,6 +172,21 @@ impl Inode {
     /// Returns the file system, if it has locks of its own.
     pub(crate) fn fs(&self) -> Option<Arc<dyn FileSystem>> {
         self.fs.lock().clone()
+    }
+
+    /// Notes what the security module has measured.
+    pub(crate) fn set_digest(&self, digest: u64) {
+        let holds = self.i_rwsem.is_mine_to_write();
+        sched::must_hold(holds, || format!("file {} may be written while it is measured", self.id));
+        self.digest.store(digest, Relaxed);
+    }
+
+    /// Gives it a name more.
+    pub(crate) fn add_link(&self) {
+        let _i_lock = self.mapping.i_lock.lock();
+        let holds = self.i_rwsem.is_mine_to_write() && self.mapping.i_lock.is_mine();
+        sched::must_hold(holds, || format!("file {} gets a name unlocked", self.id));
+        self.links.fetch_add(1, Relaxed);
     }
 
     /// Takes a name away.

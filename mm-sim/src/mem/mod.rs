@@ -12,6 +12,7 @@
 //! * [`Ksm`]: anonymous pages that are alike and shared; [`Khugepaged`]: processes that want huge pages.
 //! * [`Memcg`]: groups whose memory is counted; [`Neighbours`]: the locks of what is no part of memory management.
 //! * [`Inode`], [`AddressSpace`]: a file, its cached folios and its mappings; [`Intervals`]: the interval tree.
+//! * [`Directory`]: which files have names in it.
 //! * [`Buffers`]: what a file system knows of the blocks that a folio holds.
 //! * [`Shmem`]: which pages of a file of shared memory are swapped out.
 //! * [`SuperBlock`]: what freezing a file system waits for.
@@ -21,6 +22,7 @@
 
 mod anon_vma;
 mod buffers;
+mod directory;
 mod entry;
 mod folio;
 mod hugetlb;
@@ -54,6 +56,7 @@ mod zone;
 
 pub(crate) use anon_vma::AnonVma;
 pub(crate) use buffers::Buffers;
+pub(crate) use directory::{Directory, PARENT};
 pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};

@@ -154,7 +154,6 @@ impl Userfaultfd {
     }
 
     /// Mappings are being changed from now on; waits for who is filling pages.
-    #[track_caller]
     pub(crate) fn begin_change(self: &Arc<Self>) -> MapChange {
         let _changing = self.map_changing_lock.write();
         self.mmap_changing.fetch_add(1, Relaxed);

@@ -29,5 +29,5 @@ fn process_measurement(m: &Machine, file: &Arc<Inode>) {
         });
         digest.rotate_left(7) ^ page.unwrap_or(0)
     });
-    file.digest.store(digest, Relaxed);
+    file.set_digest(digest);
 }

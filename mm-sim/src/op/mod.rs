@@ -4,7 +4,7 @@
 //!   `fork`, `exec`, `exit`, `mincore`: a process's address space.
 //! * `access`, `bus`: loads and stores as the hardware does them; `fault`, `vm_fault`, `anon_fault`, `file_fault`, `write_fault`,
 //!   `absent_fault`, `stack`: what happens when it cannot.
-//! * `filemap`, `buffer`, `rw`, `truncate`, `fallocate`, `hole`, `unlink`, `dirty`, `writeback`: files.
+//! * `filemap`, `buffer`, `rw`, `truncate`, `fallocate`, `hole`, `link`, `unlink`, `dirty`, `writeback`: files.
 //! * `neighbours`: parts of the kernel that memory management meets.
 //! * `split`: huge folios become pages.
 //! * `swap`: anonymous memory that goes to the swap device and comes back.
@@ -54,6 +54,7 @@ pub(crate) mod hugetlb;
 pub(crate) mod ima;
 pub(crate) mod ksm;
 pub(crate) mod lazyfree;
+pub(crate) mod link;
 pub(crate) mod machine_check;
 pub(crate) mod madvise;
 pub(crate) mod mbind;

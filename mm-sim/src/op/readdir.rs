@@ -8,31 +8,25 @@ use std::sync::Arc;
 
 use super::{Signal, access};
 use crate::{
-    Bug,
-    classes::{DIR_I_RWSEM, HUGETLBFS_I_RWSEM},
     machine::Machine,
-    mem::Mm,
+    mem::{Directory, Mm},
     sched,
-    sync::RwSem,
 };
 
-/// A directory.
-pub(crate) struct Directory {
-    i_rwsem: RwSem,
-}
-
-impl Directory {
-    /// A directory of hugetlbfs.
-    pub(crate) fn new(m: &Machine) -> Self {
-        let class = if m.protocol.has(Bug::DirectoryInFileClass) { &HUGETLBFS_I_RWSEM } else { &DIR_I_RWSEM };
-        Self { i_rwsem: RwSem::new(class, ("directory", m.new_id())) }
-    }
-}
-
-/// Stores a name at `answer` for user code.
+/// Stores the name of a directory that comes at or after `name` at `answer`, for user code. Returns it, if there is one.
 #[inline(never)]
-pub(crate) fn readdir(m: &Machine, mm: &Arc<Mm>, directory: &Directory, name: u64, answer: u64) -> Result<(), Signal> {
+pub(crate) fn readdir(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    directory: &Directory,
+    name: u64,
+    answer: u64,
+) -> Result<Option<u64>, Signal> {
     let _scope = sched::scope("readdir");
     let _i_rwsem = directory.i_rwsem.read();
-    access::store(m, mm, answer, name)
+    let next = directory.next(name);
+    if let Some(name) = next {
+        access::store(m, mm, answer, name)?;
+    }
+    Ok(next)
 }

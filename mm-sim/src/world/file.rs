@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{mem::Inode, op};
+use crate::mem::{self, Inode};
 
 /// A file of the simulated machine.
 #[derive(Clone)]
@@ -10,11 +10,11 @@ pub struct File(pub(crate) Arc<Inode>);
 
 /// A directory of the simulated machine.
 #[derive(Clone)]
-pub struct Directory(pub(super) Arc<op::readdir::Directory>);
+pub struct Directory(pub(super) Arc<mem::Directory>);
 
 /// A directory whose lock is of the same class as those of files.
 #[derive(Clone)]
-pub struct PlainDirectory(pub(super) Arc<op::unlink::PlainDirectory>);
+pub struct PlainDirectory(pub(super) Arc<mem::Directory>);
 
 /// How a file of hugetlbfs is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,10 @@ use std::{
 };
 
 use crate::{
+    Bug,
+    classes::{DIR_I_RWSEM, HUGETLBFS_I_RWSEM, I_RWSEM},
     machine::Machine,
+    mem,
     op::{self, fallocate::Fallocate},
     protocol::Protocol,
 };
@@ -83,7 +86,9 @@ impl World {
 
     /// Makes a directory of hugetlbfs.
     pub fn make_directory(&self) -> Directory {
-        Directory(Arc::new(op::readdir::Directory::new(&self.machine)))
+        let is_in_file_class = self.protocol().has(Bug::DirectoryInFileClass);
+        let class = if is_in_file_class { &HUGETLBFS_I_RWSEM } else { &DIR_I_RWSEM };
+        Directory(Arc::new(mem::Directory::new(class, self.machine.new_id())))
     }
 
     /// Makes the pool of huge pages this large, or as large as it can be. Returns its size.
@@ -146,10 +151,15 @@ impl World {
 
     /// Makes a directory.
     pub fn make_plain_directory(&self) -> PlainDirectory {
-        PlainDirectory(Arc::new(op::unlink::PlainDirectory::new(&self.machine)))
+        PlainDirectory(Arc::new(mem::Directory::new(&I_RWSEM, self.machine.new_id())))
     }
 
-    /// Takes a file's name out of a directory. Returns whether it may: not if swap is on it.
+    /// Gives a file a name in a directory. Returns whether it had none there.
+    pub fn link(&self, directory: &PlainDirectory, file: &File) -> bool {
+        op::link::vfs_link(&self.machine, &directory.0, &file.0)
+    }
+
+    /// Takes a file's name out of a directory. Returns whether it had one and may lose it: not if swap is on it.
     pub fn unlink(&self, directory: &PlainDirectory, file: &File) -> bool {
         op::unlink::vfs_unlink(&self.machine, &directory.0, &file.0)
     }

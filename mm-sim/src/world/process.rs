@@ -48,12 +48,12 @@ impl Process {
         op::mmap::mmap(&self.machine, &self.mm, request)
     }
 
-    /// Stores a name of a directory at `answer`.
+    /// Stores the name of a directory that comes at or after `name` at `answer`. Returns it, if there is one.
     ///
     /// # Errors
     ///
     /// The signal that the store gets.
-    pub fn readdir(&self, directory: &Directory, name: u64, answer: u64) -> Result<(), Signal> {
+    pub fn readdir(&self, directory: &Directory, name: u64, answer: u64) -> Result<Option<u64>, Signal> {
         op::readdir::readdir(&self.machine, &self.mm, &directory.0, name, answer)
     }
 

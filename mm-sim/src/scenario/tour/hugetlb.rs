@@ -108,7 +108,8 @@ fn tour_private(world: &World, small: &File, plan: &mut Plan) {
 /// Huge pages break: one that two processes share, one that only the next page fault finds, and private ones.
 fn tour_broken(world: &World, plan: &mut Plan) {
     if world.protocol().hugetlb_locking == HugetlbLocking::Imap {
-        // Page faults lock folios under i_mmap, and memory failure asks the reverse map with the folio locked: a cycle.
+        // Page faults lock folios under i_mmap, and memory failure looks for processes under i_mmap with the folio locked. That
+        // is H1 of the catalogue by another way; `op/hugetlb/memory_failure` has a test of it.
         return;
     }
     let (Some(first), Some(second)) = (plan.spawn(world), plan.spawn(world)) else { return };
@@ -187,11 +188,11 @@ fn tour_directory(world: &World, small: &File, plan: &mut Plan) {
     let Some(process) = plan.spawn(world) else { return };
     let (directory, small) = (world.make_directory(), small.clone());
     plan.actor("readdir", move || {
-        for name in 0..4 {
+        for _ in 0..4 {
             let heap = process.map_anon(2);
             let Some(huge) = process.map_huge(&small, 0, 2 * HUGE_PAGES, Huge::Shared) else { continue };
-            checked(process.readdir(&directory, name, heap));
-            checked(process.readdir(&directory, name, huge));
+            checked(process.readdir(&directory, 0, heap));
+            checked(process.readdir(&directory, 0, huge));
             process.unmap(huge..huge + 2 * PMD_SIZE);
             process.unmap(heap..heap + 2 * PAGE_SIZE);
         }

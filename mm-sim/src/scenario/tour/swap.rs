@@ -127,6 +127,7 @@ fn meddle(kernel: &World, process: &Process, file: &File) {
         }
         checked(process.read(file, round % 8, buffer));
         kernel.unlink(&directory, file);
+        kernel.link(&directory, file);
         kernel.compute(40);
     }
 }
@@ -183,6 +184,7 @@ fn write_in_all_ways(kernel: &World, process: &Process, file: &File) {
     // Beyond the end there is nothing to read or to write.
     checked(process.write(file, FILE, buffer));
     checked(process.read(file, FILE, buffer));
+    kernel.link(&directory, file);
     kernel.unlink(&directory, file);
 }
 
