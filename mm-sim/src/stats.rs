@@ -64,6 +64,8 @@ stats! {
     collapses,
     /// Huge folios of files that were mapped by one entry.
     huge_mapped,
+    /// Those of them that MADV_COLLAPSE mapped at once.
+    huge_pmds_set,
     /// Collapses that filled holes of shared memory.
     holes_filled,
     /// Collapses that gave up.

@@ -42,7 +42,7 @@ fn guests_and_devices_see_what_the_process_sees() {
 fn user_code_brings_pages_in() {
     went(&tour("tour-userfaultfd", 1..=4), &["userfaults", "pages_moved", "forks"]);
     let counts = ["userfaults", "tables_shared", "tables_unshared", "huge_pages_migrated", "moves"];
-    went(&tour("tour-userfaultfd-huge", 1..=3), &counts);
+    went(&tour("tour-huge-userfault", 1..=3), &counts);
 }
 
 #[test]

@@ -96,7 +96,10 @@ fn the_tours_go_everywhere() {
     went("tour-address-space", &["stacks_grown", "mlocks", "holes", "lazily_freed", "moves", "moves_joined", "forks"]);
     went("tour-copies", &["collapses", "tables_retracted", "swapped_in", "moves", "forks", "copies"]);
     went("tour-shmem", &["shmem_swapped_out", "shmem_swapped_in", "holes", "truncations", "migrated", "writes"]);
-    went("tour-shmem-huge", &["shmem_huge", "huge_mapped", "splits", "holes_filled", "shmem_swapped_out", "migrated"]);
+    went(
+        "tour-shmem-huge",
+        &["shmem_huge", "huge_mapped", "huge_pmds_set", "splits", "holes_filled", "shmem_swapped_out", "migrated"],
+    );
     went("tour-huge-swap", &["anon_collapses", "swapped_in_to_collapse", "swapins_given_up", "copies_failed"]);
     went("tour-given-up", &["ended_in_reclaim", "huge_faults", "swapped_out"]);
     went("tour-huge-pages", &["huge_faults", "huge_splits", "anon_collapses", "mlocks", "moves", "forks"]);
@@ -155,7 +158,7 @@ fn every_pair_of_the_catalogue_tells_the_bug_from_the_fix() {
 fn the_tour_of_hugetlbfs_under_every_protocol_and_both_designs() {
     for protocol in Protocol::ALL.into_iter().chain([Protocol::V6_0]) {
         check("tour-hugetlb", protocol, 1..=5);
-        check("tour-userfaultfd-huge", protocol, 1..=3);
+        check("tour-huge-userfault", protocol, 1..=3);
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) const PAIRS: &[Pair] = &[
         title: "page faults hold i_mmap all the time, and migration waits for it with a folio locked",
         story: "To keep shared page tables in place, page faults held i_mmap from beginning to end, and locked folios\n\
                 under it. Migration has the folio locked and then wants i_mmap. It took a second attempt to find out\n\
-                that it may only try.",
+                that it may only try. Memory failure is the same inversion by another way, and the second attempt had\n\
+                it to its end: it looks, under i_mmap, for the processes that have a page which it has locked.",
         kernels: "5.0-rc1 to 5.0-rc3; the attempt of 5.7 to 6.0 tries",
         source: "Mike Kravetz, 2018 to 2022",
         fix: "ddeaab32a89f: reverted; 8d9bfb260814 (6.1): a lock of the VMA instead of i_mmap",

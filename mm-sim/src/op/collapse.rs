@@ -28,12 +28,23 @@ const EXPECTED_REFS: u64 = 2;
 /// Old folios with their pages, locked, off the LRU, with a reference each.
 type Isolated = Vec<(u64, Arc<Folio>, FolioGuard)>;
 
-/// Collapses the 512 pages of a file from `start` on. Returns whether it did; it gives up when somebody uses a page.
+/// What has become of a range of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collapsed {
+    /// It is as it was.
+    No,
+    /// It is one huge folio.
+    Yes,
+    /// The same, and it is mapped where it was wanted.
+    Mapped,
+}
+
+/// Collapses the 512 pages of a file from `start` on; it gives up when somebody uses a page.
 #[inline(never)]
-pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
+pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64, target: Option<retract::Target>) -> Collapsed {
     let _scope = sched::scope("collapse_file");
     let kind = if file.is_shmem() { FolioKind::Shmem } else { FolioKind::File };
-    let Ok(huge) = m.alloc_folio(kind, HUGE_PAGES) else { return false };
+    let Ok(huge) = m.alloc_folio(kind, HUGE_PAGES) else { return Collapsed::No };
     let pages = start..start + HUGE_PAGES;
     if file.is_shmem() {
         shmem::shmem_bring_in(m, file, pages)
@@ -41,9 +52,10 @@ pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool 
         read_ahead(m, file, pages)
     }
     let locked = huge.lock.try_lock();
-    let done = collapse_into(m, file, start, &huge);
-    if done {
-        retract::retract_page_tables(m, &file.mapping, start);
+    let mut collapsed = Collapsed::No;
+    if collapse_into(m, file, start, &huge) {
+        let is_mapped = retract::retract_page_tables(m, &file.mapping, (start, &huge), target);
+        collapsed = if is_mapped { Collapsed::Mapped } else { Collapsed::Yes };
         m.lru.add(&huge);
         m.stats.collapses.add(1);
     } else {
@@ -51,7 +63,7 @@ pub(crate) fn collapse_file(m: &Machine, file: &Arc<Inode>, start: u64) -> bool 
     }
     drop(locked);
     m.put_folio(&huge, 1);
-    done
+    collapsed
 }
 
 fn collapse_into(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>) -> bool {

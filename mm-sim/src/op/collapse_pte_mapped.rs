@@ -1,5 +1,5 @@
-//! `collapse_pte_mapped_thp`: frees the table of a process that maps a huge folio of a file page by page, so that the next
-//! fault maps it with one entry (the last step of `MADV_COLLAPSE`).
+//! `collapse_pte_mapped_thp`: frees the table of a process that maps a huge folio of a file page by page, and maps the folio with
+//! one entry (the last step of `MADV_COLLAPSE`).
 //!
 //! Lock order up to 6.5: `mmap_lock (write) -> folio_lock -> vma_lock (mark) -> i_mmap_rwsem (write)`, `-> pte_lock` to look at the
 //! table, `-> anon_vma->rwsem (write) -> mmu_notifier_invalidate_range_start`, `-> pmd_lock` to take it out. The mark under the
@@ -10,10 +10,15 @@
 //! `-> pte_lock` to empty the table, `-> pmd_lock -> pte_lock (nested)` to take it out; freed by RCU. In between the folio
 //! lock keeps page faults from filling the table. It does not keep userfaultfd: for its private mappings the pmd lock is
 //! taken first and held throughout.
+//!
+//! With only the mmap lock and the folio lock left, `-> pmd_lock` for the one entry (`set_huge_pmd`).
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    cell::RefCell,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-use super::{dirty, filemap, mmu_notifier, pgtables};
+use super::{dirty, file_fault, filemap, mmu_notifier, pgtables, vm_fault::VmFault};
 use crate::{
     Bug,
     machine::Machine,
@@ -23,16 +28,64 @@ use crate::{
     sync::SpinGuard,
 };
 
-/// Frees the table for the 2 MiB from `start` on. Returns whether it did.
+/// Frees the table for the 2 MiB from `start` on, and has them mapped with one entry if `install_pmd`. Returns whether it did.
 #[inline(never)]
-pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64) -> bool {
+pub(crate) fn collapse_pte_mapped_thp(m: &Machine, mm: &Arc<Mm>, start: u64, install_pmd: bool) -> bool {
     let _scope = sched::scope("collapse_pte_mapped_thp");
     if m.protocol.retract == Retract::PageTableLocks {
         let _mmap = mm.mmap_lock.read();
-        return with_folio(m, mm, start, &|vma, _, folio| collapse_by_rcu(m, mm, vma, folio, start));
+        return with_folio(m, mm, start, &|vma, _, folio| {
+            let collapse = |pmd: &Slot| collapse_by_rcu(m, mm, vma, (pmd, folio), start);
+            collapse_and_map(m, mm, (vma, folio), (start, install_pmd), &collapse)
+        });
     }
     let _mmap = mm.mmap_write_lock();
-    with_folio(m, mm, start, &|vma, file, folio| collapse_at_once(m, mm, vma, (file, folio), start))
+    with_folio(m, mm, start, &|vma, file, folio| {
+        let collapse = |pmd: &Slot| collapse_at_once(m, mm, vma, (file, folio), (pmd, start));
+        collapse_and_map(m, mm, (vma, folio), (start, install_pmd), &collapse)
+    })
+}
+
+/// Frees the table under a locked folio, and maps the folio. The table may be gone already.
+fn collapse_and_map(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    (vma, folio): (&Arc<Vma>, &Arc<Folio>),
+    (start, install_pmd): (u64, bool),
+    collapse: &dyn Fn(&Slot) -> bool,
+) -> bool {
+    let Some(pmd) = mm.slot(m, start, Level::Pmd) else { return false };
+    let entry = pmd.load();
+    let is_out = if entry.as_table().is_some() { collapse(&pmd) } else { entry.is_none() && install_pmd };
+    is_out && (!install_pmd || set_huge_pmd(m, mm, (vma, folio), pmd, start))
+}
+
+/// Maps a locked huge folio with one entry, if nobody has filled it meanwhile. The caller has the mmap lock.
+#[inline(never)]
+pub(super) fn set_huge_pmd(
+    m: &Machine,
+    mm: &Arc<Mm>,
+    (vma, folio): (&Arc<Vma>, &Arc<Folio>),
+    pmd: Slot,
+    addr: u64,
+) -> bool {
+    let _scope = sched::scope("set_huge_pmd");
+    let fault = VmFault {
+        m,
+        mm,
+        vma: vma.clone(),
+        addr,
+        write: false,
+        under_vma_lock: false,
+        gives_up: false,
+        pmd,
+        prealloc: RefCell::default(),
+    };
+    let is_mapped = file_fault::do_set_pmd(&fault, folio, false);
+    if is_mapped {
+        m.stats.huge_pmds_set.add(1);
+    }
+    is_mapped
 }
 
 /// What is done to a VMA, its file, and the locked folio.
@@ -43,7 +96,9 @@ fn with_folio(m: &Machine, mm: &Arc<Mm>, start: u64, collapse: Collapse<'_>) -> 
     let whole = start..start + PMD_SIZE;
     let fits = |vma: &Arc<Vma>| vma.range().start <= whole.start && whole.end <= vma.range().end;
     let Some(vma) = mm.find(start).filter(|vma| start.is_multiple_of(PMD_SIZE) && fits(vma)) else { return false };
-    let Some(file) = vma.file.clone().filter(|_| !vma.flags().uffd_wp && !vma.flags().hugetlb) else { return false };
+    let flags = vma.flags();
+    let may_be_huge = !flags.uffd_wp && !flags.hugetlb && !flags.nohuge;
+    let Some(file) = vma.file.clone().filter(|_| may_be_huge) else { return false };
     mm.check_walk(&vma);
     let Some(folio) = file.mapping.get(vma.pgoff_of(start)) else { return false };
     let done = {
@@ -75,12 +130,11 @@ fn collapse_at_once(
     mm: &Mm,
     vma: &Arc<Vma>,
     (file, folio): (&Arc<Inode>, &Arc<Folio>),
-    start: u64,
+    (pmd, start): (&Slot, u64),
 ) -> bool {
-    let Some(pmd) = mm.slot(m, start, Level::Pmd) else { return false };
     vma.vma_start_write(mm);
     let _i_mmap = file.mapping.i_mmap_rwsem.write();
-    if !is_usable(m, mm, vma, (&pmd, folio), start) {
+    if !is_usable(m, mm, vma, (pmd, folio), start) {
         return false;
     }
     // Walks that come from private copies elsewhere in the VMA go through the same tables.
@@ -92,16 +146,15 @@ fn collapse_at_once(
     pgtables::check_excluded(m, mm, vma);
     // Nobody else can change an entry.
     empty(m, mm, &table, folio, start, &Slot::store_unlocked);
-    pgtables::free_pte_table(m, mm, vma, &pmd);
+    pgtables::free_pte_table(m, mm, vma, pmd);
     m.stats.tables_retracted.add(1);
     true
 }
 
 /// From 6.6 on: under the locks of the table only.
 #[inline(never)]
-fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, folio: &Arc<Folio>, start: u64) -> bool {
-    let Some(pmd) = mm.slot(m, start, Level::Pmd) else { return false };
-    if !is_usable(m, mm, vma, (&pmd, folio), start) {
+fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, (pmd, folio): (&Slot, &Arc<Folio>), start: u64) -> bool {
+    if !is_usable(m, mm, vma, (pmd, folio), start) {
         return false;
     }
     let _told = mmu_notifier::invalidate_range_start(m, mm, &(start..start + PMD_SIZE));
@@ -115,7 +168,7 @@ fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, folio: &Arc<Folio>, start: u
     }
     empty(m, mm, &table, folio, start, &Slot::store);
     match early {
-        Some(pmd_lock) => take_out(m, mm, &pmd, &table, (pmd_lock, ptl)),
+        Some(pmd_lock) => take_out(m, mm, pmd, &table, (pmd_lock, ptl)),
         None => {
             drop(ptl);
             let pmd_lock = pmd.table.lock.lock();
@@ -123,7 +176,7 @@ fn collapse_by_rcu(m: &Machine, mm: &Mm, vma: &Vma, folio: &Arc<Folio>, start: u
             if pmd.load() != Entry::table(table.id) {
                 return false;
             }
-            take_out(m, mm, &pmd, &table, (pmd_lock, ptl));
+            take_out(m, mm, pmd, &table, (pmd_lock, ptl));
         }
     }
     drop(rcu);

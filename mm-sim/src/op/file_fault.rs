@@ -201,7 +201,7 @@ fn set_file_pte(fault: &VmFault<'_>, map: &PteMap<'_>, addr: u64, folio: &Arc<Fo
 
 /// Maps a whole huge folio with one entry. Returns whether it could.
 #[inline(never)]
-fn do_set_pmd(fault: &VmFault<'_>, folio: &Arc<Folio>, writable: bool) -> bool {
+pub(crate) fn do_set_pmd(fault: &VmFault<'_>, folio: &Arc<Folio>, writable: bool) -> bool {
     let start = fault.addr / PMD_SIZE * PMD_SIZE;
     let range = fault.vma.range();
     let fits = range.start <= start && start + PMD_SIZE <= range.end;

@@ -5,29 +5,51 @@
 //! * January 2023: `i_mmap_rwsem (write) -> mmap_lock (trylock) -> vma_lock (waits) -> pmd_lock`;
 //! * 6.4: the same, but the VMA lock is only tried;
 //! * 6.6: `i_mmap_rwsem (read) -> pmd_lock -> pte_lock (nested)`, and the table is freed by RCU.
+//!
+//! Before 6.6 whoever has asked for the huge page gets it mapped in the same place, `-> pmd_lock` once more; from then on
+//! `collapse_pte_mapped` does it afterwards.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{mmu_notifier, pgtables};
+use super::{collapse_pte_mapped::set_huge_pmd, mmu_notifier, pgtables};
 use crate::{
     machine::Machine,
-    mem::{AddressSpace, Entry, HUGE_PAGES, Level, Mm, PMD_SIZE, Slot, Vma},
+    mem::{AddressSpace, Entry, Folio, HUGE_PAGES, Level, Mm, PMD_SIZE, Slot, Vma},
     protocol::{Exclusion, Retract},
     sched,
 };
 
-/// Frees the tables that mapped the 512 pages of a file from `start` on, where the locks are to be had.
+/// Where a process wants to have the huge folio mapped (`MADV_COLLAPSE`).
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) mm: u64,
+    pub(crate) addr: u64,
+}
+
+/// Frees the tables that mapped the 512 pages of a file from `start` on, where the locks are to be had. Returns whether the huge
+/// folio is mapped where it was wanted.
 #[inline(never)]
-pub(crate) fn retract_page_tables(m: &Machine, mapping: &AddressSpace, start: u64) {
+pub(crate) fn retract_page_tables(
+    m: &Machine,
+    mapping: &AddressSpace,
+    (start, huge): (u64, &Arc<Folio>),
+    target: Option<Target>,
+) -> bool {
     let _scope = sched::scope("retract_page_tables");
     if m.protocol.retract == Retract::PageTableLocks {
         let _i_mmap = mapping.i_mmap_rwsem.read();
         candidates(m, mapping, start).iter().for_each(|(vma, mm, addr)| retract_by_rcu(m, mm, vma, *addr));
+        false
     } else {
         let i_mmap = mapping.i_mmap_rwsem.write();
         let candidates = candidates(m, mapping, start);
         let _i_mmap = (m.protocol.forgets != Some(Exclusion::Imap)).then_some(i_mmap);
-        candidates.iter().for_each(|(vma, mm, addr)| retract_one(m, mm, vma, *addr));
+        let mut is_mapped = false;
+        for (vma, mm, addr) in &candidates {
+            let is_wanted = target.is_some_and(|target| target.mm == mm.id && target.addr == *addr);
+            is_mapped |= retract_one(m, mm, vma, *addr, is_wanted.then_some(huge));
+        }
+        is_mapped
     }
 }
 
@@ -46,21 +68,26 @@ fn candidates(m: &Machine, mapping: &AddressSpace, start: u64) -> Vec<(Arc<Vma>,
     vmas.into_iter().filter_map(candidate).collect()
 }
 
-/// Frees one table at once, with everybody who could walk it kept out.
-fn retract_one(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64) {
-    let Some(pmd) = find_pmd(m, mm, addr) else { return };
+/// Frees one table at once, with everybody who could walk it kept out, and maps the huge folio if it is wanted there. Returns
+/// whether it has mapped it.
+fn retract_one(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, wanted: Option<&Arc<Folio>>) -> bool {
+    let Some(pmd) = find_pmd(m, mm, addr) else { return false };
     // The order is the reverse of everybody else's, so the mmap lock can only be tried.
     let forgets_mmap = m.protocol.forgets == Some(Exclusion::MmapLock);
     let locked = if forgets_mmap { None } else { mm.mmap_write_trylock() };
     if locked.is_none() && !forgets_mmap || !lock_vma(m, mm, vma) {
         m.stats.retracts_skipped.add(1);
-        return;
+        return false;
     }
     let still_fits = vma.range().start <= addr && addr + PMD_SIZE <= vma.range().end;
-    if mm.users.load(Relaxed) > 0 && !vma.detached.load(Relaxed) && still_fits {
+    if mm.users.load(Relaxed) <= 0 || vma.detached.load(Relaxed) || !still_fits {
+        return false;
+    }
+    {
         let _told = mmu_notifier::invalidate_range_start(m, mm, &(addr..addr + PMD_SIZE));
         collapse_and_free_pmd(m, mm, vma, &pmd);
     }
+    wanted.is_some_and(|huge| set_huge_pmd(m, mm, (vma, huge), pmd, addr))
 }
 
 /// Keeps out the page faults that hold nothing but the VMA. This is what the protocols differ in.

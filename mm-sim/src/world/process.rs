@@ -277,7 +277,7 @@ impl Process {
     /// Frees the page table of the 2 MiB at an address, if it maps a huge folio of a file page by page, so that one entry
     /// can map it. Returns whether it did.
     pub fn collapse_pte_mapped(&self, addr: u64) -> bool {
-        op::collapse_pte_mapped::collapse_pte_mapped_thp(&self.machine, &self.mm, addr)
+        op::collapse_pte_mapped::collapse_pte_mapped_thp(&self.machine, &self.mm, addr, false)
     }
 
     /// Ends the process.

@@ -187,4 +187,13 @@ mod tests {
             assert_eq!(outcome.stats["memory_failures"], 2);
         }
     }
+
+    /// Why page faults do not hold i_mmap any more: H1 of the catalogue, without its bug.
+    #[test]
+    fn up_to_6_0_memory_failure_inverts_the_locks_of_page_faults() {
+        let setup = Setup { id: "break-and-look", memory: (POOL + 1) * HUGE_PAGES, build: break_and_look };
+        let expected = Expect::Cycle(&["hugetlbfs i_mmap_rwsem", "folio_lock(hugetlb)"]);
+        let outcome = play(&setup, Protocol::V6_0, expected, 1);
+        assert!(outcome.is_expected, "{}: {:?} {:?}", outcome.verdict, outcome.failure, outcome.findings);
+    }
 }

@@ -9,8 +9,9 @@ use crate::{
     machine::Machine,
     mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
     op::{
-        collapse::collapse_file,
+        collapse::{Collapsed, collapse_file},
         collapse_pte_mapped::collapse_pte_mapped_thp,
+        retract::Target,
         thp::{
             self,
             scan::{Asker, Found, scan_pmd},
@@ -50,7 +51,14 @@ pub(super) fn collapse(m: &Machine, mm: &Arc<Mm>, range: &Range<u64>) -> bool {
     whole
 }
 
-/// Collapses a range of a file. If there is a huge folio already, the table of the process goes that maps it page by page.
+/// Collapses a range of a file, and maps it with one entry. There may be a huge folio already; what the process maps page by
+/// page goes then.
 fn collapse_mapped(m: &Machine, mm: &Arc<Mm>, (file, index): (&Arc<Inode>, u64), addr: u64) -> bool {
-    index.is_multiple_of(HUGE_PAGES) && (collapse_file(m, file, index) || collapse_pte_mapped_thp(m, mm, addr))
+    if !index.is_multiple_of(HUGE_PAGES) {
+        return false;
+    }
+    match collapse_file(m, file, index, Some(Target { mm: mm.id, addr })) {
+        Collapsed::Mapped => true,
+        Collapsed::Yes | Collapsed::No => collapse_pte_mapped_thp(m, mm, addr, true),
+    }
 }

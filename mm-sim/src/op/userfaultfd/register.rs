@@ -108,5 +108,5 @@ pub(crate) fn begin_change(vmas: &[Arc<Vma>]) -> Vec<MapChange> {
             all.push(ctx);
         }
     }
-    all.iter().map(Userfaultfd::begin_change).collect()
+    all.iter().map(|ctx| ctx.begin_change()).collect()
 }

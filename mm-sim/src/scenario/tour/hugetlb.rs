@@ -108,7 +108,8 @@ fn tour_private(world: &World, small: &File, plan: &mut Plan) {
 /// Huge pages break: one that two processes share, one that only the next page fault finds, and private ones.
 fn tour_broken(world: &World, plan: &mut Plan) {
     if world.protocol().hugetlb_locking == HugetlbLocking::Imap {
-        // Page faults lock folios under i_mmap, and memory failure asks the reverse map with the folio locked: a cycle.
+        // Page faults lock folios under i_mmap, and memory failure looks for processes under i_mmap with the folio locked. That
+        // is H1 of the catalogue by another way; `op/hugetlb/memory_failure` has a test of it.
         return;
     }
     let (Some(first), Some(second)) = (plan.spawn(world), plan.spawn(world)) else { return };

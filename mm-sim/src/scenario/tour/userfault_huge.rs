@@ -24,7 +24,7 @@ const ROUNDS: u64 = 3;
 
 /// Userfaultfd on hugetlbfs.
 pub(in crate::scenario) const TOUR: Scenario = Scenario {
-    id: "tour-userfaultfd-huge",
+    id: "tour-huge-userfault",
     title: "user code brings in huge pages that processes share, and is told of writes to them",
     story: "Two processes map the same 1 GiB of a file, share its page tables, and have missing pages brought in by a thread\n\
             of theirs. A third one shares the tables with a fourth one until it wants to be told of writes; its pages are\n\
