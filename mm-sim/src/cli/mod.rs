@@ -17,7 +17,7 @@ mod stress;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use mm_sim::{Protocol, catalogue};
+use mm_sim::{Protocol, catalogue, stress::Mix};
 
 use self::rules::Rules;
 
@@ -157,6 +157,9 @@ enum Command {
         /// Mostly page faults, in one process.
         #[arg(long)]
         faults: bool,
+        /// Every operation: the scenarios that are silent under 6.12 in turn, each at least once, with threads of their own.
+        #[arg(long, conflicts_with_all = ["faults", "threads"])]
+        tours: bool,
         /// How often and how long locks were waited for too: statistics of lockdep, which take some time themselves.
         #[arg(long)]
         locks: bool,
@@ -195,8 +198,13 @@ impl Args {
                 anstream::print!("{}", mm_sim::size::measure(Protocol::V6_12, processes, vmas)?);
                 Ok(ExitCode::SUCCESS)
             }
-            Some(Command::Stress { threads, seconds, rules, seed, faults, locks, json }) => {
-                stress::stress(&stress::What { threads, seconds, rules, seed, faults, locks }, json)
+            Some(Command::Stress { threads, seconds, rules, seed, faults, tours, locks, json }) => {
+                let mix = match () {
+                    () if faults => Mix::Faults,
+                    () if tours => Mix::Tours,
+                    () => Mix::All,
+                };
+                stress::stress(&stress::What { threads, seconds, rules, seed, mix, locks }, json)
             }
             Some(Command::Measure { out, seconds }) => stress::measure(&out, seconds),
             Some(Command::Run { scenario, rules, seed, fixed, memory, json }) => {

@@ -26,7 +26,7 @@ pub(crate) struct What {
     pub(crate) seconds: f64,
     pub(crate) rules: Rules,
     pub(crate) seed: u64,
-    pub(crate) faults: bool,
+    pub(crate) mix: Mix,
     pub(crate) locks: bool,
 }
 
@@ -34,8 +34,7 @@ pub(crate) fn stress(what: &What, json: bool) -> Result<ExitCode, String> {
     let protocol = what.rules.protocol(Protocol::V6_12)?;
     let time =
         Duration::try_from_secs_f64(what.seconds).map_err(|error| format!("{} seconds: {error}", what.seconds))?;
-    let mix = if what.faults { Mix::Faults } else { Mix::All };
-    let stress = Stress { threads: what.threads, time, protocol, seed: what.seed, mix, locks: what.locks };
+    let stress = Stress { threads: what.threads, time, protocol, seed: what.seed, mix: what.mix, locks: what.locks };
     // Ten lines at most, and none of a short run.
     let outcome = stress.run_telling((time / 10).max(Duration::from_secs(1)), |progress| {
         let Progress { elapsed, faults, broken } = progress;

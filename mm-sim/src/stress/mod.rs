@@ -4,34 +4,35 @@
 //! the invariants check, that a thread reads back what it wrote to memory that only it writes, that words which only grow
 //! never shrink, and that nothing is left over at the end. A deadlock is found by the watchdog, and told.
 //!
-//! * `workload`: what the threads do; `locks`: how often and how long locks were waited for.
+//! * `workload`: what the threads do; `rounds`: a machine that they do it on, or one after the other; `locks`: how often and how
+//!   long locks were waited for.
 //! * `compare`: protocols against each other, as table and chart.
 
 mod compare;
 mod locks;
+mod rounds;
 mod workload;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use lockdep::Report;
 use serde::Serialize;
 
+use self::rounds::Rounds;
 pub use self::{
     compare::{Comparison, Measured},
     locks::LockUse,
 };
 use crate::{
-    check,
     finding::Finding,
     protocol::Protocol,
     run::verdict,
-    scenario::Plan,
-    sched::{Body, Context, Deadlock, Stop, Threads},
+    scenario::{self, Expect, Scenario},
+    sched::{Deadlock, Stop},
     tidy::tidy,
     world::World,
 };
@@ -40,8 +41,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mix {
-    /// Everything: mappings of all sorts, forks, truncation, collapse, reclaim, writeback.
+    /// A machine that is always the same: mappings of all sorts, forks, truncation, collapse, reclaim, writeback.
     All,
+    /// Every operation: the scenarios that are silent under 6.12 in turn, each on a machine of its own and at least once.
+    /// Ends with the first one that something is found in.
+    Tours,
     /// Mostly page faults, on memory of the threads' own and on one file, in one process.
     Faults,
 }
@@ -49,7 +53,7 @@ pub enum Mix {
 /// A stress run.
 #[derive(Clone, Copy, Debug)]
 pub struct Stress {
-    /// Threads of user code, besides those of the kernel.
+    /// Threads of user code, besides those of the kernel. Scenarios have their own.
     pub threads: u32,
     /// For how long.
     pub time: Duration,
@@ -79,10 +83,15 @@ pub struct Progress {
 pub struct StressOutcome {
     /// The protocol's name.
     pub protocol: &'static str,
-    /// Threads of user code.
+    /// Threads of user code; of scenarios, the most of one.
     pub threads: u32,
     /// What they did.
     pub mix: Mix,
+    /// How many machines they did it on.
+    pub machines: u64,
+    /// In which scenario something was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<&'static str>,
     /// What was found, in words.
     pub verdict: String,
     /// What lockdep found.
@@ -138,56 +147,76 @@ impl Stress {
     }
 
     fn run_rounds(&self, interval: Duration, tell: &(dyn Fn(Progress) + Sync)) -> StressOutcome {
-        let world = World::new(self.protocol, workload::memory(self), self.seed);
-        world.machine.model.switch_off();
-        let mut rounds = Rounds { stress: *self, context: Context::new(), steps: 0, waits: 0, stop: None };
-        let plan = Arc::new(Mutex::new(None::<Plan>));
-        let (build, into) = (world.clone(), plan.clone());
-        let options = *self;
-        rounds.round(vec![(
-            "init".to_owned(),
-            body(move || {
-                let built = workload::build(&build, &options);
-                into.lock().expect("nobody panics with it").replace(built);
-            }),
-        )]);
-        let Plan { actors, processes } = plan.lock().ok().and_then(|mut plan| plan.take()).unwrap_or_default();
-        let start = Instant::now();
-        let (machine, findings) = (world.machine.clone(), rounds.context.findings.clone());
-        let progress = move || Progress {
-            elapsed: start.elapsed(),
-            faults: machine.stats.faults_under_vma_lock.get() + machine.stats.faults_under_mmap_lock.get(),
-            broken: findings.count(),
+        let mut rounds = Rounds::new(self.seed);
+        let (start, watch) = (Instant::now(), rounds.watch());
+        let progress = || Progress { elapsed: start.elapsed(), faults: watch.faults(), broken: watch.broken() };
+        let mut scenario = None;
+        let work = || match self.mix {
+            Mix::All | Mix::Faults => {
+                let world = World::new(self.protocol, workload::memory(self), self.seed);
+                let options = *self;
+                rounds.play(&world, self.time, move |world| workload::build(world, &options));
+            }
+            Mix::Tours => scenario = self.play_scenarios(&mut rounds),
         };
-        let cpu = cpu_seconds();
-        ticking(interval, || tell(progress()), || rounds.round(actors));
-        let seconds = start.elapsed().as_secs_f64();
-        let cpu = cpu_seconds().zip(cpu).map(|(after, before)| after - before);
-        let faults = world.machine.stats.to_map();
-        let machine = world.machine.clone();
-        rounds.round(vec![(
-            "exit".to_owned(),
-            body(move || {
-                check::at_rest(&machine);
-                processes.into_iter().for_each(|process| process.exit());
-                check::at_end(&machine);
-            }),
-        )]);
-        rounds.outcome(faults, seconds, cpu)
+        ticking(interval, || tell(progress()), work);
+        self.outcome(rounds, scenario)
+    }
+
+    /// Plays scenarios until the time is over. Returns the one in which something was found.
+    fn play_scenarios(&self, rounds: &mut Rounds) -> Option<&'static str> {
+        let start = Instant::now();
+        let is_tour = |scenario: &&Scenario| (scenario.expect)(&Protocol::V6_12) == Expect::Silent;
+        for turn in 0.. {
+            for scenario in scenario::ALL.iter().chain(scenario::DIRECTED).filter(is_tour) {
+                if turn > 0 && start.elapsed() >= self.time {
+                    return None;
+                }
+                let world = World::new(self.protocol, scenario.memory, self.seed.wrapping_add(turn));
+                rounds.play(&world, SCENARIO, scenario.build);
+                if rounds.has_findings() {
+                    return Some(scenario.id);
+                }
+            }
+        }
+        None
+    }
+
+    fn outcome(&self, rounds: Rounds, scenario: Option<&'static str>) -> StressOutcome {
+        let Rounds { context, steps, waits, machines, actors, seconds, cpu, stop, .. } = rounds;
+        let stats = rounds.tally.take();
+        let reports: Vec<Report> = context.session.reports().into_iter().map(tidy).collect();
+        let locks = if self.locks { context.session.statistics() } else { Vec::new() };
+        let findings = context.findings.take();
+        let (deadlock, failure) = Stop::split(stop);
+        let count = |name: &str| stats.get(name).copied().unwrap_or(0) as f64;
+        let faults = count("faults_under_vma_lock") - count("faults_retried") + count("faults_under_mmap_lock");
+        let hits = count("faults_under_vma_lock") - count("faults_retried");
+        StressOutcome {
+            protocol: self.protocol.name,
+            threads: if self.mix == Mix::Tours { actors } else { self.threads },
+            mix: self.mix,
+            machines,
+            scenario,
+            verdict: verdict(&reports, &findings, deadlock.as_ref(), failure.as_deref()),
+            reports,
+            findings,
+            deadlock,
+            failure,
+            seconds,
+            faults_per_second: faults / seconds,
+            vma_lock_hits: if faults > 0.0 { hits / faults } else { 0.0 },
+            cpu_us_per_fault: cpu.filter(|_| faults > 0.0).map(|cpu| cpu / faults * 1e6),
+            steps,
+            waits,
+            stats,
+            locks: locks.iter().map(LockUse::of).collect(),
+        }
     }
 }
 
-/// Returns the processor time of this process so far, in seconds, as Linux tells it.
-fn cpu_seconds() -> Option<f64> {
-    /// The system's ticks a second, in `/proc`.
-    const TICKS: f64 = 100.0;
-    /// Fields between the program's name and the time in user mode.
-    const BEFORE: usize = 11;
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks = fields.split_whitespace().skip(BEFORE).take(2).map(|ticks| ticks.parse::<f64>().ok());
-    Some(ticks.sum::<Option<f64>>()? / TICKS)
-}
+/// How long a scenario may take before its threads are said not to end.
+const SCENARIO: Duration = Duration::from_secs(300);
 
 /// Does something, and calls `tick` every `interval` meanwhile.
 fn ticking(interval: Duration, tick: impl Fn() + Sync, what: impl FnOnce()) {
@@ -216,64 +245,18 @@ fn ticking(interval: Duration, tick: impl Fn() + Sync, what: impl FnOnce()) {
     });
 }
 
-fn body(f: impl FnOnce() + Send + 'static) -> Body {
-    Box::new(f)
-}
-
-/// The rounds of one run.
-struct Rounds {
-    stress: Stress,
-    context: Context,
-    steps: u64,
-    waits: u64,
-    stop: Option<Stop>,
-}
-
-impl Rounds {
-    fn round(&mut self, actors: Vec<(String, Body)>) {
-        if self.stop.is_none() && !actors.is_empty() {
-            let (seed, time) = (self.stress.seed, self.stress.time);
-            let ran = Threads::run(seed, time, &self.context, actors);
-            self.steps += ran.steps;
-            self.waits += ran.waits;
-            self.stop = ran.stop;
-        }
-    }
-
-    fn outcome(self, stats: BTreeMap<&'static str, u64>, seconds: f64, cpu: Option<f64>) -> StressOutcome {
-        let reports: Vec<Report> = self.context.session.reports().into_iter().map(tidy).collect();
-        let locks = if self.stress.locks { self.context.session.statistics() } else { Vec::new() };
-        let findings = self.context.findings.take();
-        let (deadlock, failure) = Stop::split(self.stop);
-        let count = |name: &str| stats.get(name).copied().unwrap_or(0) as f64;
-        let faults = count("faults_under_vma_lock") - count("faults_retried") + count("faults_under_mmap_lock");
-        let hits = count("faults_under_vma_lock") - count("faults_retried");
-        StressOutcome {
-            protocol: self.stress.protocol.name,
-            threads: self.stress.threads,
-            mix: self.stress.mix,
-            verdict: verdict(&reports, &findings, deadlock.as_ref(), failure.as_deref()),
-            reports,
-            findings,
-            deadlock,
-            failure,
-            seconds,
-            faults_per_second: faults / seconds,
-            vma_lock_hits: if faults > 0.0 { hits / faults } else { 0.0 },
-            cpu_us_per_fault: cpu.filter(|_| faults > 0.0).map(|cpu| cpu / faults * 1e6),
-            steps: self.steps,
-            waits: self.waits,
-            stats,
-            locks: locks.iter().map(LockUse::of).collect(),
-        }
-    }
-}
-
 /// First the verdict, then the story.
 impl fmt::Display for StressOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.verdict)?;
-        writeln!(f, "{} threads for {:.1} s under {}\n", self.threads, self.seconds, self.protocol)?;
+        if let Some(scenario) = self.scenario {
+            writeln!(f, "in {scenario}")?;
+        }
+        match self.mix {
+            Mix::All | Mix::Faults => write!(f, "{} threads", self.threads)?,
+            Mix::Tours => write!(f, "{} scenarios, of up to {} threads,", self.machines, self.threads)?,
+        }
+        writeln!(f, " for {:.1} s under {}\n", self.seconds, self.protocol)?;
         let count = |name: &str| self.stats.get(name).copied().unwrap_or(0);
         let (retried, mmap) = (count("faults_retried"), count("faults_under_mmap_lock"));
         let vma = count("faults_under_vma_lock") - retried;

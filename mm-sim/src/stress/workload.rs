@@ -29,8 +29,8 @@ pub(super) fn memory(stress: &Stress) -> u64 {
 /// The stage and the threads.
 pub(super) fn build(world: &World, stress: &Stress) -> Plan {
     match stress.mix {
-        Mix::All => build_all(world, stress),
         Mix::Faults => build_faults(world, stress),
+        Mix::All | Mix::Tours => build_all(world, stress),
     }
 }
 
