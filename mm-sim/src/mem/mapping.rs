@@ -73,16 +73,32 @@ impl AddressSpace {
         })
     }
 
-    /// Returns the folio that caches a page, with a reference for the caller.
+    /// Returns the folio that caches a page, with a reference for the caller. A folio without references is about to be
+    /// replaced, taken out or thawed; the page is cached until that is done, so it is waited for (`filemap_get_entry`).
     pub(crate) fn get(&self, index: u64) -> Option<Arc<Folio>> {
+        loop {
+            {
+                // Nobody takes the folio out between the look and the reference.
+                let cache = self.cache.lock();
+                let folio = at(&cache, index)?;
+                if folio.try_get() {
+                    return Some(folio.clone());
+                }
+            }
+            // Not only a step: whoever has it frozen goes on even if this actor could run for ever.
+            sched::sleep(1);
+            sched::step();
+        }
+    }
+
+    /// The same for who has `i_pages`, for which whoever has the folio frozen may wait: `None` if it is.
+    pub(crate) fn get_unless_frozen(&self, index: u64) -> Option<Arc<Folio>> {
         self.peek(index).filter(|folio| folio.try_get())
     }
 
     /// Returns the folio that caches a page, without a reference: for comparisons only.
     pub(crate) fn peek(&self, index: u64) -> Option<Arc<Folio>> {
-        let cache = self.cache.lock();
-        let (&base, folio) = cache.range(..=index).next_back()?;
-        (index < base + folio.pages()).then(|| folio.clone())
+        at(&self.cache.lock(), index).cloned()
     }
 
     /// Adds a folio, unless a page of it is cached already. The cache gets references, one a page.
@@ -178,4 +194,10 @@ impl AddressSpace {
         let overlaps = |(base, folio): &(&u64, &Arc<Folio>)| **base + folio.pages() > index;
         cache.iter().filter(overlaps).map(|(&base, folio)| (base, folio.clone())).collect()
     }
+}
+
+/// Returns the folio that caches a page.
+fn at(cache: &BTreeMap<u64, Arc<Folio>>, index: u64) -> Option<&Arc<Folio>> {
+    let (&base, folio) = cache.range(..=index).next_back()?;
+    (index < base + folio.pages()).then_some(folio)
 }

@@ -99,7 +99,7 @@ fn isolate(m: &Machine, file: &Arc<Inode>, index: u64, old: &mut Isolated) -> bo
         if file.is_shmem() && file.mapping.is_hole(index) {
             return true;
         }
-        let folio = file.mapping.get(index);
+        let folio = file.mapping.get_unless_frozen(index);
         folio.and_then(|folio| match folio.lock.try_lock() {
             Some(locked) => Some((folio, locked)),
             None => {

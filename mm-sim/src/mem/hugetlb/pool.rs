@@ -46,7 +46,7 @@ impl HugetlbPool {
     pub(crate) fn reserve(&self, count: u64) -> bool {
         let _hugetlb_lock = self.lock.lock_irq();
         self.change(|counts| {
-            let enough = counts.free - counts.reserved >= count;
+            let enough = counts.free.saturating_sub(counts.reserved) >= count;
             counts.reserved += if enough { count } else { 0 };
             enough
         })
@@ -57,7 +57,7 @@ impl HugetlbPool {
     pub(crate) fn unreserve(&self, count: u64) {
         if count > 0 {
             let _hugetlb_lock = self.lock.lock_irq();
-            self.change(|counts| counts.reserved = counts.reserved.saturating_sub(count));
+            self.change(|counts| counts.reserved = counts.reserved.wrapping_sub(count));
         }
     }
 
@@ -68,7 +68,7 @@ impl HugetlbPool {
         let taken = self.change(|counts| {
             let there_is = if promised { counts.free > 0 } else { counts.free > counts.reserved };
             counts.free -= u64::from(there_is);
-            counts.reserved -= u64::from(there_is && promised);
+            counts.reserved = counts.reserved.wrapping_sub(u64::from(there_is && promised));
             there_is
         });
         taken.then(|| {
@@ -102,7 +102,7 @@ impl HugetlbPool {
             let promised = folio.is_promised.load(Relaxed);
             self.change(|counts| {
                 counts.free += 1;
-                counts.reserved += u64::from(promised);
+                counts.reserved = counts.reserved.wrapping_add(u64::from(promised));
             });
         }
     }
@@ -122,13 +122,14 @@ impl HugetlbPool {
     pub(crate) fn shrink(&self, count: u64) -> u64 {
         let _hugetlb_lock = self.lock.lock_irq();
         self.change(|counts| {
-            let count = count.min(counts.free - counts.reserved);
+            let count = count.min(counts.free.saturating_sub(counts.reserved));
             counts.total -= count;
             counts.free -= count;
             count
         })
     }
 
+    /// Changes the counts. More promises taken back than there are shows as a great many of them.
     fn change<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
         sched::must_hold(self.lock.is_mine(), || "the pool of huge pages is changed without hugetlb_lock".to_owned());
         let mut counts = self.counts.lock();

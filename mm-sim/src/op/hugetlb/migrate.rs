@@ -81,10 +81,79 @@ fn replace(file: &Inode, start: u64, old: &Arc<Folio>, new: &Arc<Folio>) -> bool
     if old.maps() > 0 || !old.freeze(HUGE_PAGES + OURS) {
         return false;
     }
+    // Who looks for the page now, without i_pages, finds a folio that nobody can have.
+    sched::step();
     (0..HUGE_PAGES).for_each(|offset| new.write(new.pfn + offset, old.read(old.pfn + offset)));
     new.uptodate.store(true, Relaxed);
     new.set_place(Some(Place::File(file.mapping.clone(), start)));
     file.mapping.replace(start, new);
     old.set_place(None);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Huge, PMD_SIZE, Protocol,
+        mem::HUGE_PAGES,
+        run::{Setup, play},
+        scenario::{Expect, Plan},
+        world::World,
+    };
+
+    const POOL: u64 = 6;
+    const PAGES: u64 = 2;
+    const ROUNDS: u64 = 8;
+    const SEEDS: u64 = 12;
+
+    /// One process has promised pages of the file, which move, are punched out and cut off while others look for them.
+    fn move_and_look(world: &World) -> Plan {
+        let mut plan = Plan::default();
+        let (Some(first), Some(second)) = (plan.spawn(world), plan.spawn(world)) else { return plan };
+        world.set_huge_pages(POOL);
+        let file = world.create_huge();
+        first.map_huge(&file, 0, PAGES * HUGE_PAGES, Huge::Shared).unwrap();
+        let (kernel, moved) = (world.clone(), file.clone());
+        plan.actor("moves", move || {
+            for round in 0..ROUNDS {
+                for page in 0..PAGES {
+                    let _moved = kernel.migrate_huge(&moved, page);
+                }
+                kernel.compute(20 + round);
+            }
+        });
+        let (kernel, cut) = (world.clone(), file.clone());
+        plan.actor("cuts", move || {
+            for _ in 0..ROUNDS / 2 {
+                kernel.punch_hole(&cut, 0..HUGE_PAGES);
+                kernel.truncate(&cut, HUGE_PAGES);
+                kernel.truncate(&cut, PAGES * HUGE_PAGES);
+            }
+        });
+        plan.actor("looks", move || {
+            for round in 0..ROUNDS {
+                let Some(addr) = second.map_huge(&file, 0, PAGES * HUGE_PAGES, Huge::SharedNoreserve) else { continue };
+                for page in 0..PAGES {
+                    let _may_be_cut_off = second.store(addr + page * PMD_SIZE, round);
+                }
+                second.unmap(addr..addr + PAGES * PMD_SIZE);
+            }
+        });
+        plan
+    }
+
+    #[test]
+    fn a_page_that_moves_is_cached_all_the_time() {
+        let setup = Setup { id: "move-and-look", memory: (POOL + 2) * HUGE_PAGES, build: move_and_look };
+        for protocol in [Protocol::V6_0, Protocol::V6_1, Protocol::V6_6, Protocol::V6_12] {
+            let mut migrated = 0;
+            for seed in 0..SEEDS {
+                let outcome = play(&setup, protocol, Expect::Silent, seed);
+                let findings = (&outcome.failure, &outcome.findings);
+                assert!(outcome.is_expected, "{}, seed {seed}: {} {findings:?}", protocol.name, outcome.verdict);
+                migrated += outcome.stats.get("huge_pages_migrated").unwrap_or(&0);
+            }
+            assert!(migrated > SEEDS, "only {migrated} pages have moved");
+        }
+    }
 }

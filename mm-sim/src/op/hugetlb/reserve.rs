@@ -142,6 +142,10 @@ pub(crate) fn hugetlb_unreserve_pages(m: &Machine, file: &Inode, pages: Range<u6
     check_file_locked(file, "loses pages");
     let removed = file.resv_map().remove(pages);
     file.count_blocks(|blocks| blocks.saturating_sub(freed * HUGE_PAGES));
+    if removed < freed {
+        let text = format!("file {} had {freed} pages in its cache, but only {removed} in its reservations", file.id);
+        return sched::finding(Invariant::ReservationBroken, text);
+    }
     m.hugetlb.unreserve(removed - freed);
 }
 
