@@ -51,6 +51,8 @@ pub struct Campaign {
     pub protocol: &'static str,
     /// All trials.
     pub trials: Vec<Trial>,
+    /// The mutants that have a reason to survive and do not, or are not there any more; of a whole campaign only.
+    pub unneeded: Vec<&'static str>,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -128,6 +130,10 @@ pub fn campaign(protocol: Protocol, effort: Effort, only: Option<&str>) -> Resul
     });
     let mut results = results.into_inner();
     results.sort_by_key(|(at, _)| *at);
-    let trials = results.into_iter().map(|(_, trial)| trial).collect();
-    Ok(Campaign { protocol: protocol.name, trials, seconds: start.elapsed().as_secs_f64() })
+    let trials: Vec<Trial> = results.into_iter().map(|(_, trial)| trial).collect();
+    let survives =
+        |name: &str| trials.iter().any(|trial| trial.name == name && matches!(trial.fate, Fate::Survives(_)));
+    let is_whole = only.is_none() && effort == Effort::Full;
+    let unneeded = if is_whole { reasons.unneeded(survives) } else { Vec::new() };
+    Ok(Campaign { protocol: protocol.name, trials, unneeded, seconds: start.elapsed().as_secs_f64() })
 }

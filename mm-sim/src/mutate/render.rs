@@ -32,6 +32,10 @@ impl fmt::Display for Campaign {
         self.areas(f)?;
         self.finders(f)?;
         self.list(f, "survivors", |fate| if let Fate::Survives(reason) = fate { Some(reason) } else { None })?;
+        if !self.unneeded.is_empty() {
+            writeln!(f, "\n## have a reason to survive, and do not under {}\n", self.protocol)?;
+            self.unneeded.iter().try_for_each(|name| writeln!(f, "{name}"))?;
+        }
         self.list(f, "no change", |fate| if let Fate::Equivalent(reason) = fate { Some(reason) } else { None })
     }
 }

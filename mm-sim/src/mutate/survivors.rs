@@ -32,6 +32,11 @@ impl Reasons {
     pub(super) fn of(&self, mutant: &str) -> &'static str {
         self.0.get(mutant).unwrap_or(&UNEXPLAINED)
     }
+
+    /// Returns the mutants that have a reason and are not among those that survive.
+    pub(super) fn unneeded(&self, survives: impl Fn(&str) -> bool) -> Vec<&'static str> {
+        self.0.keys().copied().filter(|mutant| !survives(mutant)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -42,5 +47,8 @@ mod tests {
     fn the_reasons_are_read() {
         let reasons = Reasons::read().unwrap();
         assert_eq!(reasons.of("skip what is not there"), UNEXPLAINED);
+        assert!(reasons.unneeded(|_| true).is_empty());
+        let first = *reasons.0.keys().next().expect("some survive");
+        assert_eq!(reasons.unneeded(|mutant| mutant != first), [first]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Lock order: under a pte lock or the folio lock `-> mapping->private_lock -> i_pages` for the folio, then
 //! `-> inode->i_lock` and `-> wb->list_lock -> inode->i_lock` for the file. `i_pages` is taken by the end of a write too,
-//! in an interrupt, so it is taken with interrupts off.
+//! in an interrupt, so it is taken with interrupts off. (The kernel's `block_dirty_folio` lets go of `private_lock` before it
+//! takes `i_pages`. Other paths of the kernel nest the two, as `mm/rmap.c` documents it and a running kernel has learnt it.)
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
