@@ -95,7 +95,7 @@ fn change(process: &Process, uffd: &Userfault, place: &Place, turn: u64) {
     let old = place.addr.load(Relaxed);
     let (old, end) = (old..old + PAGES * PAGE_SIZE, old + (PAGES - 1) * PAGE_SIZE);
     process.unmap(end..old.end);
-    let moved = if turn % 2 == 0 {
+    let moved = if turn.is_multiple_of(2) {
         process.remap(old.start..end)
     } else {
         process.remap_to(old.start..end, mapping(process, uffd))
