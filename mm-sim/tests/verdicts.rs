@@ -163,6 +163,13 @@ fn the_tour_of_hugetlbfs_under_every_protocol_and_both_designs() {
 }
 
 #[test]
+fn the_tour_of_fills_while_mappings_change_under_every_protocol() {
+    for protocol in Protocol::ALL {
+        check("tour-userfaultfd-changes", protocol, 1..=5);
+    }
+}
+
+#[test]
 fn ids_are_unique_and_every_bug_has_a_pair() {
     let ids: BTreeSet<_> = catalogue::all().map(|pair| pair.id).collect();
     assert_eq!(ids.len(), catalogue::all().count());

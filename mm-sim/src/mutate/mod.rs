@@ -12,7 +12,9 @@
 //! that is not is *equivalent* if it provably changes neither an exclusion nor an order in any run of the workload:
 //!
 //! 1. An acquisition that is left out excluded nobody: whenever another actor took the same lock, both held yet another
-//!    one in conflicting modes, and that one stays (a survey notes all locks that are held around all others).
+//!    one in conflicting modes, and that one stays (a survey notes all locks that are held around all others). The same is
+//!    so for whoever takes a lock of the class anywhere in the workload, even if the two have never met: else a workload in
+//!    which they do not meet would make a mutant look equivalent that is only not tried.
 //! 2. An acquisition that waits instead of trying adds no order: all dependencies that lockdep learns with the mutant are
 //!    there without it, directly or by way of other locks.
 //!

@@ -89,7 +89,7 @@ impl<'w> Court<'w> {
         }
         let note = self.workload.notes.get(&place)?;
         match twist {
-            Twist::Skip if note.meets && !note.excludes => {
+            Twist::Skip if note.meets && !note.excludes && !self.workload.may_exclude(note) => {
                 let gates: Vec<_> = note.gates.iter().copied().collect();
                 Some(Fate::Equivalent(format!("whom it would exclude, {} does exclude", gates.join(" or "))))
             }

@@ -116,6 +116,12 @@ impl Workload {
         None
     }
 
+    /// Returns whether somebody somewhere holds a lock of this class so that only the lock keeps him and this place apart,
+    /// whether or not the two have met.
+    pub(super) fn may_exclude(&self, note: &Note) -> bool {
+        self.notes.values().any(|other| note.may_exclude(other))
+    }
+
     /// Returns the runs that reach a place: in all others a mutation there changes nothing.
     pub(super) fn reaching(&self, place: Place) -> impl Iterator<Item = &Turn> {
         self.turns.iter().filter(move |turn| turn.places.contains(&place))

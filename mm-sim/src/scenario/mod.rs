@@ -96,6 +96,7 @@ pub const ALL: &[Scenario] = &[
     tour::OTHERS,
     tour::HUGETLB,
     tour::USERFAULT_HUGE,
+    tour::USERFAULT_CHANGES,
     soak::HUGETLB,
 ];
 

@@ -102,12 +102,13 @@ impl Core {
         }
         let me = sched::current();
         self.check_not_destroyed("taken");
-        self.map.timed(|| self.state.lock().try_take(me, want).then_some(()), || self.wait(me, want));
+        let place = Place::of(Location::caller());
+        self.map.timed(|| self.state.lock().try_take(me, want).then_some(()), || self.wait(me, want, place));
         self.note_taken();
     }
 
     /// Takes the lock, or queues for it and sleeps until it is handed over.
-    fn wait(self: &Arc<Self>, me: ActorId, want: Want) {
+    fn wait(self: &Arc<Self>, me: ActorId, want: Want, place: Place) {
         let has_it = {
             let mut state = self.state.lock();
             let has_it = state.try_take(me, want);
@@ -117,6 +118,7 @@ impl Core {
             has_it
         };
         if !has_it {
+            sched::note(|survey, _| survey.refused(self.id(), place, false));
             let since = sched::now();
             sched::block(self.clone(), want.as_str());
             self.check_watchdog(since);
@@ -154,6 +156,9 @@ impl Core {
             let place = Location::caller();
             self.note_acquired(place, want, true, &Nesting::Level(subclass));
             sched::take_deferred();
+        } else {
+            let place = Place::of(Location::caller());
+            sched::note(|survey, _| survey.refused(self.id(), place, true));
         }
         taken.then_some(Hold::Taken)
     }

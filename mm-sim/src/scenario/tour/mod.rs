@@ -5,7 +5,7 @@
 //! * `address_space`: what system calls do to mappings, and huge pages of anonymous memory.
 //! * `copies`: private mappings of files.
 //! * `guest`, `userfault`, `movers`, `memory`: who is told of changes, who brings pages in, who moves them, what breaks;
-//!   `userfault_huge`: who brings in huge pages, and is told of writes to them.
+//!   `userfault_huge`: who brings in huge pages, and is told of writes to them; `userfault_changes`: what is filled while it moves.
 //! * `huge_swap`: huge pages of anonymous memory, made of what is on the swap device.
 //! * `swap`, `shmem`, `shmem_huge`, `hugetlb`: memory and files that are not like others.
 //! * `others`: the kernel and other processes reach into the memory of a process.
@@ -22,6 +22,7 @@ mod shmem;
 mod shmem_huge;
 mod swap;
 mod userfault;
+mod userfault_changes;
 mod userfault_huge;
 
 use super::{Expect, Plan, Scenario, checked, pages};
@@ -38,4 +39,5 @@ pub(super) use shmem::TOUR as SHMEM;
 pub(super) use shmem_huge::TOUR as SHMEM_HUGE;
 pub(super) use swap::TOUR as SWAP;
 pub(super) use userfault::USERFAULT;
+pub(super) use userfault_changes::TOUR as USERFAULT_CHANGES;
 pub(super) use userfault_huge::TOUR as USERFAULT_HUGE;
