@@ -22,6 +22,31 @@ fn the_merged_protocols_are_silent_on_real_threads() {
     assert_eq!(stress(Protocol::V6_12, 2, Mix::Faults).verdict, "silent");
 }
 
+/// One turn of all scenarios, whatever time is left.
+#[test]
+fn every_operation_is_silent_on_real_threads() {
+    let stress =
+        Stress { threads: 1, time: Duration::ZERO, protocol: Protocol::V6_12, seed: 1, mix: Mix::Tours, locks: false };
+    let outcome = stress.run();
+    assert_eq!((outcome.verdict.as_str(), outcome.scenario), ("silent", None), "{outcome}");
+    assert!(outcome.machines > 20 && outcome.threads > 8, "{outcome}");
+    for count in ["swapped_out", "ksm_merged", "migrated", "userfaults", "tables_shared", "gup_fast", "execs", "moves"]
+    {
+        assert!(outcome.stats.get(count).is_some_and(|times| *times > 0), "{count}: {outcome}");
+    }
+}
+
+/// What only one scenario shows is found, and said to be in it.
+#[test]
+fn the_scenario_that_shows_something_is_named() {
+    let protocol = Protocol::V6_4.forgetting(mm_sim::Exclusion::VmaLock);
+    let stress = Stress { threads: 1, time: Duration::ZERO, protocol, seed: 1, mix: Mix::Tours, locks: false };
+    let found = (1..=20).map(|seed| Stress { seed, ..stress }.run()).find(StressOutcome::has_findings);
+    let outcome = found.expect("one of twenty turns frees a table");
+    assert!(outcome.verdict.contains("table-freed-under-walkers"), "{outcome}");
+    assert!(outcome.scenario.is_some_and(|scenario| outcome.to_string().contains(&format!("\nin {scenario}\n"))));
+}
+
 /// What closes the cycle comes in a second or two, or else in the next.
 #[test]
 fn the_series_of_january_2023_is_found() {
@@ -51,6 +76,7 @@ fn the_command_line_says_what_was_found_and_by_whom() {
     assert_eq!(value["verdict"], "silent");
     assert!(value["vma_lock_hits"].as_f64().is_some_and(|hits| hits > 0.0));
     assert_eq!(mm_sim(&["--threads", "0"]).status.code(), Some(2));
+    assert_eq!(mm_sim(&["--tours", "--threads", "2"]).status.code(), Some(2), "scenarios have their own threads");
     assert_eq!(mm_sim(&["--seconds", "-1"]).status.code(), Some(2), "clap takes it for an option");
     assert_eq!(mm_sim(&["--seconds=-1"]).status.code(), Some(101));
 }
