@@ -26,12 +26,6 @@ pub const ABSENT: &[Absent] = &[
                  used again for another process",
     },
     Absent {
-        id: "K6",
-        title: "retract_page_tables frees a table of a process that ends (5.8)",
-        reason: "a process ended without its mmap lock, up to 5.14, and had to be left alone for that; in the oldest kernel here it \
-                 ends under that lock, which retract_page_tables tries",
-    },
-    Absent {
         id: "M11",
         title: "a process that ends unlocks its locked pages beside the OOM reaper (4.16)",
         reason: "that walk of the page tables went in 5.18: from then on pages are unlocked as they are unmapped, and a process \

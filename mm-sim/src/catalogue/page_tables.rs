@@ -7,12 +7,15 @@ use std::sync::{
 
 use super::{Pair, stage};
 use crate::{
-    Bug, Exclusion, Invariant, PAGE_SIZE, PMD_SIZE,
+    Advice, Bug, Exclusion, Invariant, PAGE_SIZE, PMD_SIZE,
     mem::HUGE_PAGES,
     protocol::Protocol,
     scenario::{Expect, Plan},
     world::World,
 };
+
+/// What a process does that ends in 5.14 and before.
+const ENDS_UNLOCKED: Protocol = Protocol { exit_under_mmap_lock: false, ..Protocol::V6_1 };
 
 pub(super) const PAIRS: &[Pair] = &[
     Pair {
@@ -60,6 +63,22 @@ pub(super) const PAIRS: &[Pair] = &[
         verdict: Expect::Cycle(&["anon_vma->rwsem", "fs_reclaim", "mapping->i_mmap_rwsem"]),
         seeds: 1,
         build: move_split_and_reclaim,
+    },
+    Pair {
+        id: "K6",
+        title: "khugepaged frees a page table of a process that ends",
+        story: "The mmap lock keeps everybody away from a page table, but for the process that ends: nobody was to use it\n\
+                any more, so it took no lock. khugepaged comes to it from the file, gets the mmap lock at once, and takes\n\
+                the table away under the process, which is about to unmap what is in it.",
+        kernels: "4.8 to 5.8",
+        source: "Hugh Dickins, August 2020, who saw it once",
+        fix: "18e77600f7a1: look under the mmap lock whether the process ends",
+        memory: 8000,
+        buggy: ENDS_UNLOCKED.with(Bug::EndingProcessRetracted),
+        fixed: ENDS_UNLOCKED,
+        verdict: Expect::Broken(Invariant::TableFreedUnderWalkers),
+        seeds: 8,
+        build: collapse_and_exit,
     },
     Pair {
         id: "M6",
@@ -114,6 +133,49 @@ fn collapse_and_reclaim(world: &World) -> Plan {
     let library = stage::library(world, &mut plan);
     stage::khugepaged(world, &library, &mut plan);
     stage::kswapd(world, &mut plan);
+    plan
+}
+
+/// khugepaged looks at the mapping of one process after the other, each of which ends when khugepaged has its pages. They are on
+/// khugepaged's list, so that they wait if it is at them with the mmap lock; whether any other process that maps the file
+/// ends unharmed is a matter of luck, with the fix too.
+fn collapse_and_exit(world: &World) -> Plan {
+    const PROCESSES: u64 = 6;
+    const OTHERS: u64 = 64;
+    let mut plan = Plan::default();
+    let data = world.create(2 * OTHERS);
+    let all: Vec<_> = (0..PROCESSES)
+        .map(|_| {
+            let process = world.spawn().expect("the stage is set before memory is short");
+            // What else it has takes time to unmap.
+            for page in (0..2 * OTHERS).step_by(2) {
+                stage::ignore(process.touch(process.map_file(&data, page, 1, true), 1));
+            }
+            let code = process.map_file(&world.create(HUGE_PAGES), 0, HUGE_PAGES, true);
+            stage::ignore(process.touch(code + PMD_SIZE - PAGE_SIZE, 1));
+            process.advise(code..code + PMD_SIZE, Advice::HugePage);
+            (process, code)
+        })
+        .collect();
+    let (kernel, scanned) = (world.clone(), all.clone());
+    plan.actor("khugepaged", move || {
+        for (process, code) in &scanned {
+            let _collapsed = (0..4).any(|_| kernel.khugepaged_file(process, *code));
+        }
+    });
+    let kernel = world.clone();
+    plan.actor("exit", move || {
+        for (turn, (process, _)) in (0..).zip(all) {
+            while process.resident() > OTHERS {}
+            // khugepaged has its pages, and gives them back when it has copied them. Then it comes to the page table.
+            let back = kernel.free_pages() + HUGE_PAGES - 60 * (turn + 1);
+            let _given_back = (0..2000).any(|_| {
+                kernel.compute(2);
+                kernel.free_pages() >= back
+            });
+            process.exit();
+        }
+    });
     plan
 }
 

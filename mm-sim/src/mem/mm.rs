@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{PageTable, SecondaryMmu, Slot, Vma};
+use super::{Ending, PageTable, SecondaryMmu, Slot, Vma};
 use crate::{
     classes::{MMAP_LOCK, PAGE_TABLE_LOCK},
     protocol::Protocol,
@@ -29,6 +29,8 @@ pub(crate) struct Mm {
     pub(crate) vmas: Mutex<BTreeMap<u64, Arc<Vma>>>,
     /// Processes that use it; 0 once it exits.
     pub(crate) users: AtomicI64,
+    /// Who ends it, if that takes no mmap lock.
+    pub(crate) ending: Ending,
     /// Pages mapped.
     pub(crate) rss: AtomicI64,
     /// Pages on the swap device.
@@ -66,6 +68,7 @@ impl Mm {
             pgd,
             vmas: Mutex::default(),
             users: AtomicI64::new(1),
+            ending: Ending::default(),
             rss: AtomicI64::new(0),
             swaps: AtomicI64::new(0),
             tables: AtomicI64::new(1),
@@ -85,6 +88,17 @@ impl Mm {
     /// Returns the number that the mark of a write-locked VMA carries.
     pub(crate) fn seq(&self) -> u64 {
         self.seq.load(Relaxed)
+    }
+
+    /// Returns whether this actor keeps the address space as it is: it has the mmap lock, or needs none because it ends the
+    /// process.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.mmap_lock.is_mine() || self.ending.is_mine()
+    }
+
+    /// Returns whether nobody else can be using the address space under the mmap lock, or as the one who ends the process.
+    pub(crate) fn is_mine_alone(&self) -> bool {
+        self.ending.is_mine() || self.mmap_lock.is_mine_to_write() && !self.ending.is_of_others()
     }
 
     /// Tells lockdep that the mmap lock may be taken here, by a page fault, whether there is one or not.
@@ -138,7 +152,7 @@ impl Mm {
     /// Returns the VMA that has the address.
     pub(crate) fn find(&self, addr: u64) -> Option<Arc<Vma>> {
         // Under RCU, where nobody sleeps, a VMA that is found may be gone a moment later; who does so looks again.
-        self.check_tree(self.mmap_lock.is_mine() || sched::is_atomic(), "read");
+        self.check_tree(self.is_mine() || sched::is_atomic(), "read");
         let vmas = self.vmas.lock();
         let (_, vma) = vmas.range(..=addr).next_back()?;
         vma.range().contains(&addr).then(|| vma.clone())
@@ -151,7 +165,7 @@ impl Mm {
 
     /// Returns the VMAs that overlap the range, in order.
     pub(crate) fn find_all(&self, range: &Range<u64>) -> Vec<Arc<Vma>> {
-        self.check_tree(self.mmap_lock.is_mine(), "read");
+        self.check_tree(self.is_mine(), "read");
         let vmas = self.vmas.lock();
         let before = vmas.range(..range.start).next_back().filter(|(_, vma)| vma.range().end > range.start);
         before.into_iter().chain(vmas.range(range.clone())).map(|(_, vma)| vma.clone()).collect()
@@ -159,7 +173,7 @@ impl Mm {
 
     /// Returns all VMAs, in order.
     pub(crate) fn all(&self) -> Vec<Arc<Vma>> {
-        self.check_tree(self.mmap_lock.is_mine(), "read");
+        self.check_tree(self.is_mine(), "read");
         self.vmas.lock().values().cloned().collect()
     }
 

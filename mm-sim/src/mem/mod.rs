@@ -6,7 +6,7 @@
 //! * [`Tlb`]: what the processors remember of page tables.
 //! * [`Lru`]: the lists that reclaim takes folios from.
 //! * [`Swap`]: the swap device and the swap cache.
-//! * [`Mm`], [`Vma`]: a process's address space; [`AnonVma`]: the reverse map of anonymous memory.
+//! * [`Mm`], [`Vma`]: a process's address space; [`Ending`]: who ends it; [`AnonVma`]: the reverse map of anonymous memory.
 //! * [`SecondaryMmu`]: a guest's page tables for the memory of a process.
 //! * [`Userfaultfd`]: user code that brings pages in.
 //! * [`Ksm`]: anonymous pages that are alike and shared; [`Khugepaged`]: processes that want huge pages.
@@ -23,6 +23,7 @@
 mod anon_vma;
 mod buffers;
 mod directory;
+mod ending;
 mod entry;
 mod folio;
 mod hugetlb;
@@ -57,6 +58,7 @@ mod zone;
 pub(crate) use anon_vma::AnonVma;
 pub(crate) use buffers::Buffers;
 pub(crate) use directory::{Directory, PARENT};
+pub(crate) use ending::Ending;
 pub(crate) use entry::{Absent, Entry};
 pub(crate) use folio::{Folio, FolioKind, Place};
 pub(crate) use hugetlb::{FaultMutexes, HugetlbPool, HugetlbVma, HugetlbVmaGuard, ResvMap, Sema, huge_index};

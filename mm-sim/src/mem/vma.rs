@@ -310,7 +310,7 @@ impl Vma {
 
     /// Notes that it leaves the VMA tree. Its readers must be gone, so a writer must have marked it.
     pub(crate) fn mark_detached(&self, mm: &Mm) {
-        if !(mm.mmap_lock.is_mine_to_write() && self.is_marked_if_any(mm)) {
+        if !(mm.is_mine_alone() && self.is_marked_if_any(mm)) {
             let text = format!("vma {} leaves the tree without being write-locked", self.id);
             sched::finding(Invariant::VmaChangedUnprotected, text);
         }

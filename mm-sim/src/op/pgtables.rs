@@ -109,7 +109,7 @@ pub(crate) fn free_pte_table(m: &Machine, mm: &Mm, vma: &Vma, slot: &Slot) {
 /// Checks that nobody can be walking the page tables of this VMA.
 pub(crate) fn check_excluded(m: &Machine, mm: &Mm, vma: &Vma) {
     let detached = vma.detached.load(Relaxed);
-    let by_mmap = mm.mmap_lock.is_mine_to_write() || detached && mm.mmap_lock.is_mine();
+    let by_mmap = mm.is_mine_alone() || detached && mm.mmap_lock.is_mine();
     let marked = mm.mmap_lock.is_mine_to_write() && vma.is_marked(mm);
     let by_vma = !m.protocol.vma_lock || (detached || marked) && sched::settles(|| !vma.lock.is_held_by_others());
     let is_linked = vma.is_file_linked.load(Relaxed);

@@ -13,6 +13,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{collapse_pte_mapped::set_huge_pmd, mmu_notifier, pgtables};
 use crate::{
+    Bug,
     machine::Machine,
     mem::{AddressSpace, Entry, Folio, HUGE_PAGES, Level, Mm, PMD_SIZE, Slot, Vma},
     protocol::{Exclusion, Retract},
@@ -62,7 +63,7 @@ fn candidates(m: &Machine, mapping: &AddressSpace, start: u64) -> Vec<(Arc<Vma>,
         let addrs = vma.addrs_of(&pgoffs);
         let whole = addrs.end - addrs.start == PMD_SIZE && addrs.start.is_multiple_of(PMD_SIZE);
         let may_have_private = vma.anon_vma.lock().is_some() && !forgets_anon;
-        let mm = vma.mm.upgrade().filter(|mm| mm.users.load(Relaxed) > 0)?;
+        let mm = vma.mm.upgrade().filter(|mm| is_used(m, mm))?;
         (whole && !may_have_private).then_some((vma, mm, addrs.start))
     };
     vmas.into_iter().filter_map(candidate).collect()
@@ -80,7 +81,7 @@ fn retract_one(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, wanted: Opt
         return false;
     }
     let still_fits = vma.range().start <= addr && addr + PMD_SIZE <= vma.range().end;
-    if mm.users.load(Relaxed) <= 0 || vma.detached.load(Relaxed) || !still_fits {
+    if !is_used(m, mm) || vma.detached.load(Relaxed) || !still_fits {
         return false;
     }
     {
@@ -88,6 +89,11 @@ fn retract_one(m: &Machine, mm: &Arc<Mm>, vma: &Arc<Vma>, addr: u64, wanted: Opt
         collapse_and_free_pmd(m, mm, vma, &pmd);
     }
     wanted.is_some_and(|huge| set_huge_pmd(m, mm, (vma, huge), pmd, addr))
+}
+
+/// Returns whether a process has not begun to end. Where that takes no mmap lock, only this keeps away from who ends it.
+fn is_used(m: &Machine, mm: &Mm) -> bool {
+    mm.users.load(Relaxed) > 0 || m.protocol.has(Bug::EndingProcessRetracted)
 }
 
 /// Keeps out the page faults that hold nothing but the VMA. This is what the protocols differ in.

@@ -192,7 +192,7 @@ impl Mm {
         let by_vma = vma.lock.is_mine() && !vma.is_marked(self);
         let by_file = || vma.file.as_ref().is_some_and(|file| file.mapping.i_mmap_rwsem.is_mine());
         let by_anon = || vma.anon_vma_chain.lock().iter().any(|anon_vma| anon_vma.rwsem().is_mine());
-        if !(self.mmap_lock.is_mine() || by_vma || by_file() || by_anon()) {
+        if !(self.is_mine() || by_vma || by_file() || by_anon()) {
             let text = format!("the page tables of vma {} are walked, and nothing keeps them in place", vma.id);
             sched::finding(Invariant::WalkUnprotected, text);
         }

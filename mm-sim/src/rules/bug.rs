@@ -134,4 +134,6 @@ bugs! {
     TracePathUnderLock = "tracing the mmap lock keeps a buffer locked while listeners are told",
     /// A batch of folios that are being moved waits for the lock of one with others locked.
     BatchWaitsForFolio = "a batch of migration waits for a folio lock while it holds others",
+    /// `retract_page_tables` does not look whether the process ends, once it has the mmap lock.
+    EndingProcessRetracted = "retract_page_tables frees page tables of a process that ends",
 }

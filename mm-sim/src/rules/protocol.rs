@@ -172,6 +172,8 @@ pub struct Protocol {
     pub fork_enters_lists_last: bool,
     /// Whether reclaim takes a huge folio that ends in its hands off the split queue under `lru_lock` (6.9).
     pub unqueues_under_lru_lock: bool,
+    /// Whether a process ends under its mmap lock (not in 5.14 and before).
+    pub exit_under_mmap_lock: bool,
     /// What a userfaultfd needs the mmap lock for.
     pub userfault: UserfaultLocks,
     /// What lockdep is told of write-locked VMAs.
@@ -205,6 +207,7 @@ impl Protocol {
         collapse_recovers: false,
         fork_enters_lists_last: false,
         unqueues_under_lru_lock: false,
+        exit_under_mmap_lock: true,
         userfault: UserfaultLocks::MmapLock,
         view: View::Kernel,
         forgets: None,

@@ -191,6 +191,7 @@ switches! {
     collapse_recovers = "whether khugepaged gives up if a page breaks while it is copied",
     fork_enters_lists_last = "whether a fork tells KSM and khugepaged of the child when all is copied",
     unqueues_under_lru_lock = "whether reclaim takes what ends in its hands off the split queue under lru_lock",
+    exit_under_mmap_lock = "whether a process ends under its mmap lock",
     vma_sequence = "when a VMA that is cut makes its sequence count odd, if it has one",
     view = "whether lockdep is told of a marked VMA as the kernel tells it, or that it stays locked",
     forgets = "what retract_page_tables forgets to exclude",

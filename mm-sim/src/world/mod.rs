@@ -144,6 +144,12 @@ impl World {
         op::thp::khugepaged::scan(&self.machine)
     }
 
+    /// khugepaged looks at what a process that wants huge pages maps of a file at an address, and makes one huge folio of
+    /// it. Returns whether it could.
+    pub fn khugepaged_file(&self, process: &Process, addr: u64) -> bool {
+        op::thp::khugepaged::scan_file(&self.machine, &process.mm, addr)
+    }
+
     /// kswapd tries to free `pages` pages. Returns whether it had to unmap one for that.
     pub fn reclaim(&self, pages: u64) -> bool {
         op::reclaim::balance_pgdat(&self.machine, pages)

@@ -3,6 +3,7 @@
 //! Lock order: whoever first wants one has the mmap lock or the VMA lock `-> khugepaged_mm_lock`. khugepaged takes that to find
 //! the next process, drops it, and tries `mmap_lock (read) -> pte_lock` to look; what it has found is for `collapse`. A
 //! process that ends takes itself off; if khugepaged is looking at it, it waits for it by taking the mmap lock in write mode.
+//! For a mapping of a file it tries `mmap_lock (read)`, drops it, and goes on as `collapse_file`, which starts from none.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -12,7 +13,8 @@ use super::{
 };
 use crate::{
     machine::Machine,
-    mem::{Mm, PMD_SIZE},
+    mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
+    op::collapse::{Collapsed, collapse_file},
     sched,
 };
 
@@ -50,16 +52,47 @@ pub(crate) fn scan(m: &Machine) -> u64 {
 
 #[inline(never)]
 fn scan_mm_slot(m: &Machine, id: u64) -> u64 {
-    let next = m.khugepaged.with(|list| {
+    let look = |mm: &Arc<Mm>| {
+        let found = candidates(m, mm);
+        found.into_iter().filter(|found| collapse::collapse_huge_page(m, mm, found)).count()
+    };
+    look_at(m, id, look).unwrap_or(0) as u64
+}
+
+/// khugepaged looks at one mapping of a file (`khugepaged_scan_file`). Returns whether there is a new huge folio.
+#[inline(never)]
+pub(crate) fn scan_file(m: &Machine, mm: &Arc<Mm>, addr: u64) -> bool {
+    let _scope = sched::scope("khugepaged");
+    let look = |mm: &Arc<Mm>| {
+        let (file, index) = mapped_file(mm, addr)?;
+        Some(collapse_file(m, &file, index, None) != Collapsed::No)
+    };
+    look_at(m, mm.id, look).flatten().unwrap_or(false)
+}
+
+/// Looks at a process, if it is on the list still. Should it end meanwhile, it waits at the mmap lock for as long as that is held.
+fn look_at<T>(m: &Machine, id: u64, look: impl FnOnce(&Arc<Mm>) -> T) -> Option<T> {
+    let mm = m.khugepaged.with(|list| {
         let mm = list.mms.iter().find(|mm| mm.id == id).cloned()?;
         list.scanned = Some(id);
         Some(mm)
-    });
-    let Some(mm) = next else { return 0 };
-    let found = candidates(m, &mm);
-    let made = found.into_iter().filter(|found| collapse::collapse_huge_page(m, &mm, found)).count();
+    })?;
+    let seen = look(&mm);
     m.khugepaged.with(|list| list.scanned = None);
-    made as u64
+    Some(seen)
+}
+
+/// Returns the file, and the place in it, that 2 MiB of a process map.
+#[inline(never)]
+fn mapped_file(mm: &Mm, addr: u64) -> Option<(Arc<Inode>, u64)> {
+    let _mmap = mm.mmap_lock.try_read()?;
+    if mm.users.load(Relaxed) <= 0 {
+        return None;
+    }
+    let vma = mm.find(addr).filter(|vma| !vma.is_hugetlb() && !vma.flags().nohuge)?;
+    let index = vma.pgoff_of(addr);
+    let file = vma.file.clone().filter(|_| index.is_multiple_of(HUGE_PAGES))?;
+    Some((file, index))
 }
 
 /// Returns where a huge page could be made.
