@@ -74,6 +74,11 @@ impl SecondaryMmu {
         self.state.lock().seq
     }
 
+    /// Returns whether entries are changing now: nothing is mapped until that is over.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.state.lock().in_progress > 0
+    }
+
     /// Maps a page that was looked up when the number was `seq`, unless a change is under way or has been since. Returns
     /// whether it did.
     #[track_caller]

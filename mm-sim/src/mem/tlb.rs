@@ -2,8 +2,9 @@
 //!
 //! Every actor has a processor of its own, whose TLB never forgets an entry by itself: the hardest case. An entry stays
 //! when the page table changes, until somebody flushes. So whoever takes a page away or makes it read-only has to flush
-//! before the page is freed, or before anybody relies on nobody writing to it. A flush waits for the accesses that are
-//! under way, as an interrupt to their processors would.
+//! before the page is freed, or before anybody relies on nobody writing to it. A flush comes between two accesses of a
+//! processor, as the interrupt that asks for it does: an access that is under way ends first, and what its walk has put
+//! into the TLB is flushed too, even if it came by a table that is out of the page tables by then.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,8 +67,11 @@ impl Tlb {
         state.frames.insert((pfn, key));
     }
 
-    /// Makes every processor forget these pages of a process.
+    /// Makes every processor forget these pages of a process, once the accesses that are under way have ended. The entries
+    /// have been changed before, those of the tables above included.
     pub(crate) fn flush(&self, mm: u64, pages: Range<u64>) {
+        // First: who walks now may have read the upper entries as they were, and is about to remember what they led to.
+        let _between_accesses = self.accesses.write();
         let mut state = self.state.lock();
         let all = (mm, pages.start, ActorId(0))..(mm, pages.end, ActorId(0));
         let gone: Vec<_> = state.entries.range(all).map(|(&key, cached)| (cached.pfn, key)).collect();
@@ -75,8 +79,6 @@ impl Tlb {
             state.entries.remove(&key);
             state.frames.remove(&(pfn, key));
         }
-        drop(state);
-        self.await_accesses();
     }
 
     /// Returns a process and a page of it for which some processor still uses one of these frames.
@@ -89,6 +91,8 @@ impl Tlb {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     const A: ActorId = ActorId(0);
@@ -113,5 +117,24 @@ mod tests {
         tlb.fill(A, 7, 3, 100, true);
         tlb.fill(A, 7, 3, 200, false);
         assert_eq!((tlb.stale(100..101), tlb.stale(150..201)), (None, Some((7, 3))));
+    }
+
+    /// A processor has read the upper entries, then a table is taken out from under them, and the processor fills its TLB
+    /// with what that table has.
+    #[test]
+    fn a_flush_takes_along_what_an_access_that_was_under_way_has_found() {
+        let tlb = Tlb::default();
+        thread::scope(|scope| {
+            let access = tlb.access();
+            let flush = scope.spawn(|| tlb.flush(7, 0..9));
+            // Nobody new gets in once the flush waits.
+            while tlb.accesses.try_read().is_some() {
+                thread::yield_now();
+            }
+            tlb.fill(A, 7, 3, 100, true);
+            drop(access);
+            flush.join().expect("a flush ends with the accesses");
+        });
+        assert_eq!(tlb.stale(100..101), None);
     }
 }
