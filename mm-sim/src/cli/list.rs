@@ -12,7 +12,9 @@ pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = "scenarios\n".to_owned();
-    scenario::ALL.iter().chain(scenario::DIRECTED).for_each(|scenario| text += &of_scenario(scenario));
+    let scenarios = || scenario::ALL.iter().chain(scenario::DIRECTED);
+    let width = scenarios().map(|scenario| scenario.id.len()).max().unwrap_or(0) + 1;
+    scenarios().for_each(|scenario| text += &of_scenario(scenario, width));
     text += "\nbugs, each with and without\n";
     catalogue::all().for_each(|pair| text += &of_pair(pair));
     text += "\nbugs that cannot be shown\n";
@@ -33,9 +35,9 @@ pub(crate) fn list(json: bool) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_scenario(scenario: &Scenario) -> String {
-    let mut text = paint::beside(&format!("  {:<23}", scenario.id), scenario.title);
-    text += &paint::beside(&format!("  {:<23}source   ", ""), scenario.source);
+fn of_scenario(scenario: &Scenario, width: usize) -> String {
+    let mut text = paint::beside(&format!("  {:<width$}", scenario.id), scenario.title);
+    text += &paint::beside(&format!("  {:<width$}source   ", ""), scenario.source);
     let mut verdicts: Vec<(String, Vec<&str>)> = Vec::new();
     for protocol in Protocol::ALL {
         let verdict = (scenario.expect)(&protocol).to_string();
@@ -45,7 +47,8 @@ fn of_scenario(scenario: &Scenario) -> String {
         }
     }
     for (verdict, names) in verdicts {
-        text += &paint::beside(&format!("  {:<23}verdict  ", ""), &format!("{verdict}: under {}", names.join(", ")));
+        text +=
+            &paint::beside(&format!("  {:<width$}verdict  ", ""), &format!("{verdict}: under {}", names.join(", ")));
     }
     text
 }
