@@ -95,10 +95,10 @@ impl Lru {
     /// Puts a folio of a batch onto the list, unless it is gone. The caller has the lock.
     fn put_on(&self, folio: &Arc<Folio>) {
         let mut list = self.locked();
-        if folio.lru.load(Relaxed) == IN_BATCH {
-            list.youngest += 1;
-            let place = list.youngest;
-            folio.lru.store(place, Relaxed);
+        let place = list.youngest + 1;
+        // In one go: whoever frees a folio that is in a batch takes it off without the lock.
+        if folio.lru.compare_exchange(IN_BATCH, place, Relaxed, Relaxed).is_ok() {
+            list.youngest = place;
             list.folios.insert(place, folio.clone());
         }
     }
@@ -233,5 +233,64 @@ impl Lru {
     /// Returns how many folios are on it, or on their way.
     pub(crate) fn len(&self) -> usize {
         self.list.lock().folios.len() + self.batches.lock().values().map(Vec::len).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        mem::{FolioKind, Memory},
+        sched::{Body, Context, Threads},
+    };
+
+    const FOLIOS: usize = 30_000;
+
+    /// On threads that run at the same time: one puts batches on the list while the other frees what is in them.
+    #[test]
+    fn what_is_freed_from_a_batch_is_on_no_list() {
+        let (lru, memory) = (Arc::new(Lru::new()), Memory::new(FOLIOS as u64));
+        let folios: Arc<Vec<_>> = Arc::new((0..FOLIOS).map(|_| memory.make_folio(FolioKind::Anon, 1, 0)).collect());
+        let (added, freed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let fill: Body = Box::new({
+            let (lru, folios, added, freed) = (lru.clone(), folios.clone(), added.clone(), freed.clone());
+            move || {
+                for (at, folio) in folios.iter().enumerate() {
+                    lru.add(folio);
+                    added.store(at + 1, SeqCst);
+                    lru.add_drain();
+                    while freed.load(SeqCst) <= at {
+                        sched::step();
+                    }
+                }
+            }
+        });
+        let free: Body = Box::new({
+            let (lru, folios) = (lru.clone(), folios.clone());
+            move || {
+                for (at, folio) in folios.iter().enumerate() {
+                    // A step now and then, so that it ends if the other one fails.
+                    for look in 1u32.. {
+                        if added.load(SeqCst) > at {
+                            break;
+                        }
+                        if look.is_multiple_of(10_000) {
+                            sched::step();
+                        }
+                    }
+                    lru.forget(folio);
+                    freed.store(at + 1, SeqCst);
+                }
+            }
+        });
+        let actors = vec![("fill".to_owned(), fill), ("free".to_owned(), free)];
+        let ran = Threads::run(1, Duration::from_secs(120), &Context::new(), actors);
+        assert_eq!(ran.stop, None);
+        assert_eq!(lru.list.lock().folios.len(), 0);
     }
 }
