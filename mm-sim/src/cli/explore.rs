@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use mm_sim::{Protocol, Schedule, explore, scenario};
+use mm_sim::{Protocol, Schedule, explore};
 
 use super::{
     FINDINGS, paint,
     rules::{self, Rules},
     run::tell,
-    unknown,
+    scenario_named,
 };
 
 /// What to explore, or to replay.
@@ -33,8 +33,7 @@ pub(crate) enum Scheduler {
 }
 
 pub(crate) fn explore(what: &What) -> Result<ExitCode, String> {
-    let ids = scenario::ALL.iter().chain(scenario::DIRECTED).map(|scenario| scenario.id);
-    let scenario = scenario::named(&what.scenario).ok_or_else(|| unknown("scenario", &what.scenario, ids))?;
+    let scenario = scenario_named(&what.scenario)?;
     let protocol = what.rules.protocol(scenario.default_protocol)?;
     if let Some(text) = &what.schedule {
         let schedule: Schedule = text.parse()?;

@@ -17,7 +17,11 @@ mod stress;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use mm_sim::{Protocol, catalogue, stress::Mix};
+use mm_sim::{
+    Protocol, catalogue,
+    scenario::{self, Scenario},
+    stress::Mix,
+};
 
 use self::rules::Rules;
 
@@ -160,6 +164,9 @@ enum Command {
         /// Every operation: the scenarios that are silent under 6.12 in turn, each at least once, with threads of their own.
         #[arg(long, conflicts_with_all = ["faults", "threads"])]
         tours: bool,
+        /// This scenario again and again.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["faults", "tours", "threads"])]
+        scenario: Option<String>,
         /// How often and how long locks were waited for too: statistics of lockdep, which take some time themselves.
         #[arg(long)]
         locks: bool,
@@ -198,11 +205,12 @@ impl Args {
                 anstream::print!("{}", mm_sim::size::measure(Protocol::V6_12, processes, vmas)?);
                 Ok(ExitCode::SUCCESS)
             }
-            Some(Command::Stress { threads, seconds, rules, seed, faults, tours, locks, json }) => {
-                let mix = match () {
-                    () if faults => Mix::Faults,
-                    () if tours => Mix::Tours,
-                    () => Mix::All,
+            Some(Command::Stress { threads, seconds, rules, seed, faults, tours, scenario, locks, json }) => {
+                let mix = match scenario {
+                    Some(id) => Mix::Scenario(scenario_named(&id)?.id),
+                    None if faults => Mix::Faults,
+                    None if tours => Mix::Tours,
+                    None => Mix::All,
                 };
                 stress::stress(&stress::What { threads, seconds, rules, seed, mix, locks }, json)
             }
@@ -216,6 +224,12 @@ impl Args {
             }
         }
     }
+}
+
+/// The scenario of this id, those that a walk-through is made for included.
+fn scenario_named(id: &str) -> Result<&'static Scenario, String> {
+    let ids = scenario::ALL.iter().chain(scenario::DIRECTED).map(|scenario| scenario.id);
+    scenario::named(id).ok_or_else(|| unknown("scenario", id, ids))
 }
 
 fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {

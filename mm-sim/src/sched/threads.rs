@@ -200,7 +200,10 @@ impl Threads {
                 return None;
             }
             let wait = self.wait_of(ActorId(id as u32));
-            let what = wait.map_or_else(|| "runs".to_owned(), |wait| format!("waits for {}", wait.lock));
+            let what = wait.map_or_else(
+                || "runs".to_owned(),
+                |wait| format!("waits for {} in {}", wait.lock, wait.path.join(" > ")),
+            );
             Some(format!("{} {what}", slot.name))
         };
         self.slots.iter().enumerate().filter_map(describe).collect()

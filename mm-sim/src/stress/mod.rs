@@ -46,6 +46,8 @@ pub enum Mix {
     /// Every operation: the scenarios that are silent under 6.12 in turn, each on a machine of its own and at least once.
     /// Ends with the first one that something is found in.
     Tours,
+    /// The scenario of this id, again and again, at least once. Ends when something is found.
+    Scenario(&'static str),
     /// Mostly page faults, on memory of the threads' own and on one file, in one process.
     Faults,
 }
@@ -157,7 +159,7 @@ impl Stress {
                 let options = *self;
                 rounds.play(&world, self.time, move |world| workload::build(world, &options));
             }
-            Mix::Tours => scenario = self.play_scenarios(&mut rounds),
+            Mix::Tours | Mix::Scenario(_) => scenario = self.play_scenarios(&mut rounds),
         };
         ticking(interval, || tell(progress()), work);
         self.outcome(rounds, scenario)
@@ -166,7 +168,10 @@ impl Stress {
     /// Plays scenarios until the time is over. Returns the one in which something was found.
     fn play_scenarios(&self, rounds: &mut Rounds) -> Option<&'static str> {
         let start = Instant::now();
-        let is_tour = |scenario: &&Scenario| (scenario.expect)(&Protocol::V6_12) == Expect::Silent;
+        let is_tour = |scenario: &&Scenario| match self.mix {
+            Mix::Scenario(id) => scenario.id == id,
+            _ => (scenario.expect)(&Protocol::V6_12) == Expect::Silent,
+        };
         for turn in 0.. {
             for scenario in scenario::ALL.iter().chain(scenario::DIRECTED).filter(is_tour) {
                 if turn > 0 && start.elapsed() >= self.time {
@@ -194,7 +199,7 @@ impl Stress {
         let hits = count("faults_under_vma_lock") - count("faults_retried");
         StressOutcome {
             protocol: self.protocol.name,
-            threads: if self.mix == Mix::Tours { actors } else { self.threads },
+            threads: if matches!(self.mix, Mix::Tours | Mix::Scenario(_)) { actors } else { self.threads },
             mix: self.mix,
             machines,
             scenario,
@@ -216,7 +221,7 @@ impl Stress {
 }
 
 /// How long a scenario may take before its threads are said not to end.
-const SCENARIO: Duration = Duration::from_secs(300);
+const SCENARIO: Duration = Duration::from_secs(60);
 
 /// Does something, and calls `tick` every `interval` meanwhile.
 fn ticking(interval: Duration, tick: impl Fn() + Sync, what: impl FnOnce()) {
@@ -254,7 +259,9 @@ impl fmt::Display for StressOutcome {
         }
         match self.mix {
             Mix::All | Mix::Faults => write!(f, "{} threads", self.threads)?,
-            Mix::Tours => write!(f, "{} scenarios, of up to {} threads,", self.machines, self.threads)?,
+            Mix::Tours | Mix::Scenario(_) => {
+                write!(f, "{} scenarios, of up to {} threads,", self.machines, self.threads)?
+            }
         }
         writeln!(f, " for {:.1} s under {}\n", self.seconds, self.protocol)?;
         let count = |name: &str| self.stats.get(name).copied().unwrap_or(0);

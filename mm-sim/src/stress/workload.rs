@@ -30,7 +30,7 @@ pub(super) fn memory(stress: &Stress) -> u64 {
 pub(super) fn build(world: &World, stress: &Stress) -> Plan {
     match stress.mix {
         Mix::Faults => build_faults(world, stress),
-        Mix::All | Mix::Tours => build_all(world, stress),
+        Mix::All | Mix::Tours | Mix::Scenario(_) => build_all(world, stress),
     }
 }
 

@@ -1,13 +1,20 @@
 //! A userfaultfd, as its holder sees it.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::Process;
 use crate::{
     Bug,
     mem::{Message, Userfaultfd},
     op::{self, userfaultfd::fill::Filled},
+    sched,
 };
+
+/// Steps that user code pauses for before it tries again.
+const PAUSE: u64 = 30;
 
 /// A userfaultfd of a process.
 #[derive(Clone)]
@@ -72,6 +79,23 @@ impl Userfault {
     pub fn protect(&self, range: Range<u64>, protect: bool) -> Filled {
         let (machine, mm) = (&self.process.machine, &self.process.mm);
         op::userfaultfd::protect::mwriteprotect_range(machine, mm, &self.ctx, &range, protect)
+    }
+
+    /// Wakes those who wait for a page of a range; they fault again if it is not there.
+    pub fn wake(&self, range: Range<u64>) {
+        self.ctx.wake(&range);
+    }
+
+    /// Does what somebody who waits for a page of a range has asked for, as correct user code does: again while the kernel
+    /// says so, and where it did nothing, and therefore woke nobody, whoever waits is woken to look for himself.
+    pub fn resolve(&self, range: Range<u64>, fill: impl Fn(&Self) -> Filled) {
+        loop {
+            match fill(self) {
+                Filled::Done => return,
+                Filled::Again if !self.process.mm.is_killed.load(Relaxed) => sched::sleep(PAUSE),
+                Filled::Again | Filled::Exists | Filled::No => return self.wake(range),
+            }
+        }
     }
 
     /// Closes it: pages that are missing are zeros again, and nobody waits any more.

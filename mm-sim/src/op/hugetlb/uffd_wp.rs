@@ -109,7 +109,8 @@ mod tests {
                 match told.read() {
                     Some(message) => {
                         assert!(message.is_protected);
-                        told.protect(message.addr..message.addr + PMD_SIZE, false);
+                        let page = message.addr..message.addr + PMD_SIZE;
+                        told.resolve(page.clone(), |told| told.protect(page.clone(), false));
                     }
                     None => clock.compute(5),
                 }

@@ -35,7 +35,7 @@ pub enum Filled {
     No,
 }
 
-/// Fills the page at `addr`, and wakes who waits for it.
+/// Fills the page at `addr`, and wakes who waits for it; nobody if it does not fill it.
 #[inline(never)]
 pub(crate) fn mfill_atomic(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, addr: u64, source: Source) -> Filled {
     let _scope = sched::scope("mfill_atomic");
@@ -51,7 +51,9 @@ pub(crate) fn mfill_atomic(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, ad
             },
         }
     };
-    ctx.wake(&(addr..addr + PAGE_SIZE));
+    if filled == Filled::Done {
+        ctx.wake(&(addr..addr + PAGE_SIZE));
+    }
     filled
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// References of a folio that one process maps once, and ours.
 const EXPECTED_REFS: i64 = 2;
 
-/// Moves the page at `src` to `dst`, and wakes who waits for it.
+/// Moves the page at `src` to `dst`, and wakes who waits for it; nobody if it does not move it.
 #[inline(never)]
 pub(crate) fn move_page(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, dst: u64, src: u64) -> Filled {
     let _scope = sched::scope("uffd_move");
@@ -28,7 +28,9 @@ pub(crate) fn move_page(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, dst: 
         Some(locked) => move_locked(m, mm, ctx, &locked, dst, src),
         None => Filled::No,
     };
-    ctx.wake(&(dst..dst + PAGE_SIZE));
+    if moved == Filled::Done {
+        ctx.wake(&(dst..dst + PAGE_SIZE));
+    }
     moved
 }
 

@@ -14,7 +14,7 @@ use crate::{
     sched,
 };
 
-/// Protects the pages of a range that are there from writes, or lets them be written again.
+/// Protects the pages of a range that are there from writes, or lets them be written again and wakes who waits to.
 #[inline(never)]
 pub(crate) fn mwriteprotect_range(
     m: &Machine,

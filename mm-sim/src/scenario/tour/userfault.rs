@@ -10,7 +10,7 @@ use std::sync::{
 use super::{Expect, Plan, Scenario, checked};
 use crate::{
     Huge, PAGE_SIZE, PMD_SIZE,
-    mem::HUGE_PAGES,
+    mem::{HUGE_PAGES, Message},
     protocol::{FileFaults, Protocol, Retract},
     world::{File, Process, Userfault, World},
 };
@@ -90,17 +90,16 @@ fn manager(
             turn += 1;
             let page = message.addr..message.addr + PAGE_SIZE;
             let (word, spare) = (data + turn % PAGES * PAGE_SIZE, process.map_anon(1));
-            match turn % 4 {
-                _ if message.is_protected => drop(uffd.protect(page, false)),
-                0 => drop(uffd.zeropage(message.addr)),
-                1 => {
-                    checked(process.store(spare, turn));
-                    uffd.move_page(message.addr, spare);
-                    uffd.zeropage(message.addr);
-                }
-                _ => drop(uffd.copy(message.addr, word)),
+            if turn % 4 == 1 && !message.is_protected {
+                checked(process.store(spare, turn));
+                // If it cannot be moved, it comes as zeros.
+                uffd.move_page(message.addr, spare);
             }
-            // Whatever has failed is tried again by who waits, or here if mappings were changing.
+            uffd.resolve(page.clone(), |uffd| match turn % 4 {
+                _ if message.is_protected => uffd.protect(page.clone(), false),
+                0 | 1 => uffd.zeropage(message.addr),
+                _ => uffd.copy(message.addr, word),
+            });
             if turn % 5 == 0 {
                 uffd.protect(heap..heap + 2 * PAGE_SIZE, true);
             }
@@ -190,7 +189,7 @@ fn huge_userfault(world: &World, process: &Process, data: u64, plan: &mut Plan) 
     plan.actor("manager-huge", move || {
         while done.load(Relaxed) == 0 {
             match uffd.read() {
-                Some(message) => drop(uffd.copy(message.addr, data)),
+                Some(Message { addr, .. }) => uffd.resolve(addr..addr + PAGE_SIZE, |uffd| uffd.copy(addr, data)),
                 None => kernel.compute(30),
             }
         }

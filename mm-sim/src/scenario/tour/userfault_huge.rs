@@ -9,7 +9,7 @@ use std::sync::{
 use super::{Expect, Plan, Scenario, checked};
 use crate::{
     Advice, Huge, PAGE_SIZE, PMD_SIZE, PUD_SIZE,
-    mem::HUGE_PAGES,
+    mem::{HUGE_PAGES, Message},
     protocol::Protocol,
     world::{File, Process, Userfault, World},
 };
@@ -83,7 +83,7 @@ fn missing(world: &World, big: &File, number: u64, plan: &mut Plan) {
         uffd.copy(addr + USED * PMD_SIZE, data);
         while !done.load(Relaxed) {
             match uffd.read() {
-                Some(message) => drop(uffd.copy(message.addr, data)),
+                Some(Message { addr, .. }) => uffd.resolve(addr..addr + PAGE_SIZE, |uffd| uffd.copy(addr, data)),
                 None => kernel.compute(30),
             }
         }
@@ -99,7 +99,10 @@ fn writes(world: &World, big: &File, plan: &mut Plan) {
     plan.actor("manager-of-writes", move || {
         while !ended.load(Relaxed) {
             match manager.read() {
-                Some(message) => drop(manager.protect(message.addr..message.addr + PMD_SIZE, false)),
+                Some(Message { addr, .. }) => {
+                    let page = addr..addr + PMD_SIZE;
+                    manager.resolve(page.clone(), |uffd| uffd.protect(page.clone(), false));
+                }
                 None => kernel.compute(30),
             }
         }
