@@ -109,10 +109,48 @@ pub(crate) fn unmerge_and_remove_all_rmap_items(m: &Machine) {
     };
     for mm in mms {
         let _mmap = mm.mmap_lock.read();
+        // It may have left the list since. Its memory is being given back, and a copy would come after that.
+        if mm.users.load(Relaxed) <= 0 {
+            continue;
+        }
         for vma in mm.all().into_iter().filter(|vma| vma.flags().mergeable) {
             vma.range().step_by(PAGE_SIZE as usize).for_each(|addr| break_ksm(m, &mm, &vma, addr));
         }
     }
     m.ksm.unstable().clear();
     m.ksm.stable().clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        PAGE_SIZE, Protocol,
+        run::{Setup, play},
+        scenario::{Expect, Plan},
+        world::World,
+    };
+
+    /// A process ends while all sharing is ended.
+    fn exit_and_unmerge(world: &World) -> Plan {
+        let mut plan = Plan::default();
+        let Some(process) = plan.spawn(world) else { return plan };
+        plan.processes.clear();
+        let heap = process.map_anon(4);
+        process.set_mergeable(heap..heap + 4 * PAGE_SIZE, true);
+        (0..4).for_each(|page| process.store(heap + page * PAGE_SIZE, 7).expect("there is memory"));
+        world.ksm_scan();
+        plan.actor("exit", move || process.exit());
+        let kernel = world.clone();
+        plan.actor("unmerge", move || kernel.ksm_unmerge());
+        plan
+    }
+
+    #[test]
+    fn nothing_is_copied_into_a_process_that_ends() {
+        let setup = Setup { id: "exit-and-unmerge", memory: 100, build: exit_and_unmerge };
+        for seed in 1..=200 {
+            let outcome = play(&setup, Protocol::V6_12, Expect::Silent, seed);
+            assert!(outcome.is_expected, "seed {seed}: {} {:?}", outcome.verdict, outcome.findings);
+        }
+    }
 }
