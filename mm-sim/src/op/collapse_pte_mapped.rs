@@ -13,10 +13,7 @@
 //!
 //! With only the mmap lock and the folio lock left, `-> pmd_lock` for the one entry (`set_huge_pmd`).
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{dirty, file_fault, filemap, mmu_notifier, pgtables, vm_fault::VmFault};
 use crate::{
@@ -70,17 +67,7 @@ pub(super) fn set_huge_pmd(
     addr: u64,
 ) -> bool {
     let _scope = sched::scope("set_huge_pmd");
-    let fault = VmFault {
-        m,
-        mm,
-        vma: vma.clone(),
-        addr,
-        write: false,
-        under_vma_lock: false,
-        gives_up: false,
-        pmd,
-        prealloc: RefCell::default(),
-    };
+    let fault = VmFault::new(m, mm, vma, addr, pmd);
     let is_mapped = file_fault::do_set_pmd(&fault, folio, false);
     if is_mapped {
         m.stats.huge_pmds_set.add(1);

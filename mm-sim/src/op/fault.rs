@@ -4,7 +4,7 @@
 //! `-> fs_reclaim` for what it allocates, `-> invalidate_lock -> folio_lock` for files, and last `-> pte_lock`.
 //! Under the VMA lock nothing ever waits for the mmap lock: the fault lets go and starts again with it (`Retry`).
 
-use std::{cell::RefCell, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Signal, absent_fault, anon_fault, bus, file_fault, huge_pmd, hugetlb, migrate, stack, thp,
@@ -132,10 +132,10 @@ fn handle_mm_fault(
     if vma.is_hugetlb() {
         return hugetlb::fault::hugetlb_fault(m, mm, vma, addr, write, vma_lock);
     }
-    let under_vma_lock = vma_lock.is_some();
     let Ok(pmd) = mm.pmd_alloc(m, addr) else { return Outcome::Fail(Signal::OutOfMemory) };
-    let prealloc = RefCell::new(None);
-    let fault = VmFault { m, mm, vma: vma.clone(), addr, write, under_vma_lock, gives_up: false, pmd, prealloc };
+    let mut fault = VmFault::new(m, mm, vma, addr, pmd);
+    fault.write = write;
+    fault.under_vma_lock = vma_lock.is_some();
     if fault.pmd.load().is_none()
         && let Some(outcome) = thp::fault::do_huge_pmd_anonymous_page(&fault)
     {

@@ -6,10 +6,7 @@
 //! Then per process `-> mmap_lock (write) -> vma_lock (mark)`, `-> fs_reclaim` for a private copy of the page,
 //! `-> folio_lock -> mmu_notifier_invalidate_range_start`, `-> pte_lock` to put the copy in its place.
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{anon_fault, anon_vma, fault, gup, huge_pmd, mmu_notifier, vm_fault::VmFault};
 use crate::{
@@ -119,17 +116,7 @@ fn replace_page(
     word: u64,
 ) -> Option<bool> {
     let pmd = mm.pmd_alloc(m, addr).ok()?;
-    let fault = VmFault {
-        m,
-        mm,
-        vma: vma.clone(),
-        addr,
-        write: false,
-        under_vma_lock: false,
-        gives_up: false,
-        pmd,
-        prealloc: RefCell::new(None),
-    };
+    let fault = VmFault::new(m, mm, vma, addr, pmd);
     anon_vma::vmf_anon_prepare(m, &fault).ok()?;
     let copy = anon_fault::alloc_anon_folio(&fault).ok()?;
     copy.write(copy.pfn, word);

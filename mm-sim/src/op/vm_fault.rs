@@ -44,6 +44,21 @@ pub(crate) struct VmFault<'a> {
 }
 
 impl<'a> VmFault<'a> {
+    /// A fault that reads, under the mmap lock.
+    pub(crate) fn new(m: &'a Machine, mm: &'a Arc<Mm>, vma: &Arc<Vma>, addr: u64, pmd: Slot) -> Self {
+        Self {
+            m,
+            mm,
+            vma: vma.clone(),
+            addr,
+            write: false,
+            under_vma_lock: false,
+            gives_up: false,
+            pmd,
+            prealloc: RefCell::default(),
+        }
+    }
+
     /// Maps and locks the PTE table of the fault.
     pub(crate) fn map_pte(&self) -> Option<PteMap<'a>> {
         self.mm.pte_offset_map_lock(self.m, &self.vma, &self.pmd, 0)

@@ -5,7 +5,7 @@
 //! the pages are on the list from which they are isolated. Nobody waits for the lock of a folio here: a fault that would
 //! have to lets go of the mmap lock (`VM_FAULT_RETRY`), and then the range stays as it is.
 
-use std::{cell::RefCell, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     machine::Machine,
@@ -30,17 +30,8 @@ pub(super) fn collapse_huge_page_swapin(
     let _scope = sched::scope("collapse_huge_page_swapin");
     let mut brought = 0;
     for addr in (start..start + HUGE_PAGES * PAGE_SIZE).step_by(PAGE_SIZE as usize) {
-        let fault = VmFault {
-            m,
-            mm,
-            vma: vma.clone(),
-            addr,
-            write: false,
-            under_vma_lock: false,
-            gives_up: true,
-            pmd: pmd.clone(),
-            prealloc: RefCell::default(),
-        };
+        let mut fault = VmFault::new(m, mm, vma, addr, pmd.clone());
+        fault.gives_up = true;
         let entry = fault::peek_pte(&fault);
         match entry.as_absent() {
             None => continue,
