@@ -55,14 +55,14 @@ fn promised_of_files(m: &Machine) -> u64 {
     let files = m.files.lock().clone();
     let unused = |file: &Arc<Inode>| {
         check_blocks(file);
-        let cached: BTreeSet<u64> = file.mapping.from(0).iter().map(|(index, _)| huge_index(*index)).collect();
+        let cached: BTreeSet<u64> = file.mapping.folios().iter().map(|(index, _)| huge_index(*index)).collect();
         file.hugetlb.as_ref().map_or(0, |map| map.pages().difference(&cached).count())
     };
     files.iter().map(unused).sum::<usize>() as u64
 }
 
 fn check_blocks(file: &Inode) {
-    let cached: u64 = file.mapping.from(0).iter().map(|(_, folio)| folio.pages()).sum();
+    let cached: u64 = file.mapping.folios().iter().map(|(_, folio)| folio.pages()).sum();
     if file.hugetlb.is_some() && file.blocks() != cached {
         let text = format!("file {} counts {} pages, but {cached} are in its cache", file.id, file.blocks());
         sched::finding(Invariant::CountMismatch, text);
