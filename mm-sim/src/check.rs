@@ -205,7 +205,7 @@ fn check_buffers(file: &Inode, folio: &Folio) {
 
 /// Checks that what is dirty of a file is noted.
 fn check_dirty(m: &Machine, file: &Inode) {
-    for (base, folio) in file.mapping.from(0) {
+    for (base, folio) in file.mapping.folios() {
         check_buffers(file, &folio);
         let (dirty, tagged) = (folio.dirty.load(Relaxed), file.mapping.is_tagged(base));
         if dirty != tagged {

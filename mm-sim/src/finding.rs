@@ -55,6 +55,8 @@ pub enum Invariant {
     SwapMismatch,
     /// What is dirty is known to be: in the tree of its file, and its file to writeback.
     DirtyLost,
+    /// What was cut off or punched out of a file is in its cache no more, before anybody can bring it in again.
+    CutButCached,
     /// After everything has ended, all memory is free again.
     Leak,
     /// What is promised of the pool of huge pages is there, and adds up.
@@ -105,6 +107,7 @@ impl Invariant {
             Self::RmapMismatch => "rmap-mismatch",
             Self::SwapMismatch => "swap-mismatch",
             Self::DirtyLost => "dirty-lost",
+            Self::CutButCached => "cut-but-cached",
             Self::Leak => "leak",
             Self::ReservationBroken => "reservation-broken",
             Self::TableSharedWrongly => "table-shared-wrongly",

@@ -48,6 +48,9 @@ fn without_a_bug_no_schedule_goes_wrong() {
         ("small-walk", 1),
         ("small-truncate", 1),
         ("small-mapped-late", 2),
+        ("small-moved-hole", 1),
+        ("small-moved-cut", 1),
+        ("small-moved-dirty", 2),
         ("small-swap-file", 1),
         ("small-buffers", 1),
     ];

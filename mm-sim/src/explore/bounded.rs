@@ -67,3 +67,26 @@ pub(crate) fn schedules(
     }
     (runs, true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{scenario, sync::Look};
+
+    /// What each walk leaves behind that does not look again at a folio that was frozen.
+    #[test]
+    fn who_does_not_look_again_leaves_something_behind() {
+        let left = [
+            ("small-moved-hole", 1, "cut-but-cached"),
+            ("small-moved-cut", 1, "cut-but-cached"),
+            ("small-moved-dirty", 2, "dirty-lost"),
+        ];
+        for (id, preemptions, invariant) in left {
+            let scenario = scenario::named(id).unwrap();
+            let mutation = Arc::new(Mutation::Look(Look::FrozenAgain));
+            let exploration = explore_as(scenario, Protocol::V6_12, preemptions, 5000, &mutation);
+            let (_, outcome) = exploration.found.unwrap_or_else(|| panic!("{id}: nothing in {}", exploration.runs));
+            assert!(outcome.findings.iter().any(|f| f.invariant.as_str() == invariant), "{id}: {}", outcome.verdict);
+        }
+    }
+}

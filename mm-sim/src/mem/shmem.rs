@@ -65,8 +65,10 @@ impl AddressSpace {
 
     /// Returns the first page of a range that is cached or swapped out.
     pub(crate) fn shmem_next(&self, pages: &Range<u64>) -> Option<u64> {
+        // Both at once: a page that is swapped out meanwhile is in one place or the other.
+        let cache = self.cache();
         let slot = || Some(*self.shmem.as_ref()?.slots.lock().range(pages.clone()).next()?.0);
-        self.next_cached(pages).into_iter().chain(slot()).min()
+        Self::first_cached(&cache, pages).into_iter().chain(slot()).min()
     }
 
     /// Returns how many folios and pages that are swapped out there are in a range. The caller has `i_pages`.
@@ -83,8 +85,8 @@ impl AddressSpace {
         let _i_pages = self.i_pages.lock_irq();
         folio.check_locked("put into the cache");
         let pages = index..index + folio.pages();
-        let is_cached = self.next_cached(&pages).is_some();
         let mut cache = self.locked();
+        let is_cached = Self::first_cached(&cache, &pages).is_some();
         let mut slots = shmem.slots.lock();
         let swapped = slots.range(pages).next().map(|(&index, &slot)| (index, slot));
         if is_cached || swapped != expected.map(|slot| (index, slot)) {
@@ -104,7 +106,8 @@ impl AddressSpace {
         let Some(shmem) = &self.shmem else { return };
         let _i_pages = self.i_pages.lock_irq();
         folio.check_locked("taken out of the cache");
-        self.locked().remove(&index);
+        let mut cache = self.locked();
+        cache.remove(&index);
         shmem.slots.lock().insert(index, slot);
         folio.set_place(None);
     }

@@ -112,7 +112,7 @@ pub fn mutants(protocol: Protocol, effort: Effort) -> Result<Vec<Mutant>, String
 pub fn campaign(protocol: Protocol, effort: Effort, only: Option<&str>) -> Result<Campaign, String> {
     let start = Instant::now();
     let workload = Workload::survey(protocol, effort)?;
-    let reasons = Reasons::read().map_err(|error| error.to_string())?;
+    let reasons = Reasons::read(&protocol).map_err(|error| error.to_string())?;
     let wanted = |mutant: &Mutant| only.is_none_or(|only| mutant.to_string().contains(only));
     let mutants: Vec<Mutant> = mutant::all(&workload).into_iter().filter(wanted).collect();
     let court = Court::new(&workload, &reasons);

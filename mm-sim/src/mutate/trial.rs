@@ -109,6 +109,7 @@ impl<'w> Court<'w> {
             Look::FolioStillThere => ("small-truncate", 2),
             Look::FolioMappedAgain => ("small-mapped-late", 1),
             Look::BuffersInUse => ("small-buffers", 1),
+            Look::FrozenAgain => ("small-moved-hole", 1),
             Look::SwapOnFile => ("small-swap-file", 1),
         };
         let scenario = scenario::named(scenario)?;

@@ -249,10 +249,11 @@ fn do_fault_around(fault: &VmFault<'_>) -> bool {
     !map.slot(fault.addr).load().is_none()
 }
 
-/// Returns the folio of a page if the cache has it ready, locked by a trylock.
+/// Returns the folio of a page if the cache has it ready, locked by a trylock. Nor is it waited for if it is frozen: who has it so
+/// may wait for whoever waits for the pte lock, under which this is called.
 fn next_uptodate_folio(fault: &VmFault<'_>, index: u64) -> Option<Cached> {
     let file = file(fault);
-    let folio = file.mapping.get(index)?;
+    let folio = file.mapping.get_unless_frozen(index)?;
     if let Some(locked) = folio.lock.try_lock() {
         if folio.is_in(&file.mapping) && folio.uptodate.load(Relaxed) && index < file.size() {
             let pfn = filemap::page_of(&folio, index);

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) struct Gather {
     /// Each with whether an entry for it was dirty.
     folios: Vec<(Arc<Folio>, bool)>,
+    /// Huge pages that nobody can get a reference to any more.
+    frozen: Vec<Arc<Folio>>,
     /// Process and pages that the TLBs may still have.
     flush: Vec<(u64, Range<u64>)>,
     pub(crate) tables: Vec<Arc<PageTable>>,
@@ -85,12 +87,28 @@ impl Gather {
         }
     }
 
-    /// Empties one entry of hugetlbfs, under its lock. Its pages count as no process's own.
-    pub(crate) fn take_hugetlb(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Arc<Folio>) {
+    /// Empties one entry of hugetlbfs, under its lock. Its pages count as no process's own. The folio has to be kept next.
+    pub(crate) fn take_hugetlb(&mut self, mm: &Mm, slot: &Slot, addr: u64, folio: &Folio) {
         slot.store(Entry::NONE);
         folio.unmap();
         self.flush.push((mm.id, addr / PAGE_SIZE..(addr + PMD_SIZE) / PAGE_SIZE));
-        self.folios.push((folio.clone(), false));
+    }
+
+    /// Keeps a folio of hugetlbfs, with the reference of its entry.
+    pub(crate) fn keep(&mut self, folio: Arc<Folio>) {
+        self.folios.push((folio, false));
+    }
+
+    /// The same, if nobody else has a reference: from now on nobody gets one, and nobody finds that it is broken. Returns
+    /// whether it is so.
+    pub(crate) fn keep_frozen(&mut self, folio: &Arc<Folio>) -> bool {
+        let is_frozen = folio.freeze(1);
+        if is_frozen {
+            self.frozen.push(folio.clone());
+        } else {
+            self.keep(folio.clone());
+        }
+        is_frozen
     }
 
     /// Flushes and frees.
@@ -103,6 +121,7 @@ impl Gather {
             }
             m.put_folio(folio, 1);
         }
+        self.frozen.iter().for_each(|folio| m.free_folio(folio));
         if !self.tables.is_empty() {
             // The flush that precedes the freeing interrupts every processor that walks without a lock.
             m.walks.send_interrupts();

@@ -155,6 +155,8 @@ pub(super) fn collect_procs(m: &Machine, folio: &Folio) -> u64 {
     rmap_walk_trees(folio, true, &mut |vmas, _| {
         let _list = (!m.protocol.memory_failure_rcu).then(|| m.tasklist_lock.read());
         let _rcu = m.protocol.memory_failure_rcu.then(|| m.rcu.read());
+        let holds = m.protocol.memory_failure_rcu || m.tasklist_lock.is_mine();
+        sched::must_hold(holds, || "all processes are looked at without tasklist_lock".to_owned());
         let processes: Vec<_> = m.mms.lock().values().cloned().collect();
         for mm in processes {
             (0..STEPS_A_PROCESS).for_each(|_| sched::step());

@@ -98,6 +98,8 @@ fn take_table(m: &Machine, mm: &Mm, slot: &Slot, gather: &mut Gather) {
 /// Frees the PTE table under a PMD entry at once.
 pub(crate) fn free_pte_table(m: &Machine, mm: &Mm, vma: &Vma, slot: &Slot) {
     check_excluded(m, mm, vma);
+    let holds = slot.table.lock.is_mine();
+    sched::must_hold(holds, || format!("a table is taken out of page table {} without its lock", slot.table.id));
     let mut gather = Gather::default();
     take_table(m, mm, slot, &mut gather);
     if m.protocol.has(Bug::TableFreedWithoutInterrupt) {

@@ -80,18 +80,14 @@ fn split_cached(m: &Machine, folio: &Arc<Folio>, mapping: &Arc<AddressSpace>, ba
 
 /// Puts pages where the frozen folio was. Returns those beyond the end, which nobody wants. The caller has `i_pages`.
 fn replace(m: &Machine, mapping: &Arc<AddressSpace>, base: u64, size: u64, folio: &Arc<Folio>) -> Vec<Arc<Folio>> {
-    mapping.remove(base);
     folio.set_place(None);
     m.lru.forget(folio);
     let parts = m.memory.split_folio(folio);
     let (kept, beyond) = parts.split_at((size.saturating_sub(base)).min(folio.pages()) as usize);
     for (index, part) in (base..).zip(kept) {
         part.set_place(Some(Place::File(mapping.clone(), index)));
-        mapping.put_part(index, part);
-        if part.dirty.load(Relaxed) {
-            mapping.tag_dirty(index, part);
-        }
     }
+    mapping.put_parts(base, kept);
     m.lru.add_all(kept);
     beyond.to_vec()
 }

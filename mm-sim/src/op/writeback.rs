@@ -1,6 +1,7 @@
 //! Writeback: dirty folios of a file go to disk.
 //!
-//! Lock order: `folio_lock -> i_mmap_rwsem (read) -> pte_lock` to make the entries clean and read-only, `-> i_pages`; the
+//! Lock order: `i_pages` to begin, so that what becomes dirty from then on is left to the next one; per folio that is dirty
+//! `folio_lock -> i_mmap_rwsem (read) -> pte_lock` to make the entries clean and read-only, `-> i_pages`; the
 //! end of a write comes in a soft interrupt and takes `i_pages`. The flusher takes `wb->list_lock -> inode->i_lock` to
 //! choose a file.
 
@@ -8,6 +9,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{dirty, rmap};
 use crate::{
+    finding::Invariant,
     machine::Machine,
     mem::{Folio, Inode, Place},
     sched,
@@ -22,7 +24,8 @@ const DEVICE_STEPS: u32 = 24;
 pub(crate) fn writeback(m: &Machine, file: &Arc<Inode>) {
     let _scope = sched::scope("writeback");
     do_writepages(m, file);
-    for (_, folio) in file.mapping.from(0) {
+    // What is under writeback has a reference for that: nobody has it frozen, or puts another one in its place.
+    for (_, folio) in file.mapping.folios() {
         dirty::wait_on_writeback(&folio);
     }
 }
@@ -60,11 +63,17 @@ fn do_writepages(m: &Machine, file: &Arc<Inode>) {
     if file.is_shmem() {
         return;
     }
-    for (_, folio) in file.mapping.from(0) {
-        if folio.try_get() {
-            write_cache_folio(m, file, &folio);
-            m.put_folio(&folio, 1);
-        }
+    let number = file.mapping.begin_writeback();
+    let mut from = 0;
+    while let Some((base, folio)) = file.mapping.next_to_write(from, number) {
+        write_cache_folio(m, file, &folio);
+        from = base + folio.pages();
+        m.put_folio(&folio, 1);
+    }
+    if let Some(index) = file.mapping.missed_by(number) {
+        let text =
+            format!("page {index} of file {} was dirty before all that is was written, and is so still", file.id);
+        sched::finding(Invariant::DirtyLost, text);
     }
 }
 

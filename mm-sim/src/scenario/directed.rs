@@ -5,7 +5,7 @@ use crate::{
     PAGE_SIZE,
     mem::HUGE_PAGES,
     protocol::{FileFaults, Protocol, Retract},
-    world::{Process, World},
+    world::{File, Process, World},
 };
 
 /// The deadlock of the mail: khugepaged comes first, a page fault in between.
@@ -98,6 +98,43 @@ pub(super) const BUFFERS: Scenario = Scenario {
     source: "the look of __buffer_migrate_folio and drop_buffers at the counts of buffers",
     build: build_buffers,
     ..FORK
+};
+
+/// A hole against a migration.
+pub(super) const MOVED_HOLE: Scenario = Scenario {
+    id: "small-moved-hole",
+    title: "one page of a file that moves against a hole that is punched there",
+    story: "The folio of a page is frozen while its words move to another one. Who punches the hole finds nothing that he could\n\
+            take out, and has to look again: what is in its place then holds the old words.",
+    source: "the second look of find_get_entry at a folio that has no references",
+    build: |world| {
+        build_moved(world, false, |world, file| {
+            world.punch_hole(file, 0..1);
+        })
+    },
+    ..FORK
+};
+
+/// A truncation against a migration.
+pub(super) const MOVED_CUT: Scenario = Scenario {
+    id: "small-moved-cut",
+    title: "one page of a file that moves against a truncation",
+    story: "The same with a truncation: what has moved is beyond the end then.",
+    build: |world| {
+        build_moved(world, false, |world, file| {
+            world.truncate(file, 0);
+        })
+    },
+    ..MOVED_HOLE
+};
+
+/// Writeback against a migration.
+pub(super) const MOVED_DIRTY: Scenario = Scenario {
+    id: "small-moved-dirty",
+    title: "one dirty page of a file that moves against writeback",
+    story: "The same with writeback: what has moved is as dirty as it was.",
+    build: |world| build_moved(world, true, World::writeback),
+    ..MOVED_HOLE
 };
 
 fn build_collapse(world: &World, khugepaged_first: bool) -> Plan {
@@ -240,6 +277,26 @@ fn build_buffers(world: &World) -> Plan {
         let _checked = process.store(text, 6);
         kernel.truncate(&file, 0);
     });
+    plan
+}
+
+fn build_moved(world: &World, mover_last: bool, what: fn(&World, &File)) -> Plan {
+    let mut plan = Plan::default();
+    let file = world.create(1);
+    let Some(process) = mapped(world, &mut plan) else { return plan };
+    let text = process.map_file(&file, 0, 1, true);
+    let _checked = process.store(text, 5);
+    let (kernel, reader) = (world.clone(), process.clone());
+    plan.actor("mover", move || {
+        process.move_pages(text..text + PAGE_SIZE);
+    });
+    plan.actor("walker", move || {
+        what(&kernel, &file);
+        let _checked = reader.load(text);
+    });
+    if mover_last {
+        plan.actors.reverse();
+    }
     plan
 }
 

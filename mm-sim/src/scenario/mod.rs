@@ -108,6 +108,9 @@ pub const DIRECTED: &[Scenario] = &[
     directed::COW,
     directed::TRUNCATE,
     directed::MAPPED_LATE,
+    directed::MOVED_HOLE,
+    directed::MOVED_CUT,
+    directed::MOVED_DIRTY,
     directed::SWAP_FILE,
     directed::BUFFERS,
 ];

@@ -30,6 +30,8 @@ pub enum Look {
     VmaSequenceAgain,
     /// Whether a folio is still in its file, once it is locked.
     FolioStillThere,
+    /// At a page of a file whose folio was frozen.
+    FrozenAgain,
     /// For private copies that were made while a file was being cut.
     UnmapAgain,
     /// Whether somebody has mapped a folio since its file was unmapped, before it is cut off.
@@ -44,10 +46,11 @@ pub enum Look {
 
 impl Look {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PmdUnderPteLock,
         Self::VmaSequenceAgain,
         Self::FolioStillThere,
+        Self::FrozenAgain,
         Self::UnmapAgain,
         Self::FolioMappedAgain,
         Self::BuffersInUse,
@@ -61,6 +64,7 @@ impl Look {
             Self::PmdUnderPteLock => "pmd-under-pte-lock",
             Self::VmaSequenceAgain => "vma-sequence-again",
             Self::FolioStillThere => "folio-still-there",
+            Self::FrozenAgain => "frozen-again",
             Self::UnmapAgain => "unmap-again",
             Self::FolioMappedAgain => "folio-mapped-again",
             Self::BuffersInUse => "buffers-in-use",

@@ -36,6 +36,11 @@ impl RwSpinLock {
         RwSpinGuard { core: self.0.clone(), want, hold, _irqs: irqs }
     }
 
+    /// Returns whether this actor holds it in either mode.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.is_mine(Want::Read) || self.is_mine_to_write()
+    }
+
     /// Returns whether this actor holds it for writing.
     pub(crate) fn is_mine_to_write(&self) -> bool {
         self.0.is_mine(Want::Write)

@@ -89,13 +89,26 @@ pub(crate) fn restore_reserve_on_error(file: &Inode, on_behalf: For<'_>, index: 
 }
 
 /// A private mapping gives up a page of its own that it was promised: it is promised again (`vma_add_reservation`).
-/// Returns whether it is.
-pub(crate) fn restore_private(m: &Machine, vma: &Vma, index: u64) -> bool {
-    let map = vma.hugetlb.resv_map.lock().clone();
-    map.is_some_and(|map| {
-        m.might_reclaim(); // region_chg()
-        map.remove(index..index + 1) > 0
-    })
+/// `is_frozen`: nobody else has it, or gets it, before the pool has it back.
+///
+/// The kernel promises it again whoever has it, and whether it is broken or not, so that for a while it has promised more
+/// than the pool has, or for good. Here a promise goes with a page that is broken, as it does with one that was found broken
+/// while it was mapped. For one that somebody has, such as a child, another page is promised at once, if there is one.
+pub(crate) fn restore_private(m: &Machine, vma: &Vma, index: u64, folio: &Folio, is_frozen: bool) {
+    let Some(map) = vma.hugetlb.resv_map.lock().clone() else { return };
+    if folio.is_broken.load(Relaxed) {
+        return;
+    }
+    m.might_reclaim(); // region_chg()
+    if !map.has(index) {
+        return;
+    }
+    if is_frozen {
+        folio.is_promised.store(true, Relaxed);
+    } else if !m.hugetlb.reserve(1) {
+        return map.give_up(index);
+    }
+    map.remove(index..index + 1);
 }
 
 /// Promises the pages that a new VMA maps. Returns whether there were enough. The caller has `i_rwsem`.
@@ -160,6 +173,9 @@ pub(crate) fn hugetlb_add_to_page_cache(m: &Machine, file: &Inode, index: u64, f
     if added {
         folio.is_promised.store(false, Relaxed);
         file.count_blocks(|blocks| blocks + HUGE_PAGES);
+    } else {
+        // It is promised still: it must not break while it is on its way back.
+        folio.set_place(None);
     }
     added
 }

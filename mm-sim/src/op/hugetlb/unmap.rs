@@ -1,7 +1,8 @@
 //! Taking pages of hugetlbfs out of page tables: `munmap`, `exit`, `madvise(MADV_DONTNEED)`, and on behalf of the file.
 //!
 //! Lock order: `mmu_notifier_invalidate_range_start`, or under the next ones; `hugetlb vma_lock or resv_map->rw_sema (write) -> i_mmap_rwsem (write) -> pmd_lock`, then
-//! `-> resv_map->lock` for a page that is promised again, and `-> hugetlb_lock` when the pages are freed.
+//! `-> resv_map->lock` for a page that is promised again, and `-> hugetlb_lock` for another one instead of one that somebody
+//! still has, and when the pages are freed.
 
 use std::{
     ops::Range,
@@ -145,15 +146,16 @@ fn unmap_hugepage_range(
         }
         if is_private(&folio) && m.protocol.hugetlb_locking == HugetlbLocking::EveryVma {
             promised_again.push((addr, folio));
+        } else {
+            gather.keep(folio);
         }
     });
     // Whoever has a shared table still may free its pages as soon as i_mmap is dropped.
     unshared.into_iter().for_each(|range| m.tlb.flush(mm.id, range.start / PAGE_SIZE..range.end / PAGE_SIZE));
     for (addr, folio) in promised_again {
-        let index = reserve::index_of(vma, addr);
-        if folio.refs() == 1 && !folio.is_broken.load(Relaxed) && reserve::restore_private(m, vma, index) {
-            folio.is_promised.store(true, Relaxed);
-        }
+        // The mapping is promised the page again: so nobody may get hold of it until the pool has it, and break it there.
+        let is_frozen = gather.keep_frozen(&folio);
+        reserve::restore_private(m, vma, reserve::index_of(vma, addr), &folio, is_frozen);
     }
 }
 
@@ -168,4 +170,93 @@ pub(crate) fn unmap_from_file(m: &Machine, mm: &Mm, vma: &Arc<Vma>, range: Range
 
 fn is_private(folio: &Folio) -> bool {
     folio.kind == FolioKind::Hugetlb && matches!(folio.place(), Some(Place::Anon(..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Advice, Huge, PMD_SIZE, Protocol,
+        mem::HUGE_PAGES,
+        run::{Setup, play},
+        scenario::{Expect, Plan},
+        world::{Process, World},
+    };
+
+    const POOL: u64 = 12;
+    const ROUNDS: u64 = 6;
+    const SEEDS: u64 = 60;
+
+    /// A process gives up the one page of a private mapping, again and again, while `meddle` gets hold of it.
+    fn give_up_and(world: &World, meddle: fn(&World, &Process, u64)) -> Plan {
+        let mut plan = Plan::default();
+        let Some(process) = plan.spawn(world) else { return plan };
+        world.set_huge_pages(POOL);
+        let Some(own) = process.map_huge(&world.create_huge(), 0, HUGE_PAGES, Huge::Private) else { return plan };
+        let (kernel, other) = (world.clone(), process.clone());
+        plan.actor("meddles", move || {
+            for round in 0..4 * ROUNDS {
+                kernel.compute(5 + round);
+                meddle(&kernel, &other, own);
+            }
+        });
+        plan.actor("gives-up", move || {
+            for round in 0..ROUNDS {
+                // It may have been broken before.
+                let _may_be_broken = process.store(own, round);
+                process.advise(own..own + PMD_SIZE, Advice::DontNeed);
+            }
+        });
+        plan
+    }
+
+    fn give_up_and_break(world: &World) -> Plan {
+        give_up_and(world, |kernel, process, own| {
+            kernel.break_page(process, own);
+        })
+    }
+
+    fn give_up_and_peek(world: &World) -> Plan {
+        give_up_and(world, |_, process, own| {
+            process.peek(own);
+        })
+    }
+
+    fn give_up_and_pin(world: &World) -> Plan {
+        give_up_and(world, |kernel, process, own| {
+            let _pin = process.pin(own);
+            kernel.compute(30);
+        })
+    }
+
+    fn give_up_and_fork(world: &World) -> Plan {
+        give_up_and(world, |_, process, _| process.fork().into_iter().for_each(Process::exit))
+    }
+
+    fn check(id: &'static str, build: fn(&World) -> Plan, expect_failures: bool) {
+        let setup = Setup { id, memory: (POOL + 2) * HUGE_PAGES, build };
+        for protocol in [Protocol::V6_1, Protocol::V6_6, Protocol::V6_12] {
+            let mut failures = 0;
+            for seed in 0..SEEDS {
+                let outcome = play(&setup, protocol, Expect::Silent, seed);
+                let findings = (&outcome.failure, &outcome.findings);
+                assert!(outcome.is_expected, "{}, seed {seed}: {} {findings:?}", protocol.name, outcome.verdict);
+                failures += outcome.stats.get("memory_failures").unwrap_or(&0);
+            }
+            assert!(!expect_failures || failures > SEEDS, "only {failures} pages have broken");
+        }
+    }
+
+    /// Once a page is promised again it cannot break on its way to the pool, which would not take it.
+    #[test]
+    fn no_promise_is_lost_with_a_page_that_breaks_while_it_is_given_up() {
+        check("give-up-and-break", give_up_and_break, true);
+    }
+
+    /// Whoever has the page for a moment does not keep its promise.
+    #[test]
+    fn no_promise_is_lost_with_a_page_that_somebody_else_has() {
+        check("give-up-and-peek", give_up_and_peek, false);
+        check("give-up-and-pin", give_up_and_pin, false);
+        check("give-up-and-fork", give_up_and_fork, false);
+    }
 }

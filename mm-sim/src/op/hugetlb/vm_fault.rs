@@ -133,6 +133,9 @@ impl HugetlbFault<'_> {
         let anon_vma = self.vma.anon_vma.lock().clone();
         folio.set_place(anon_vma.map(|anon_vma| Place::Anon(anon_vma, self.index())));
         folio.is_promised.store(false, Relaxed);
+        if let Some(map) = &*self.vma.hugetlb.resv_map.lock() {
+            map.note_user(self.huge_index(), folio.pfn);
+        }
     }
 
     /// Maps a page where nothing is mapped. The caller has the pmd lock.

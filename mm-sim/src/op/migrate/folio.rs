@@ -69,13 +69,11 @@ fn buffer_migrate_folio(src: &Folio, dst: &Arc<Folio>, place: &Place, mapping: &
         let _i_pages = mapping.i_pages.lock_irq();
         let frozen = src.freeze(expected);
         if frozen {
-            mapping.remove(index);
+            // Who looks for the page now, without i_pages, finds a folio that nobody can have.
+            sched::step();
             copy(src, dst, place);
             src.move_buffers(dst);
             mapping.put_in_place(index, dst);
-            if dst.dirty.load(Relaxed) {
-                mapping.tag_dirty(index, dst);
-            }
         }
         frozen
     };
