@@ -116,21 +116,22 @@ fn move_and_protect(world: &World) -> Plan {
 fn collapse_and_copy(world: &World) -> Plan {
     const ROUNDS: u64 = 6;
     let mut plan = Plan::default();
-    let library = world.create(2 * HUGE_PAGES);
+    let library = world.create_huge_shmem(2 * HUGE_PAGES);
     let process = stage::process(world, &mut plan);
     let data = process.map_anon(1);
     stage::ignore(process.store(data, 7));
     let copy = process.map_file(&library, 0, 2 * HUGE_PAGES, false);
     let uffd = process.userfaultfd();
     uffd.register(copy..copy + 2 * PMD_SIZE, true, false);
+    let shared = process.map_file(&library, 0, HUGE_PAGES, true);
     let turn = Arc::new(AtomicU64::new(0));
     let (kernel, next) = (world.clone(), turn.clone());
     plan.actor("collapse", move || {
         for _ in 0..ROUNDS {
             kernel.truncate(&library, 0);
             kernel.truncate(&library, 2 * HUGE_PAGES);
-            // A copy elsewhere in the mapping, so that the table stays when the file is collapsed.
-            let _copied = kernel.collapse(&library, 0);
+            // A huge folio, which is mapped page by page where there is a table already.
+            stage::ignore(process.store(shared, 7));
             stage::ignore(process.load(copy + 32 * PAGE_SIZE));
             next.fetch_add(1, Relaxed);
             process.collapse_pte_mapped(copy);

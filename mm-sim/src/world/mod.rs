@@ -131,7 +131,7 @@ impl World {
 
     /// khugepaged makes one huge folio of the 512 pages from `start` on. Returns whether it could.
     pub fn collapse(&self, file: &File, start: u64) -> bool {
-        op::collapse::collapse_file(&self.machine, &file.0, start, None) != op::collapse::Collapsed::No
+        op::thp::khugepaged::collapse_pages(&self.machine, &file.0, start)
     }
 
     /// Anonymous memory gets huge pages without asking, from now on.

@@ -39,8 +39,8 @@ impl Userfault {
         self.ctx.poll()
     }
 
-    /// Wants to be told of missing pages of the private mappings of a range and of those of hugetlbfs, and of writes to protected
-    /// ones. Returns whether there are such mappings that nobody else is told of.
+    /// Wants to be told of missing pages of the mappings of a range, and of writes to protected ones. They may be private, without
+    /// a file or of shared memory, or of hugetlbfs. Returns whether there are such mappings that nobody else is told of.
     pub fn register(&self, range: Range<u64>, missing: bool, writes: bool) -> bool {
         let modes = op::userfaultfd::register::Modes { missing, wp: writes };
         op::userfaultfd::register::register(&self.process.machine, &self.process.mm, &self.ctx, &range, modes)

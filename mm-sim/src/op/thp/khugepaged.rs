@@ -3,6 +3,7 @@
 //! Lock order: whoever first wants one has the mmap lock or the VMA lock `-> khugepaged_mm_lock`. khugepaged takes that to find
 //! the next process, drops it, and tries `mmap_lock (read) -> pte_lock` to look; what it has found is for `collapse`. A
 //! process that ends takes itself off; if khugepaged is looking at it, it waits for it by taking the mmap lock in write mode.
+//! Before it begins it waits for work on every processor, from nothing, so that pages are on the LRU list that it takes off there.
 //! For a mapping of a file it tries `mmap_lock (read)`, drops it, and goes on as `collapse_file`, which starts from none.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -14,7 +15,10 @@ use super::{
 use crate::{
     machine::Machine,
     mem::{HUGE_PAGES, Inode, Mm, PMD_SIZE},
-    op::collapse::{Collapsed, collapse_file},
+    op::{
+        collapse::{Collapsed, collapse_file},
+        neighbours::workqueue::lru_add_drain_all,
+    },
     sched,
 };
 
@@ -46,6 +50,7 @@ pub(crate) fn exit(m: &Machine, mm: &Arc<Mm>) {
 #[inline(never)]
 pub(crate) fn scan(m: &Machine) -> u64 {
     let _scope = sched::scope("khugepaged");
+    lru_add_drain_all(m);
     let ids: Vec<u64> = m.khugepaged.with(|list| list.mms.iter().map(|mm| mm.id).collect());
     ids.into_iter().map(|id| scan_mm_slot(m, id)).sum()
 }
@@ -63,11 +68,18 @@ fn scan_mm_slot(m: &Machine, id: u64) -> u64 {
 #[inline(never)]
 pub(crate) fn scan_file(m: &Machine, mm: &Arc<Mm>, addr: u64) -> bool {
     let _scope = sched::scope("khugepaged");
+    lru_add_drain_all(m);
     let look = |mm: &Arc<Mm>| {
         let (file, index) = mapped_file(mm, addr)?;
         Some(collapse_file(m, &file, index, None) != Collapsed::No)
     };
     look_at(m, mm.id, look).flatten().unwrap_or(false)
+}
+
+/// khugepaged has come upon 512 pages of a file. Returns whether they are one huge folio now.
+pub(crate) fn collapse_pages(m: &Machine, file: &Arc<Inode>, start: u64) -> bool {
+    lru_add_drain_all(m);
+    collapse_file(m, file, start, None) != Collapsed::No
 }
 
 /// Looks at a process, if it is on the list still. Should it end meanwhile, it waits at the mmap lock for as long as that is held.

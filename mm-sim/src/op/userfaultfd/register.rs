@@ -23,7 +23,7 @@ pub(crate) struct Modes {
     pub(crate) wp: bool,
 }
 
-/// Registers the private mappings of a range and those of hugetlbfs that have no userfaultfd yet. Returns whether there are any.
+/// Registers the mappings of a range that may be, and have no userfaultfd yet. Returns whether there are any.
 #[inline(never)]
 pub(crate) fn register(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range: &Range<u64>, modes: Modes) -> bool {
     let _scope = sched::scope("userfaultfd_register");
@@ -39,11 +39,12 @@ pub(crate) fn register(m: &Machine, mm: &Arc<Mm>, ctx: &Arc<Userfaultfd>, range:
     !vmas.is_empty()
 }
 
-/// Private mappings, and those of hugetlbfs if only whole huge pages are in the range.
+/// Private mappings without a file or of shared memory, and those of hugetlbfs if only whole huge pages are in the range.
 fn is_suitable(vma: &Vma, range: &Range<u64>) -> bool {
     let part = part_of(vma, range);
     let is_whole = part.start.is_multiple_of(PMD_SIZE) && part.end.is_multiple_of(PMD_SIZE);
-    if vma.is_hugetlb() { is_whole } else { !vma.flags().shared }
+    let is_of_disk = vma.file.as_ref().is_some_and(|file| !file.is_shmem());
+    if vma.is_hugetlb() { is_whole } else { !vma.flags().shared && !is_of_disk }
 }
 
 fn part_of(vma: &Vma, range: &Range<u64>) -> Range<u64> {

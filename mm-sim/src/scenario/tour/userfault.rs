@@ -11,7 +11,7 @@ use super::{Expect, Plan, Scenario, checked};
 use crate::{
     Huge, PAGE_SIZE, PMD_SIZE,
     mem::{HUGE_PAGES, Message},
-    protocol::{FileFaults, Protocol, Retract},
+    protocol::Protocol,
     world::{File, Process, Userfault, World},
 };
 
@@ -22,14 +22,15 @@ pub(in crate::scenario) const USERFAULT: Scenario = Scenario {
     story: "Two threads touch memory that a userfaultfd is registered for; a third one is told and copies, moves or zeroes\n\
             pages, and protects others from writes. The process splits, moves and unmaps mappings, and forks.",
     source: "a tour",
-    memory: 4000,
+    memory: 5000,
     default_protocol: Protocol::V6_12,
-    expect: |protocol| match (protocol.retract, protocol.file_faults) {
-        // The file is collapsed while pages of it are faulted in.
-        (Retract::BlockingVmaLock, FileFaults::VmaLock) => {
+    expect: |protocol| {
+        // The file is mapped and collapsed, and reclaimed from.
+        if protocol.waits_under_imap() {
             Expect::CyclesThrough("vma->vm_lock", "mapping->i_mmap_rwsem")
+        } else {
+            Expect::Silent
         }
-        _ => Expect::Silent,
     },
     build,
 };
@@ -41,32 +42,36 @@ const PAGES: u64 = 8;
 
 fn build(world: &World) -> Plan {
     let mut plan = Plan::default();
-    let file = world.create(HUGE_PAGES);
+    let file = world.create_shmem(2 * HUGE_PAGES);
     let Some(process) = plan.spawn(world) else { return plan };
     let heap = process.map_anon(2 * PAGES);
-    let copy = process.map_file(&file, 0, HUGE_PAGES, false);
+    // The second half of the file is a hole.
+    let copy = process.map_file(&file, 0, 2 * HUGE_PAGES, false);
     let data = process.map_anon(PAGES);
     (0..PAGES).for_each(|page| checked(process.store(data + page * PAGE_SIZE, page + 1)));
     let uffd = process.userfaultfd();
     uffd.register(heap..heap + 2 * PAGES * PAGE_SIZE, true, true);
-    uffd.register(copy..copy + PMD_SIZE, true, false);
+    uffd.register(copy..copy + 2 * PMD_SIZE, true, false);
     huge_userfault(world, &process, data, &mut plan);
     let done = Arc::new(AtomicU64::new(0));
     for number in 0..2 {
         let (process, done) = (process.clone(), done.clone());
         plan.actor(&format!("touch-{number}"), move || {
-            for page in 0..2 * PAGES {
+            for turn in 0..4 * PAGES {
+                let page = turn % (2 * PAGES);
                 let addr = heap + (page * 3 + number) % (2 * PAGES) * PAGE_SIZE;
                 checked(process.load(addr));
                 checked(process.store(addr, page << 8 | number));
-                checked(process.load(copy + page * PAGE_SIZE));
-                checked(process.store(copy + page / 2 * PAGE_SIZE, page));
+                for half in [copy, copy + PMD_SIZE] {
+                    checked(process.load(half + page * PAGE_SIZE));
+                    checked(process.store(half + page / 2 * PAGE_SIZE, page));
+                }
             }
             done.fetch_add(1, Relaxed);
         });
     }
-    manager(world, &process, &uffd, done.clone(), (heap, data), &mut plan);
-    mapping_changes(world, process, uffd, (file, heap, copy), done, &mut plan);
+    manager(world, &process, &uffd, done, (heap, data), &mut plan);
+    mapping_changes(world, process, uffd, (file, heap, copy), &mut plan);
     plan
 }
 
@@ -109,16 +114,16 @@ fn manager(
     });
 }
 
-/// What becomes of the mappings meanwhile.
+/// What becomes of the mappings meanwhile, and when nobody fills pages any more.
 fn mapping_changes(
     world: &World,
     process: Process,
     uffd: Userfault,
     (file, heap, copy): (File, u64, u64),
-    done: Arc<AtomicU64>,
     plan: &mut Plan,
 ) {
     let shared = process.map_file(&file, 0, HUGE_PAGES, true);
+    (0..HUGE_PAGES).for_each(|page| checked(process.store(shared + page * PAGE_SIZE, page)));
     let kernel = world.clone();
     plan.actor("mappings", move || {
         for round in 0..ROUNDS {
@@ -144,9 +149,6 @@ fn mapping_changes(
             }
             process.unmap(moved..moved + 2 * PAGE_SIZE);
             kernel.reclaim(4);
-            if done.load(Relaxed) == 2 {
-                break;
-            }
         }
     });
 }

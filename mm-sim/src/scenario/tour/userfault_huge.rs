@@ -107,7 +107,7 @@ fn writes(world: &World, big: &File, plan: &mut Plan) {
             }
         }
     });
-    let (kernel, big, library) = (world.clone(), big.clone(), world.create(8));
+    let (kernel, big, library) = (world.clone(), big.clone(), world.create_shmem(8));
     plan.actor("writer", move || {
         for round in 0..ROUNDS {
             write_and_be_told(&kernel, &process, &uffd, (&big, &library), round);
