@@ -207,10 +207,11 @@ impl AddressSpace {
         }
     }
 
-    /// Notes that a folio has become dirty, if it is still cached and can be written back. The caller has `i_pages`.
+    /// Notes that a folio has become dirty, if it is so still, is still cached and can be written back. The caller has `i_pages`,
+    /// and has marked the folio before he took it: whoever began to write it meanwhile has removed the note already.
     pub(crate) fn tag_dirty(&self, index: u64, folio: &Folio) {
         let is_cached = self.locked().get(&index).is_some_and(|cached| cached.pfn == folio.pfn);
-        if is_cached && self.shmem.is_none() {
+        if is_cached && folio.dirty.load(Relaxed) && self.shmem.is_none() {
             self.dirty.lock().insert(index, self.writebacks.load(Relaxed));
         }
     }
@@ -337,12 +338,27 @@ mod tests {
         assert!(file.get_unless_frozen(3).is_some() && file.get(3).is_some());
     }
 
+    /// Somebody marks a folio, which another one writes before the first one has noted it.
+    #[test]
+    fn what_is_clean_by_now_is_not_noted_as_dirty() {
+        let file = AddressSpace::new(1);
+        let one = folio(7, 1);
+        assert!(file.add(0, &one));
+        one.dirty.store(true, Relaxed);
+        one.dirty.store(false, Relaxed);
+        let _i_pages = file.i_pages.lock_irq();
+        file.untag(0, &one);
+        file.tag_dirty(0, &one);
+        assert!(!file.is_tagged(0), "no writeback would ever find it dirty");
+    }
+
     #[test]
     fn what_was_dirty_when_a_writeback_began_stays_its_own_wherever_it_goes() {
         let file = AddressSpace::new(1);
         let (huge, late) = (folio(HUGE_PAGES, HUGE_PAGES), folio(7, 1));
         assert!(file.add(0, &huge) && file.add(HUGE_PAGES, &late));
         let dirty = |index, folio: &Folio| {
+            folio.dirty.store(true, Relaxed);
             let _i_pages = file.i_pages.lock_irq();
             file.tag_dirty(index, folio);
         };

@@ -14,6 +14,8 @@ use crate::{
 
 /// Faults in a row before an access gives up, which never happens unless a fault does not do its work.
 const MAX_FAULTS: u32 = 1000;
+/// Faults in a row from which on an access pauses between them, for longer each time.
+const PATIENCE: u32 = 16;
 
 /// Who accesses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,8 +66,12 @@ pub(crate) fn load_inatomic(m: &Machine, mm: &Mm, addr: u64) -> Option<u64> {
 }
 
 fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>, by: By) -> Result<u64, Signal> {
-    for _ in 0..MAX_FAULTS {
+    for faults in 0..MAX_FAULTS {
         sched::step();
+        if faults > PATIENCE {
+            // Whoever is in the way may have to run first: on real threads the system decides when.
+            sched::sleep(u64::from(faults).pow(2));
+        }
         if mm.is_killed.load(Relaxed) {
             return Err(Signal::Kill);
         }
