@@ -192,6 +192,10 @@ fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: &
     let has_holes = (old.len() as u64) < HUGE_PAGES;
     let _i_mmap = has_holes.then(|| mapping.i_mmap_rwsem.read());
     let _i_pages = mapping.i_pages.lock_irq();
+    // Who has had a reference meanwhile may have written by it; nobody has one any more.
+    if !file.is_shmem() && old.iter().any(|(_, folio, _)| folio.dirty.load(Relaxed)) {
+        return false;
+    }
     if has_holes && (is_waited_for(file, &pages) || mapping.count_shmem(&pages) > old.len()) {
         return false;
     }
@@ -208,4 +212,55 @@ fn replace(m: &Machine, file: &Arc<Inode>, start: u64, huge: &Arc<Folio>, old: &
 fn is_waited_for(file: &Inode, pages: &Range<u64>) -> bool {
     let vmas = file.mapping.i_mmap.lock().overlapping(pages.clone());
     vmas.iter().any(|vma| vma.flags().uffd_missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Protocol,
+        run::{Setup, play},
+        scenario::{Expect, Plan},
+        world::World,
+    };
+
+    /// A page is written to by whoever has had a reference since before it was taken out of the page tables, and then let go of.
+    fn collapse_what_becomes_dirty(world: &World) -> Plan {
+        let mut plan = Plan::default();
+        let (kernel, file) = (world.clone(), world.create(HUGE_PAGES));
+        plan.actor("collapse", move || {
+            let (m, file) = (&*kernel.machine, &file.0);
+            read_ahead(m, file, 0..HUGE_PAGES);
+            m.lru.add_drain_all();
+            for becomes_dirty in [true, false] {
+                let huge = m.alloc_folio(FolioKind::File, HUGE_PAGES).expect("there is memory");
+                let locked = huge.lock.try_lock();
+                let mut old = Isolated::new();
+                assert!((0..HUGE_PAGES).all(|index| isolate(m, file, index, &mut old)));
+                if becomes_dirty {
+                    dirty::folio_mark_dirty(m, &old[3].1);
+                }
+                assert!(freeze_all(&old));
+                assert_eq!(replace(m, file, 0, &huge, &old), !becomes_dirty);
+                if becomes_dirty {
+                    old.iter().for_each(|(_, folio, _)| folio.unfreeze(EXPECTED_REFS));
+                    putback(m, old);
+                } else {
+                    old.into_iter().for_each(|(_, folio, _)| m.free_folio(&folio));
+                    m.lru.add(&huge);
+                }
+                drop(locked);
+                m.put_folio(&huge, 1);
+            }
+            kernel.writeback(&crate::world::File(file.clone()));
+        });
+        plan
+    }
+
+    #[test]
+    fn what_becomes_dirty_while_it_is_collapsed_stays_as_it_is() {
+        let setup = Setup { id: "collapse-dirty", memory: 3000, build: collapse_what_becomes_dirty };
+        let outcome = play(&setup, Protocol::V6_12, Expect::Silent, 1);
+        assert!(outcome.is_expected, "{} {:?} {:?}", outcome.verdict, outcome.failure, outcome.findings);
+    }
 }
