@@ -2,7 +2,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicI64, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 use parking_lot::Mutex;
@@ -181,7 +184,7 @@ impl Folio {
 
     /// Drops references. Returns whether the last one is gone.
     pub(crate) fn drop_refs(&self, count: u64) -> bool {
-        let left = self.refs.fetch_sub(count as i64, Relaxed) - count as i64;
+        let left = self.refs.fetch_sub(count as i64, Release) - count as i64;
         if left < 0 {
             sched::finding(Invariant::CountMismatch, format!("folio {} has {left} references", self.pfn));
         }
@@ -190,7 +193,18 @@ impl Folio {
 
     /// Takes all references at once if there are exactly `count`.
     pub(crate) fn freeze(&self, count: u64) -> bool {
-        self.refs.compare_exchange(count as i64, 0, Relaxed, Relaxed).is_ok()
+        self.refs.compare_exchange(count as i64, 0, Acquire, Relaxed).is_ok()
+    }
+
+    /// The same, if it is clean too. It is looked at after the references, because whoever had one may have written to it
+    /// before he let go of it (the kernel's `__remove_mapping`).
+    pub(crate) fn freeze_clean(&self, count: u64) -> bool {
+        let frozen = self.freeze(count);
+        let is_clean = !self.dirty.load(Relaxed);
+        if frozen && !is_clean {
+            self.unfreeze(count);
+        }
+        frozen && is_clean
     }
 
     /// Undoes [`freeze`](Self::freeze).
@@ -265,6 +279,34 @@ impl Folio {
             buffers.follow(to.pfn);
             to.get(1);
             *to.buffers.lock() = Some(buffers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Somebody writes by a reference and lets go of it, while reclaim tries to free the folio again and again.
+    #[test]
+    fn what_is_written_by_the_last_other_reference_is_seen() {
+        for _ in 0..2000 {
+            let folio = Folio::new(7, FolioKind::Anon, 1, 0);
+            folio.get(1);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    folio.dirty.store(true, Relaxed);
+                    assert!(!folio.drop_refs(1));
+                });
+                while folio.refs() > 1 {
+                    assert!(!folio.freeze_clean(1), "it is dirty before the other one has gone");
+                }
+            });
+            assert!(!folio.freeze_clean(1) && folio.refs() == 1);
+            folio.dirty.store(false, Relaxed);
+            assert!(folio.freeze_clean(1) && folio.refs() == 0);
         }
     }
 }

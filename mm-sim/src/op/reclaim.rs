@@ -165,7 +165,7 @@ fn shrink_cached(m: &Machine, folio: &Arc<Folio>, mapping: &AddressSpace, index:
     {
         let _i_lock = mapping.i_lock.lock();
         let _i_pages = mapping.i_pages.lock_irq();
-        if folio.maps() > 0 || folio.dirty.load(Relaxed) || !folio.freeze(folio.pages() + OURS) {
+        if folio.maps() > 0 || !folio.freeze_clean(folio.pages() + OURS) {
             return false;
         }
         mapping.remove(index);

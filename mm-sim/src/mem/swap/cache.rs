@@ -2,10 +2,7 @@
 //!
 //! Its lock is only taken with interrupts off, as the kernel's is, though no handler takes it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -71,7 +68,7 @@ impl Swap {
         let Some(slot) = folio.swap() else { return false };
         {
             let _lock = self.cache.lock.lock_irq();
-            if folio.maps() > 0 || folio.dirty.load(Relaxed) || !folio.freeze(refs) {
+            if folio.maps() > 0 || !folio.freeze_clean(refs) {
                 return false;
             }
             self.cache_remove(folio, slot);

@@ -169,10 +169,7 @@ fn hugetlb_unmap_file_folio(
             if busy.is_of(&vma)
                 && let Some(mm) = vma.mm.upgrade()
             {
-                let holds = vma.is_hugetlb_locked(&m.protocol, true);
-                sched::must_hold(holds, || {
-                    format!("a page is taken out of vma {} while others use its tables", vma.id)
-                });
+                check_unmap(m, &vma);
                 unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(&pages), Wanted::Folio(folio));
             }
         }
@@ -180,6 +177,11 @@ fn hugetlb_unmap_file_folio(
         busy.put();
     }
     fault_mutex
+}
+
+fn check_unmap(m: &Machine, vma: &Vma) {
+    let holds = vma.is_hugetlb_locked(&m.protocol, true);
+    sched::must_hold(holds, || format!("a page is taken out of vma {} while others use its tables", vma.id));
 }
 
 /// Unmaps a page from all VMAs up to the first one whose tables cannot be locked at once. Returns that one and its lock,
@@ -203,6 +205,7 @@ fn unmap_where_free(
             let Some(busy) = vma.hugetlb_sema(&m.protocol) else { continue };
             return Some((busy.get(), vma));
         };
+        check_unmap(m, &vma);
         unmap::unmap_from_file(m, &mm, &vma, vma.addrs_of(pages), Wanted::Folio(folio));
         drop(lock);
     }
