@@ -46,7 +46,7 @@ pub(super) const PAIRS: &[Pair] = &[
         buggy: Protocol::V6_6.with(Bug::MovedPmdNotCheckedAgain),
         fixed: Protocol::V6_6,
         verdict: Expect::Broken(Invariant::TableUsedAfterFree),
-        seeds: 4,
+        seeds: 12,
         build: collapse_and_move,
     },
     Pair {

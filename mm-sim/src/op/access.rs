@@ -16,6 +16,8 @@ use crate::{
 const MAX_FAULTS: u32 = 1000;
 /// Faults in a row from which on an access pauses between them, for longer each time.
 const PATIENCE: u32 = 16;
+/// Steps by which each pause is longer than the one before.
+const PAUSE: u64 = 4;
 
 /// Who accesses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ fn access(m: &Machine, mm: &Arc<Mm>, addr: u64, word: Option<u64>, by: By) -> Re
         sched::step();
         if faults > PATIENCE {
             // Whoever is in the way may have to run first: on real threads the system decides when.
-            sched::sleep(u64::from(faults).pow(2));
+            sched::sleep(PAUSE * u64::from(faults));
         }
         if mm.is_killed.load(Relaxed) {
             return Err(Signal::Kill);
