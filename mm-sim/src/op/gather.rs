@@ -37,12 +37,16 @@ impl Gather {
         });
     }
 
-    /// Empties all entries of a range: of pages that are there, and of those that are elsewhere. No huge page of anonymous
-    /// memory goes over its edges.
-    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: Range<u64>) {
-        let _told = mmu_notifier::invalidate_range_start(m, mm, &concerned(vma, &range));
-        mm.walk(m, vma, range, &mut |slot, addr, entry| {
-            if entry.as_absent().is_some() {
+    /// Empties all entries of a range: of pages that are there, and of those that are elsewhere. Returns whether it has left a
+    /// huge page of anonymous memory that goes over its edges.
+    pub(crate) fn zap_all(&mut self, m: &Machine, mm: &Mm, vma: &Vma, range: &Range<u64>) -> bool {
+        let mut has_left = false;
+        let _told = mmu_notifier::invalidate_range_start(m, mm, &concerned(vma, range));
+        mm.walk(m, vma, range.clone(), &mut |slot, addr, entry| {
+            let is_huge = slot.table.level == Level::Pmd && (entry.is_page() || entry.as_absent().is_some());
+            if is_huge && vma.file.is_none() && (addr < range.start || range.end < addr + PMD_SIZE) {
+                has_left = true;
+            } else if entry.as_absent().is_some() {
                 let moving = if let Some(Absent::Migration(pfn)) = entry.as_absent() { Some(pfn) } else { None };
                 take_absent(m, mm, slot, entry);
                 if let Some(folio) = moving.and_then(|pfn| m.memory.folio(pfn)) {
@@ -56,6 +60,7 @@ impl Gather {
                 }
             }
         });
+        has_left
     }
 
     /// Empties one entry, under its lock.
