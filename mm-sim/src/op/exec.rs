@@ -66,9 +66,13 @@ fn bprm_mm_init(m: &Machine, mm: &Arc<Mm>, pages: u64) -> u64 {
 fn copy_strings(m: &Machine, mm: &Arc<Mm>, stack: u64, arguments: &[u64]) -> Result<(), Signal> {
     for (&word, page) in arguments.iter().zip(0..) {
         let addr = stack + page * PAGE_SIZE;
-        let user_page = gup::get_user_page(m, mm, addr, Foll { write: true, pin: false })?;
-        gup::write_behind(m, mm, addr, &user_page, word);
-        gup::put_user_page(m, user_page);
+        // It may be on its way to the swap device by the time it is written to: then it comes back first.
+        let mut is_written = false;
+        while !is_written {
+            let user_page = gup::get_user_page(m, mm, addr, Foll { write: true, pin: false })?;
+            is_written = gup::write_behind(m, mm, addr, &user_page, word);
+            gup::put_user_page(m, user_page);
+        }
     }
     Ok(())
 }

@@ -111,8 +111,8 @@ pub(crate) fn put_user_page(m: &Machine, page: UserPage) {
 }
 
 /// Writes to a pinned page as a device does: past all page tables. If the process still has the page mapped there, it
-/// must see that.
-pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, word: u64) {
+/// must see that. Returns whether it has written.
+pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, word: u64) -> bool {
     sched::step();
     let _access = m.tlb.access();
     let slot = mm.hardware_slot(m, addr).filter(|_| !mm.is_killed.load(Relaxed));
@@ -122,17 +122,18 @@ pub(crate) fn write_behind(m: &Machine, mm: &Mm, addr: u64, page: &UserPage, wor
     }
     if is_accessible {
         bus::perform(m, mm, addr, &page.folio, page.pfn, Some(word));
-        return;
+        return true;
     }
     if slot.is_some_and(|slot| leads_to(slot.load(), &slot, addr) == Some(page.pfn)) {
         // The process sees it as soon as it may: after a NUMA hint, or when its rights change back.
         m.model.record_store(mm.id, addr / PAGE_SIZE, word);
     } else if page.folio.kind != FolioKind::Anon || page.folio.refs() > 1 {
         // Others have it, or the process at another place, of which nothing is known here: nothing is written.
-        return;
+        return false;
     }
     // If the process has given it up, nobody sees it.
     page.folio.write(page.pfn, word);
+    true
 }
 
 /// Returns the page that an entry leads to, whatever it allows, and even if somebody is about to move it.
