@@ -65,11 +65,25 @@ fn everything() {
     // Two threads of one name, one after the other; and two at the same time.
     let name = || thread::Builder::new().name("worker".to_owned());
     let (c, d) = (Mutex::new(()), Mutex::new(()));
+    let (turn, both) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
         name().spawn_scoped(&scope, || drop((c.lock(), d.lock()))).unwrap().join().unwrap();
         name().spawn_scoped(&scope, || drop((d.lock(), c.lock()))).unwrap().join().unwrap();
-        name().spawn_scoped(&scope, || drop((a.lock(), b.lock()))).unwrap();
-        name().spawn_scoped(&scope, || drop((b.lock(), a.lock()))).unwrap();
+        // Each with its locks while the other one has none: they would wait for each other.
+        name()
+            .spawn_scoped(&scope, || {
+                drop((a.lock(), b.lock()));
+                turn.wait();
+                both.wait();
+            })
+            .unwrap();
+        name()
+            .spawn_scoped(&scope, || {
+                turn.wait();
+                drop((b.lock(), a.lock()));
+                both.wait();
+            })
+            .unwrap();
     });
     // A gate.
     let (e, f) = (Mutex::new(()), Mutex::new(()));
