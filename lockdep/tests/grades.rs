@@ -1,6 +1,6 @@
 //! How near a finding is to a deadlock, on real locks and threads whose beginnings and ends are known.
 
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 
 use lockdep::{Code, Grade, LockClass, Mutex, MutexGuard, Policy, Report, Session, thread};
 
@@ -195,10 +195,17 @@ fn one_lock_around_both_orders_gates_them() {
     let report = finding(gated);
     assert_eq!(report.grade, Grade::Gated);
     assert!(report.gate.unwrap().contains("tests/grades.rs"));
+    let turn = Barrier::new(2);
     let half_gated = |_: &Session| {
         thread::scope(|scope| {
-            scope.spawn(|| under(&|| pair.forth()));
-            scope.spawn(|| pair.back());
+            // The one after the other, by what cannot be seen: they would wait for each other.
+            let first = scope.spawn(|| {
+                under(&|| pair.forth());
+                turn.wait();
+            });
+            turn.wait();
+            scope.spawn(|| pair.back()).join().unwrap();
+            first.join().unwrap();
         });
     };
     assert_eq!(grade(half_gated), Grade::Concurrent);
