@@ -1,7 +1,10 @@
 //! Locks of one class that nest again and again: what a thread knows by heart holds for these locks and no others, and
 //! nothing that it leaves out is missed.
 
-use std::{sync::mpsc, thread};
+use std::{
+    sync::{Barrier, mpsc},
+    thread,
+};
 
 use lockdep::{Code, Grade, Mutex, Policy, Session};
 
@@ -141,9 +144,15 @@ fn locks_known_by_heart_before_a_spawn_are_witnesses_beside_the_child() {
             scope.spawn(|| nest(&locks[1], &locks[0])).join().unwrap();
         });
         assert_eq!(session.reports()[0].grade, Grade::Ordered);
+        let turn = Barrier::new(2);
         lockdep::thread::scope(|scope| {
-            let child = scope.spawn(|| nest(&locks[1], &locks[0]));
+            // The one after the other, by what cannot be seen: they would wait for each other.
+            let child = scope.spawn(|| {
+                turn.wait();
+                nest(&locks[1], &locks[0]);
+            });
             nest(&locks[0], &locks[1]);
+            turn.wait();
             child.join().unwrap();
         });
     });

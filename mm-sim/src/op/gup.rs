@@ -144,3 +144,49 @@ fn leads_to(entry: Entry, slot: &Slot, addr: u64) -> Option<u64> {
     };
     Some(entry.as_page().or(moving)? + addr % slot.table.level.entry_size() / PAGE_SIZE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Protocol,
+        op::{rmap, swap},
+        run::{Setup, play},
+        scenario::{Expect, Plan},
+        world::World,
+    };
+
+    /// Reclaim takes a page out of the page tables while somebody has a reference to it, and is about to write.
+    fn write_to_what_is_swapped_out(world: &World) -> Plan {
+        let mut plan = Plan::default();
+        world.swapon(8);
+        let Some(process) = plan.spawn(world) else { return plan };
+        plan.actor("writer", move || {
+            let (m, mm) = (process.machine.clone(), process.mm.clone());
+            let heap = process.map_anon(1);
+            process.store(heap, 7).expect("there is memory");
+            let get = || get_user_page(&m, &mm, heap, Foll { write: true, pin: false }).expect("it may be written");
+            let page = get();
+            {
+                let _locked = page.folio.lock.lock();
+                assert!(swap::add_to_swap(&m, &page.folio));
+                rmap::try_to_unmap(&m, &page.folio);
+            }
+            assert!(!write_behind(&m, &mm, heap, &page, 8), "and says so");
+            put_user_page(&m, page);
+            assert_eq!(process.load(heap), Ok(7));
+            let page = get();
+            assert!(write_behind(&m, &mm, heap, &page, 9));
+            put_user_page(&m, page);
+            assert_eq!(process.load(heap), Ok(9));
+        });
+        plan
+    }
+
+    #[test]
+    fn who_writes_to_a_page_that_has_been_swapped_out_is_told_that_it_was_not_written() {
+        let setup = Setup { id: "write-swapped-out", memory: 100, build: write_to_what_is_swapped_out };
+        let outcome = play(&setup, Protocol::V6_12, Expect::Silent, 1);
+        assert!(outcome.is_expected, "{} {:?} {:?}", outcome.verdict, outcome.failure, outcome.findings);
+    }
+}
